@@ -86,6 +86,8 @@ pub const RULES: &[Rule] = &[
     // Inside of applications: whoever is there can do what the application can, so it is in the log when it begins.
     change("POST", "/v1/xnode/applications/{}/exec", OPERATOR),
     change("GET", "/v1/xnode/applications/{}/terminal", OPERATOR),
+    // Arguments may hold what the machine knows as nobody's secret.
+    look("/v1/xnode/applications/{}/processes", OPERATOR),
     look("/v1/xnode/applications/{}/usage", VIEWER),
     look("/v1/xnode/applications/{}/jobs", VIEWER),
     change("POST", "/v1/xnode/applications/{}/jobs/{}", OPERATOR),
@@ -267,6 +269,7 @@ mod tests {
             ("POST", "/v1/xnode/applications", Role::Operator),
             ("DELETE", "/v1/xnode/applications/web", Role::Admin),
             ("GET", "/v1/xnode/applications/web/terminal", Role::Operator),
+            ("GET", "/v1/xnode/applications/web/processes", Role::Operator),
             ("PUT", "/v1/xnode/secrets/token", Role::Admin),
             ("PUT", "/v1/xnode/backups/key", Role::Owner),
             ("GET", "/v1/xnode/loans", Role::Viewer),

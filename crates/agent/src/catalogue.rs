@@ -249,6 +249,7 @@ mod tests {
             committed: 0,
             disposals: BTreeMap::new(),
             gone: std::collections::BTreeSet::new(),
+            gpus: openmesh_blueprint::gpu::Stock::default(),
         };
         let cause = Cause { by: "test".into(), reason: "a test".into(), at: Timestamp(0) };
         resolve(document, &catalogue, &allocations, None, cause).unwrap()

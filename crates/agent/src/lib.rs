@@ -38,6 +38,7 @@ mod outcomes;
 mod own_image;
 mod pages;
 mod pins;
+mod processes;
 mod programs;
 mod publishers;
 mod reach;

@@ -48,6 +48,7 @@ mod tests {
             committed: 0,
             disposals: BTreeMap::new(),
             gone: std::collections::BTreeSet::new(),
+            gpus: openmesh_blueprint::gpu::Stock::default(),
         }
     }
 

@@ -200,6 +200,15 @@ impl Vault {
         present.collect()
     }
 
+    /// Values of every version that is kept: of the secrets with these names, or of all.
+    pub(crate) fn values(&self, names: Option<&BTreeSet<Name>>) -> Vec<Vec<u8>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_meant = |name: &str| names.is_none_or(|names| names.iter().any(|one| one.as_str() == name));
+        let meant = kept.iter().filter(|(name, _)| is_meant(name.as_str()));
+        let versions = meant.flat_map(|(name, secret)| secret.versions.iter().map(move |version| (name, version)));
+        versions.filter_map(|(name, (version, sealed))| self.unseal_secret(name, *version, sealed)).collect()
+    }
+
     fn write(&self, kept: &Kept) -> Result<(), AgentError> {
         let bytes = serde_json::to_vec(kept).unwrap_or_default();
         replace(&self.file, &bytes).map_err(AgentError::file("writing", &self.file))
@@ -305,6 +314,12 @@ mod tests {
         let shared = Shared(vault.clone());
         let there: Vec<u32> = (1..=20).filter(|number| shared.value(&name, *number).is_some()).collect();
         assert_eq!(there, [2, 13, 14, 15, 16, 17, 18, 19, 20]);
+        let values = |names: &[&str]| {
+            let names: BTreeSet<Name> = names.iter().map(|name| name.parse().unwrap()).collect();
+            vault.values(Some(&names)).concat()
+        };
+        assert_eq!(values(&["token", "other"]), [2, 13, 14, 15, 16, 17, 18, 19, 20]);
+        assert_eq!((values(&["other"]), vault.values(None).len()), (Vec::new(), 9));
         vault.remove(&name).unwrap();
         assert!(vault.list().is_empty() && matches!(vault.remove(&name), Err(AgentError::NoSecret(_))));
         drop((vault, shared));

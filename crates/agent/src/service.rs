@@ -66,6 +66,7 @@ pub struct Service {
     left: std::sync::atomic::AtomicBool,
     work: Arc<Mutex<views::Work>>,
     processes: crate::exec::Processes,
+    looks: crate::processes::Looks,
     backups: Backups,
     lending: Lending,
     alerts: Alerts,
@@ -144,6 +145,7 @@ impl Service {
             left: std::sync::atomic::AtomicBool::new(false),
             work,
             processes: crate::exec::Processes::default(),
+            looks: crate::processes::Looks::default(),
             backups,
             lending,
             alerts,
@@ -213,6 +215,16 @@ impl Service {
         &self.processes
     }
 
+    /// Last looks at the processes of applications.
+    pub(crate) fn looks(&self) -> &crate::processes::Looks {
+        &self.looks
+    }
+
+    /// Values of secrets that the processes of an application may have, which nobody is shown.
+    pub(crate) fn secret_values(&self, name: &Name) -> Result<Vec<Vec<u8>>, AgentError> {
+        Ok(self.vault.values(self.agent.secret_names(name)?.as_ref()))
+    }
+
     /// The present work.
     pub fn work(&self) -> views::Work {
         self.work.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -279,6 +291,7 @@ impl Service {
             committed: look.inventory.current,
             disposals,
             gone: self.gone()?,
+            gpus: self.agent.gpus()?,
         })
     }
 
@@ -478,16 +491,17 @@ impl Service {
         let generations = self.agent.generations()?;
         let generations: Vec<&Generation> =
             generations.iter().flat_map(|(wanted, serving)| [wanted].into_iter().chain(serving)).collect();
-        let webhooks = self.alerts.secrets(self)?;
+        let mut told = self.alerts.secrets(self)?;
+        told.extend(self.wishes.secrets(self)?);
         let view = |(name, (version, at)): (Name, (u32, Timestamp))| {
             let placed = generations.iter().flat_map(|generation| &generation.placement.applications);
             let applications =
                 placed.filter_map(|(user, placed)| Some((user.to_string(), *placed.secrets.get(&name)?)));
             let machine = generations.iter().flat_map(|generation| generation.portable.machine_secrets());
             let machine = machine.filter(|(_, secret)| **secret == name).map(|(user, _)| (user, version));
-            let webhooks = webhooks.iter().filter(|(_, secret)| *secret == name);
-            let webhooks = webhooks.map(|(user, _)| (user.clone(), version));
-            let used_by = applications.chain(machine).chain(webhooks).collect();
+            let told = told.iter().filter(|(_, secret)| *secret == name);
+            let told = told.map(|(user, _)| (user.clone(), version));
+            let used_by = applications.chain(machine).chain(told).collect();
             views::Secret { name: name.to_string(), version, at, used_by }
         };
         Ok(self.vault.list().into_iter().map(view).collect())

@@ -23,8 +23,10 @@ pub use crate::api::doors::{
 };
 pub use crate::api::exec::{Exec, ExecEvent, TerminalWord};
 pub use crate::api::files::{FileEntry, FileFolder, FileKind, FilePlaces, FileRename, FileVolume};
+pub use crate::api::gpus::NodeGpu;
 pub use crate::api::import::{ImportBody, ImportFinding, Imported};
 pub use crate::api::jobs::{JobRun, JobView};
+pub use crate::api::processes::{ProcessInfo, ProcessList, ProcessState};
 pub use crate::api::usage::{InstanceUsage, Usage, UsageCondition};
 pub use crate::api::visit::{Leave, VisitWish, Visited};
 pub use crate::declared::{Declared, DeclaredState};
@@ -57,6 +59,9 @@ pub struct Node {
     /// Parts of it that are in use; none where the kernel does not say it, or of an agent of before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_use: Option<InUse>,
+    /// Its GPUs; none where no driver of one is loaded, or of an agent of before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gpus: Vec<NodeGpu>,
     /// Features that the kernel or the installed tools lack, each with a way to get it.
     pub lacks: Vec<String>,
     /// Whoever emptied it, and why; none where it takes deployments.

@@ -12,16 +12,20 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use openmesh_primitives::{Digest, Timestamp, canonical, sha256};
 
 use crate::document::{
-    Application, Content, HostAddress, ImageReference, Name, Port, Protocol, Registry, Reserve, Size, Store, Subnet,
-    Wish,
+    Application, Content, Gpus, HostAddress, ImageReference, Name, Port, Protocol, Registry, Reserve, Size, Store,
+    Subnet, Wish,
 };
+use crate::gpu::PciAddress;
 use crate::text::{Out, Shape};
 
 /// User ids of one application on the host.
 pub const IDS_OF_APPLICATION: u32 = 65_536;
 
+/// Form of [`Tail`].
+const TAIL_VERSION: u8 = 1;
+
 /// A document with every choice made.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Generation {
     /// Number, from 1.
     pub number: u64,
@@ -33,6 +37,49 @@ pub struct Generation {
     pub portable: Portable,
     /// The part of this machine.
     pub placement: Placement,
+}
+
+/// GPUs by application: those that it asks for, and those that its instances have.
+type Tail = BTreeMap<Name, (Option<Gpus>, Vec<BTreeSet<PciAddress>>)>;
+
+/// The canonical bytes are those of the fields in their order, and behind them a [`Tail`] where an application has or asks for GPUs. Without one they are, to
+/// the last byte, those of versions that knew no GPUs, so that generations of before are read and no revision changes.
+impl BorshSerialize for Generation {
+    fn serialize<W: borsh::io::Write>(&self, writer: &mut W) -> borsh::io::Result<()> {
+        (self.number, self.parent, &self.cause, &self.portable, &self.placement).serialize(writer)?;
+        let tail = self.tail();
+        if tail.is_empty() { Ok(()) } else { (TAIL_VERSION, tail).serialize(writer) }
+    }
+}
+
+impl BorshDeserialize for Generation {
+    fn deserialize_reader<R: borsh::io::Read>(reader: &mut R) -> borsh::io::Result<Generation> {
+        let parts = <(u64, u64, Cause, Portable, Placement)>::deserialize_reader(reader)?;
+        let (number, parent, cause, portable, placement) = parts;
+        let mut generation = Generation { number, parent, cause, portable, placement };
+        let mut version = [0];
+        if reader.read(&mut version)? == 0 {
+            return Ok(generation);
+        }
+        let wrong = |words: &str| borsh::io::Error::new(borsh::io::ErrorKind::InvalidData, words);
+        if version != [TAIL_VERSION] {
+            return Err(wrong("something unknown lies behind the generation"));
+        }
+        let tail = Tail::deserialize_reader(reader)?;
+        for (name, (wish, given)) in &tail {
+            let resolved = generation.portable.applications.get_mut(name);
+            let resolved = resolved.ok_or_else(|| wrong("GPUs of an application that is not there"))?;
+            let placed = generation.placement.applications.get_mut(name);
+            let placed = placed.ok_or_else(|| wrong("GPUs of an application that has no place"))?;
+            resolved.application.gpus.clone_from(wish);
+            placed.gpus.clone_from(given);
+        }
+        // One value has one form.
+        if tail.is_empty() || generation.tail() != tail {
+            return Err(wrong("an entry without GPUs"));
+        }
+        Ok(generation)
+    }
 }
 
 /// Maker, moment and reason of a generation: for the history, in no hash.
@@ -152,6 +199,9 @@ pub struct Placed {
     pub secrets: BTreeMap<Name, u32>,
     /// Essence of what last ran on the lines in use; `None` before anything ran.
     pub ran: Option<Digest>,
+    /// GPUs of each instance; none where it asks for none, or is not to run.
+    #[borsh(skip)]
+    pub gpus: Vec<BTreeSet<PciAddress>>,
 }
 
 /// A port of the host.
@@ -300,15 +350,19 @@ fn seen(application: &Application) -> Application {
 }
 
 /// Hash of all that an instance sees, but for its lines of data.
-pub fn essence(resolved: &Resolved, first_id: u32, secrets: &BTreeMap<Name, u32>) -> Digest {
-    let parts = (resolved.image.digest, seen(&resolved.application), first_id, secrets);
-    sha256(&[b"openmesh essence 1", &canonical::encode(&parts)])
+pub fn essence(resolved: &Resolved, placed: &Placed) -> Digest {
+    let parts = (resolved.image.digest, seen(&resolved.application), placed.first_id, &placed.secrets);
+    let bytes = canonical::encode(&parts);
+    match &resolved.application.gpus {
+        None => sha256(&[b"openmesh essence 1", &bytes]),
+        Some(wish) => sha256(&[b"openmesh essence 1", &bytes, &canonical::encode(&(wish, &placed.gpus))]),
+    }
 }
 
 /// The revision of an application: its essence and its lines.
 pub fn revision(resolved: &Resolved, placed: &Placed) -> Revision {
     let lines: BTreeMap<&VolumeId, u32> = placed.volumes.values().map(|volume| (&volume.id, volume.line)).collect();
-    let essence = essence(resolved, placed.first_id, &placed.secrets);
+    let essence = essence(resolved, placed);
     let hash = sha256(&[b"openmesh revision 1", &canonical::encode(&(essence, lines))]);
     Revision(short(&hash))
 }
@@ -344,13 +398,29 @@ impl Portable {
         registries.chain(stores)
     }
 
-    /// SHA-256 of the canonical bytes.
+    /// SHA-256 of the canonical bytes, with the GPUs that applications ask for behind them where there are some.
     pub fn hash(&self) -> Digest {
-        sha256(&[b"openmesh portable 1", &canonical::encode(self)])
+        let all = self.applications.iter();
+        let wishes: BTreeMap<&Name, &Gpus> =
+            all.filter_map(|(name, resolved)| Some((name, resolved.application.gpus.as_ref()?))).collect();
+        let bytes = canonical::encode(self);
+        match wishes.is_empty() {
+            true => sha256(&[b"openmesh portable 1", &bytes]),
+            false => sha256(&[b"openmesh portable 1", &bytes, &canonical::encode(&wishes)]),
+        }
     }
 }
 
 impl Generation {
+    fn tail(&self) -> Tail {
+        let of = |(name, resolved): (&Name, &Resolved)| {
+            let wish = resolved.application.gpus.clone();
+            let given = self.placement.applications.get(name).map(|placed| placed.gpus.clone()).unwrap_or_default();
+            (wish.is_some() || !given.is_empty()).then(|| (name.clone(), (wish, given)))
+        };
+        self.portable.applications.iter().filter_map(of).collect()
+    }
+
     /// Revision of an application; `None` where the generation does not have it.
     pub fn revision(&self, name: &Name) -> Option<Revision> {
         let resolved = self.portable.applications.get(name)?;
@@ -413,12 +483,19 @@ impl Placed {
             self.volumes.iter().map(|(name, volume)| (name.to_string(), format!("{} line {}", volume.id, volume.line)));
         let secrets =
             self.secrets.iter().map(|(name, version)| (name.to_string(), format!("version {version}"))).collect();
-        Out::map([
+        let mut parts = vec![
             ("ids", Out::text(format!("{}+{IDS_OF_APPLICATION}", self.first_id))),
             ("addresses", Out::List(self.addresses.iter().map(|address| Out::text(address.to_string())).collect())),
             ("ports", texts(ports)),
             ("volumes", texts(volumes.collect())),
             ("secrets", texts(secrets)),
-        ])
+        ];
+        if !self.gpus.is_empty() {
+            let words = |gpus: &BTreeSet<PciAddress>| {
+                Out::text(gpus.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+            };
+            parts.push(("gpus", Out::List(self.gpus.iter().map(words).collect())));
+        }
+        Out::map(parts)
     }
 }

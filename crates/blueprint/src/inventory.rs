@@ -11,6 +11,7 @@ use openmesh_primitives::{Digest, Timestamp};
 
 use crate::document::{Name, Size, Subnet};
 use crate::generation::{BadText, Disposal, HostPort, Revision, VolumeId};
+use crate::gpu::{Gpu, PciAddress};
 
 /// A machine at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub struct Host {
     pub largest: Vec<(String, Size)>,
     /// Features of the kernel and of the installed tools.
     pub features: BTreeSet<Feature>,
+    /// GPUs whose driver is there.
+    pub gpus: BTreeMap<PciAddress, Gpu>,
 }
 
 /// Features of a host that applications need.

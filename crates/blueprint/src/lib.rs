@@ -11,6 +11,8 @@ pub mod compose;
 mod diff;
 pub mod document;
 pub mod generation;
+pub mod gpu;
+mod gpu_choice;
 pub mod inventory;
 pub mod moving;
 pub mod nix;

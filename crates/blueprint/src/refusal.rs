@@ -2,6 +2,7 @@
 
 use crate::document::{Name, Size};
 use crate::generation::{HostPort, VolumeId};
+use crate::gpu::PciAddress;
 use crate::inventory::Feature;
 
 /// A reason for which there is no plan.
@@ -58,6 +59,16 @@ pub enum Refusal {
         application: Option<Name>,
         /// The feature.
         feature: Feature,
+    },
+    /// A GPU that an application has is not there.
+    #[error(
+        "{application}: its GPU {gpu} is not there; look whether it is in its slot and its driver loaded, or deploy again for another one"
+    )]
+    GpuMissing {
+        /// The application.
+        application: Name,
+        /// The GPU.
+        gpu: PciAddress,
     },
     /// A volume that must be there is not.
     #[error(
@@ -176,6 +187,7 @@ impl Refusal {
             Refusal::OldGeneration { .. } | Refusal::MemoryShort { .. } => None,
             Refusal::DiskShort { application, .. } | Refusal::KernelLacks { application, .. } => application.as_ref(),
             Refusal::PortTaken { application, .. }
+            | Refusal::GpuMissing { application, .. }
             | Refusal::VolumeMissing { application, .. }
             | Refusal::VolumeUnmarked { application, .. }
             | Refusal::VolumeHeld { application, .. }
@@ -197,6 +209,7 @@ impl Refusal {
             Refusal::DiskShort { .. } => "disk_short",
             Refusal::MemoryShort { .. } => "memory_short",
             Refusal::KernelLacks { .. } => "kernel_lacks",
+            Refusal::GpuMissing { .. } => "gpu_missing",
             Refusal::VolumeMissing { .. } => "volume_missing",
             Refusal::VolumeUnmarked { .. } => "volume_unmarked",
             Refusal::VolumeHeld { .. } => "volume_held",

@@ -18,6 +18,8 @@ use crate::generation::{
     Cause, Disposal, Freed, Generation, HostPort, IDS_OF_APPLICATION, ImageSource, Placed, PlacedVolume, Placement,
     Portable, Resolved, ResolvedImage, Resource, Retired, Revision, VolumeId, essence, revision,
 };
+use crate::gpu::{PciAddress, Stock};
+use crate::gpu_choice;
 use crate::inventory::InstanceId;
 use crate::unresolved::Unresolved;
 
@@ -60,6 +62,8 @@ pub struct Allocations {
     pub disposals: BTreeMap<Name, Disposal>,
     /// Volumes of applications that went which are no more: their day is over, and the machine knows nothing of them. One that is only missed is none.
     pub gone: BTreeSet<VolumeId>,
+    /// GPUs that are chosen from.
+    pub gpus: Stock,
 }
 
 /// The generation of a document. Fails with every reason for which there is none.
@@ -280,11 +284,13 @@ fn place(
         kept.insert(name, Kept::of(resolved, had, &mut pool));
     }
     free(old, cause.at, &mut pool);
+    let mut gpus = gpu_choice::give(&portable, old, &allocations.gpus, &mut reasons);
     let mut applications = BTreeMap::new();
     let mut unplaced = BTreeMap::new();
     for (name, resolved) in &portable.applications {
         let had = old.and_then(|old| old.applications.get(name));
-        let kept = kept.remove(name).unwrap_or_default();
+        let mut kept = kept.remove(name).unwrap_or_default();
+        kept.gpus = gpus.remove(name).unwrap_or_default();
         unplaced.insert(name, kept.addresses.clone());
         if let Some(placed) = place_one(name, resolved, kept, had, &mut pool, &mut reasons) {
             applications.insert(name.clone(), placed);
@@ -355,6 +361,8 @@ struct Kept {
     first_id: Option<u32>,
     addresses: Vec<Ipv4Addr>,
     ports: BTreeMap<Name, HostPort>,
+    /// With those that it gets anew.
+    gpus: Vec<BTreeSet<PciAddress>>,
 }
 
 impl Kept {
@@ -415,12 +423,13 @@ fn place_one(
     if first_id.is_none() {
         reasons.push(Unresolved::NoFreeIds { application: name.clone(), ranges: pool.allocations.id_ranges });
     }
-    let addresses = kept.addresses;
+    let (addresses, gpus) = (kept.addresses, kept.gpus);
     let ports = host_ports(name, resolved, kept.ports, pool, reasons);
     let secrets = resolved.application.secrets().into_iter();
     let secrets = secrets.filter_map(|secret| Some((secret.clone(), *pool.allocations.secrets.get(secret)?))).collect();
     let volumes = had.map(|had| had.volumes.clone()).unwrap_or_default();
-    let placed = Placed { first_id: first_id?, addresses, ports, volumes, secrets, ran: had.and_then(|had| had.ran) };
+    let ran = had.and_then(|had| had.ran);
+    let placed = Placed { first_id: first_id?, addresses, ports, volumes, secrets, ran, gpus };
     (reasons.len() == before).then_some(placed)
 }
 
@@ -525,7 +534,7 @@ fn volumes(
 ) {
     let application = &resolved.application;
     let runs = application.wish == Wish::Running;
-    let now = essence(resolved, placed.first_id, &placed.secrets);
+    let now = essence(resolved, placed);
     let single = application.switch_kind() == SwitchKind::Hold;
     let differs = runs && single && placed.ran.is_some_and(|ran| ran != now);
     let mut volumes = BTreeMap::new();

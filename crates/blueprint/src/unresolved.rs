@@ -2,7 +2,7 @@
 
 use openmesh_primitives::Digest;
 
-use crate::document::{ImageReference, Name, Subnet};
+use crate::document::{GpuVendor, ImageReference, Name, Subnet};
 use crate::generation::IDS_OF_APPLICATION;
 use crate::text::Problem;
 
@@ -81,6 +81,22 @@ pub enum Unresolved {
         /// The subnet.
         subnet: Subnet,
     },
+    /// Too few GPUs.
+    #[error("{application}: {}", gpu_words(*count, *instances, *vendor, *there, held))]
+    NoFreeGpu {
+        /// The application.
+        application: Name,
+        /// Number that each instance is to have.
+        count: u32,
+        /// Its instances.
+        instances: u32,
+        /// Vendor that is asked for.
+        vendor: Option<GpuVendor>,
+        /// Number of those that the machine has.
+        there: usize,
+        /// Those that somebody has, with name and holder.
+        held: Vec<String>,
+    },
     /// No range of user ids is free.
     #[error(
         "{application}: no range of {IDS_OF_APPLICATION} user ids is free among {ranges}; give the agent more in /etc/subuid"
@@ -91,4 +107,27 @@ pub enum Unresolved {
         /// Ranges in all.
         ranges: u32,
     },
+}
+
+fn gpu_words(count: u32, instances: u32, vendor: Option<GpuVendor>, there: usize, held: &[String]) -> String {
+    let of = vendor.map_or_else(String::new, |vendor| format!(" of {vendor}"));
+    let who = match instances {
+        1 => "it asks for".to_string(),
+        several => format!("each of its {several} instances asks for"),
+    };
+    let wanted = match count {
+        1 => format!("{who} a GPU{of}"),
+        several => format!("{who} {several} GPUs{of}"),
+    };
+    match (there, held) {
+        (0, _) => {
+            format!("{wanted}, and the machine has none; `openmesh xnode status` lists those whose driver is loaded")
+        }
+        (1, []) => format!("{wanted}, and the machine has one"),
+        (there, []) => format!("{wanted}, and the machine has {there}; they count where one vendor has enough"),
+        (there, held) => format!(
+            "{wanted}, and of {there} these are held: {}; stop or remove an application that has one, or ask for fewer",
+            held.join(", ")
+        ),
+    }
 }

@@ -16,7 +16,7 @@ use crate::config::{
     Capabilities, Config, Cpu, DeviceRule, IdMapping, Linux, Memory, Mount, Namespace, OCI_VERSION, Pids, Process,
     Resources, User,
 };
-use crate::instance::{Bind, Instance, Limits, is_name};
+use crate::instance::{Bind, Device, Instance, Limits, is_name};
 use crate::{Door, seccomp, through};
 
 /// Period of the processor limit, microseconds: the kernel's default, short enough that a throttled service answers within human patience.
@@ -96,6 +96,12 @@ pub enum BundleError {
         /// The path.
         path: String,
     },
+    /// A device that is no instance's.
+    #[error("{path} is no place of a device: it has to lie below /dev, and beside what every instance has there")]
+    Device {
+        /// The path.
+        path: String,
+    },
     /// A number is out of its bounds.
     #[error("`{field}` is {value}, it has to be from {least} to {most}")]
     Bounds {
@@ -161,6 +167,11 @@ pub fn read(folder: &Path) -> io::Result<Config> {
 
 /// Paths that the bundle mounts itself.
 const SYSTEM_TARGETS: [&str; 9] = ["/", "/proc", "/sys", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/tmp", "/run"];
+/// Names in `/dev` that every instance has.
+const SYSTEM_DEVICES: [&str; 15] = [
+    "console", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout", "tty",
+    "urandom", "zero",
+];
 
 fn check(instance: &Instance) -> Result<(), BundleError> {
     if instance.command.first().is_none_or(String::is_empty) {
@@ -196,6 +207,8 @@ fn check_paths(instance: &Instance) -> Result<(), BundleError> {
     paths.extend(
         instance.binds.iter().flat_map(|bind| [("binds.source", &bind.source), ("binds.target", &bind.target)]),
     );
+    let devices = instance.devices.iter();
+    paths.extend(devices.flat_map(|one| [("devices.source", &one.source), ("devices.target", &one.target)]));
     for (field, path) in paths {
         if !is_plain(path) {
             return Err(BundleError::Path { field, path: path.clone() });
@@ -206,6 +219,15 @@ fn check_paths(instance: &Instance) -> Result<(), BundleError> {
         let below_system = ["/proc/", "/sys/", "/dev/"].iter().any(|folder| bind.target.starts_with(folder));
         if below_system || !taken.insert(&bind.target) {
             return Err(BundleError::Taken { path: bind.target.clone() });
+        }
+    }
+    for Device { target, .. } in &instance.devices {
+        let first = target.strip_prefix("/dev/").and_then(|rest| rest.split('/').next());
+        if first.is_none_or(|first| SYSTEM_DEVICES.contains(&first)) {
+            return Err(BundleError::Device { path: target.clone() });
+        }
+        if !taken.insert(target) {
+            return Err(BundleError::Taken { path: target.clone() });
         }
     }
     Ok(())
@@ -322,6 +344,12 @@ fn mounts(instance: &Instance) -> Vec<Mount> {
         let write = if bind.writable { "rw" } else { "ro" };
         mount(&bind.target, "bind", &bind.source, &["bind", "rprivate", "nosuid", "nodev", write])
     }));
+    let mut devices: Vec<&Device> = instance.devices.iter().collect();
+    devices.sort_by(|a, b| a.target.cmp(&b.target));
+    // A user namespace makes no nodes: those of the host are bound in.
+    mounts.extend(devices.into_iter().map(|device| {
+        mount(&device.target, "bind", &device.source, &["bind", "rprivate", "nosuid", "noexec", "rw"])
+    }));
     mounts
 }
 
@@ -351,7 +379,7 @@ fn linux(instance: &Instance) -> Linux {
         uid_mappings: ids.clone(),
         gid_mappings: ids,
         sysctl: if instance.namespaces.network.is_none() { sysctl.into() } else { [].into() },
-        resources: resources(&instance.limits),
+        resources: with_devices(resources(&instance.limits), &instance.devices),
         cgroups_path: instance.group.to_string(),
         namespaces: namespaces.into(),
         seccomp: seccomp::profile(instance.machine),
@@ -369,6 +397,19 @@ pub fn resources(limits: &Limits) -> Resources {
         cpu: Cpu { quota: cpu_quota_us(limits.processors_milli).cast_signed(), period: CPU_PERIOD_US },
         pids: Pids { limit: limits.processes.cast_signed() },
     }
+}
+
+/// Limits that let devices of the host be used, beside those that every instance has.
+fn with_devices(mut resources: Resources, devices: &[Device]) -> Resources {
+    let rule = |device: &Device| DeviceRule {
+        allow: true,
+        kind: "c".into(),
+        major: Some(device.major.into()),
+        minor: Some(device.minor.into()),
+        access: "rw".into(),
+    };
+    resources.devices.extend(devices.iter().map(rule));
+    resources
 }
 
 /// Microseconds of processor time in each [`CPU_PERIOD_US`].

@@ -31,6 +31,9 @@ pub struct Instance {
     pub root: Root,
     /// Volumes and files.
     pub binds: Vec<Bind>,
+    /// Devices of the host.
+    #[serde(default)]
+    pub devices: Vec<Device>,
     /// Memory file systems.
     pub memory: MemoryFiles,
     /// Limits.
@@ -98,6 +101,20 @@ pub struct Bind {
     pub target: String,
     /// The instance can write to it.
     pub writable: bool,
+}
+
+/// A device of the host in the instance: of characters, to read and to write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Device {
+    /// Path of its node on the host, which the instance's own ids may open: the host's node in `/dev` is often of a group that no instance has.
+    pub source: String,
+    /// Path in the instance, below `/dev`.
+    pub target: String,
+    /// Its major number.
+    pub major: u32,
+    /// Its minor number.
+    pub minor: u32,
 }
 
 /// Sizes of the memory file systems, bytes. What lies in them counts as memory of the instance.

@@ -4,6 +4,8 @@
 //! - [`cgroup`]: limits, usage, freezing and killing by control groups, v1 and v2, without a library;
 //! - [`driver`]: two programs that make containers of bundles, runc and `openmesh-cage-helper` (libcontainer), behind one trait, for the shim too;
 //! - [`exec`]: a process beside the first one of a running instance, by either driver;
+//! - [`gpu`]: GPUs of the machine, and their description for containers;
+//! - [`processes`]: the processes of a group at one moment, for people;
 //! - [`readback`]: what a running instance really has, and how it differs from its bundle;
 //! - [`system`]: programs of the machine, wherever its distribution has them.
 //!
@@ -18,7 +20,9 @@ pub mod cgroup;
 pub mod config;
 pub mod driver;
 pub mod exec;
+pub mod gpu;
 pub mod instance;
+pub mod processes;
 mod program;
 pub mod readback;
 pub mod seccomp;

@@ -29,6 +29,9 @@ pub(crate) struct Made {
     /// Number of the generation for which it was made; 0 in a note of an earlier version.
     #[serde(default)]
     pub generation: u64,
+    /// Its GPUs, by their addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gpus: Vec<String>,
 }
 
 impl Made {

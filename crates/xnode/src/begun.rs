@@ -73,6 +73,7 @@ mod tests {
             committed: previous.map_or(0, |previous| previous.number),
             disposals: BTreeMap::new(),
             gone: BTreeSet::new(),
+            gpus: openmesh_blueprint::gpu::Stock::default(),
         };
         let cause = Cause { by: "test".into(), reason: "a test".into(), at: Timestamp(0) };
         resolve(&document, &catalogue, &allocations, previous, cause).unwrap()

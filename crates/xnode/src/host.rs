@@ -16,7 +16,7 @@ use openmesh_primitives::report;
 use crate::error::XnodeError;
 use crate::events::Finding;
 use crate::guard::lock;
-use crate::{Machine, network};
+use crate::{Machine, gpus, network};
 
 /// State of a listening socket of TCP in `/proc/net/tcp`. Source: `tcp_states.h` of the kernel.
 const TCP_LISTEN: &str = "0A";
@@ -42,6 +42,7 @@ pub(crate) fn host(machine: &Machine, findings: &mut Vec<Finding>) -> Host {
         disk_free: Size(disk.map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))),
         largest: Vec::new(),
         features: features(machine),
+        gpus: gpus::found(machine),
     }
 }
 

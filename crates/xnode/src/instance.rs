@@ -1,6 +1,6 @@
 //! An instance filled from its generation and its image, without a choice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::{PermissionsExt as _, fchown};
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use openmesh_blueprint::Generation;
 use openmesh_blueprint::document::{Application, Capability, Content, Name, Root as RootKind, StopSignal, Subnet};
 use openmesh_blueprint::generation::{IDS_OF_APPLICATION, Placed, Resolved};
+use openmesh_blueprint::gpu::PciAddress;
 use openmesh_blueprint::inventory::InstanceId;
 use openmesh_cage::instance::{
     Bind, Capability as CageCapability, IdRange, Identity, Instance, Joined, Limits, Machine as Architecture,
@@ -22,6 +23,7 @@ use openmesh_shim::{Config as ShimConfig, Helpers, Logs, Stop};
 use crate::Machine;
 use crate::applications::Made;
 use crate::error::XnodeError;
+use crate::gpus::Given;
 use crate::paths::instance_name;
 use crate::texts;
 
@@ -111,7 +113,14 @@ impl<'a> Wanted<'a> {
             links: self.application().links.iter().map(ToString::to_string).collect(),
             subnet: Some(self.subnet.to_string()),
             generation: self.number,
+            gpus: self.gpus().iter().map(ToString::to_string).collect(),
         })
+    }
+
+    /// Its GPUs.
+    pub fn gpus(&self) -> BTreeSet<PciAddress> {
+        let index = usize::try_from(self.id.index).unwrap_or(usize::MAX);
+        self.placed.gpus.get(index).cloned().unwrap_or_default()
     }
 
     /// Its image.
@@ -209,7 +218,7 @@ impl<'a> Wanted<'a> {
 
     /// Makes a folder with every place at which something is mounted, as the lowest layer of the root: an image need not have them, and a root that
     /// cannot be written to gets them no more.
-    pub fn write_places(&self) -> Result<PathBuf, XnodeError> {
+    pub fn write_places(&self, given: &Given) -> Result<PathBuf, XnodeError> {
         let folder = self.folder().join("places");
         let make = || -> std::io::Result<()> {
             for path in SYSTEM_FOLDERS {
@@ -219,7 +228,8 @@ impl<'a> Wanted<'a> {
                 fs::create_dir_all(folder.join(volume.path.as_str().trim_start_matches('/')))?;
             }
             let files = self.application().files.keys().map(|path| path.as_str());
-            for path in files.chain(["/etc/hosts", "/etc/resolv.conf"]) {
+            let driver = given.binds.iter().map(|bind| bind.target.as_str());
+            for path in files.chain(["/etc/hosts", "/etc/resolv.conf"]).chain(driver) {
                 let place = folder.join(path.trim_start_matches('/'));
                 place.parent().map_or(Ok(()), fs::create_dir_all)?;
                 fs::File::create(place)?;
@@ -243,7 +253,7 @@ impl<'a> Wanted<'a> {
     }
 
     /// The instance for its container.
-    pub fn instance(&self, image: &Image, mut binds: Vec<Bind>) -> Result<Instance, XnodeError> {
+    pub fn instance(&self, image: &Image, mut binds: Vec<Bind>, given: Given) -> Result<Instance, XnodeError> {
         let application = self.application();
         let name = self.instance_name();
         let limits = &application.limits;
@@ -251,6 +261,9 @@ impl<'a> Wanted<'a> {
         let memory_bytes = limits.memory.ok_or_else(|| lacks("memory"))?.0;
         let namespaces = self.machine.namespaces(&name);
         binds.extend(self.volume_binds()?);
+        let mut variables = self.variables(&image.config)?;
+        given.add_to(&mut variables);
+        binds.extend(given.binds);
         let command = self.command(&image.config);
         if command.is_empty() {
             return Err(self.wrong("its image has no entry point; write a `command`"));
@@ -261,7 +274,7 @@ impl<'a> Wanted<'a> {
             machine: Architecture::own()
                 .ok_or_else(|| self.wrong("there is no filter of system calls for this processor"))?,
             command,
-            variables: self.variables(&image.config)?,
+            variables,
             workdir: workdir
                 .or_else(|| image.config.working_dir.clone())
                 .filter(|path| !path.is_empty())
@@ -272,6 +285,7 @@ impl<'a> Wanted<'a> {
                 writable: application.root == RootKind::Writable,
             },
             binds,
+            devices: given.devices,
             memory: MemoryFiles {
                 tmp_bytes: (memory_bytes / 4).min(TMP_BYTES_MAX),
                 run_bytes: RUN_BYTES.min(memory_bytes / 4),

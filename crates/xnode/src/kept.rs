@@ -129,6 +129,7 @@ mod tests {
             committed: 0,
             disposals: BTreeMap::new(),
             gone: BTreeSet::new(),
+            gpus: openmesh_blueprint::gpu::Stock::default(),
         };
         let cause = Cause { by: by.into(), reason: "a test".into(), at: Timestamp(7) };
         let document = Document::parse("version: 1\napplications: {}\n").unwrap();

@@ -99,6 +99,8 @@ pub struct Machine {
     pub driver: Box<dyn Driver + Send + Sync>,
     /// File with the resolvers of the host.
     pub resolv_conf: PathBuf,
+    /// Folder below which the kernel's files about GPUs, and those of their drivers, are: the root.
+    pub gpu_root: PathBuf,
     /// Secrets.
     pub secrets: Box<dyn Secrets>,
     /// Hears how far images are.
@@ -160,6 +162,7 @@ impl Machine {
             volumes,
             driver,
             resolv_conf: RESOLV_CONF.into(),
+            gpu_root: "/".into(),
             secrets,
             follow: Box::new(|_| ()),
             doors: OnceLock::new(),

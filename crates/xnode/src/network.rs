@@ -324,6 +324,7 @@ mod tests {
             links: Vec::new(),
             subnet: subnet.map(|subnet| subnet.to_string()),
             generation: 1,
+            gpus: Vec::new(),
         };
         let with = |all: Vec<crate::applications::Made>| -> Instances {
             let id = |index| InstanceId { revision: "aaaaaaaaaaaa".parse().unwrap(), index };

@@ -19,6 +19,7 @@
 //!       shims/ID/                       its shim: socket, lock, state, process number
 //!       states/                         the driver's
 //!       marks/                          the network's
+//!       cdi/                            descriptions of GPUs, for other programs too
 //! ```
 //!
 //! RUN is on a memory file system: nothing in it outlives the machine's run.
@@ -144,6 +145,11 @@ impl Paths {
     /// Folder of the driver's states.
     pub fn states(&self) -> PathBuf {
         self.run.join("states")
+    }
+
+    /// Folder of descriptions of GPUs.
+    pub fn descriptions(&self) -> PathBuf {
+        self.run.join("cdi")
     }
 
     /// Folder of the network's marks.

@@ -131,7 +131,7 @@ mod tests {
 
     fn made(last: u8, generation: u64) -> Made {
         let (address, links) = (Ipv4Addr::new(10, 9, 0, last), Vec::new());
-        Made { address, rate_bits: None, links, subnet: None, generation }
+        Made { address, rate_bits: None, links, subnet: None, generation, gpus: Vec::new() }
     }
 
     #[test]

@@ -54,6 +54,7 @@ pub fn template(data: &[u8]) {
     let Ok(application) = template.render(own) else { return };
     assert!(application.user.is_some_and(|user| user.uid != 0) && application.root == Root::ReadOnly);
     assert!(application.capabilities.is_empty() && application.domains.is_empty() && application.backup.is_none());
+    assert!(application.gpus.is_none(), "a person alone gives them");
     assert!(application.links.is_empty() && application.secrets().is_empty(), "nothing was named");
     assert!(application.ports.values().all(|port| port.publish.is_none()));
 }

@@ -20,12 +20,24 @@ export interface XnodeInfo {
   disk_free_bytes: number;
   /** Parts of it that are in use; left out where the kernel does not say it, and by an agent of before. */
   in_use?: InUse;
+  /** Its GPUs; left out where it has none, and by an agent of before. */
+  gpus?: NodeGpu[];
   /** Features that the kernel or the installed tools lack, each as `feature: remedy`. */
   lacks: string[];
   /** Whoever emptied it, and why; left out where it takes deployments. */
   drained?: Drained;
   /** Document that a file gives it; left out where people alone deploy. */
   declared?: Declared;
+}
+
+/** A GPU of the machine (`crates/agent/src/api/gpus.rs`). */
+export interface NodeGpu {
+  /** Its address on the PCI bus. */
+  address: string;
+  vendor: "nvidia" | "amd" | "intel";
+  model: string;
+  /** Application whose instance has it; left out where it is free. */
+  held_by?: string;
 }
 
 /** Parts of a machine that are in use, whoever uses them (`crates/xnode/src/in_use.rs`). */
@@ -820,6 +832,46 @@ export interface Usage {
   instances: { index: number; points: UsagePoint[] }[];
   /** Conditions at this moment. */
   conditions: UsageCondition[];
+}
+
+// Processes (`crates/agent/src/api/processes.rs`).
+
+export type ProcessState = "running" | "sleeping" | "waiting" | "stopped" | "traced" | "frozen" | "ended";
+
+export interface AppProcess {
+  /** Its instance, or `job NAME run NUMBER`. */
+  of: string;
+  /** On the host. */
+  pid: number;
+  pid_inside: number | null;
+  parent: number;
+  /** None where it is outside. */
+  parent_inside: number | null;
+  /** As inside; none where it is none of the application's. */
+  user: number | null;
+  name: string;
+  /** Of a later agent also another word. */
+  state: ProcessState | (string & {});
+  started: string;
+  /** Thousandths of a processor over `over_ms`: since an earlier look, or since its begin. */
+  processors_milli: number;
+  over_ms: number;
+  cpu_ms: number;
+  memory_bytes: number;
+  /** Shared pages are divided among those who have them; else they count as a whole. */
+  is_share: boolean;
+  threads: number;
+  /** Values of secrets are left out of it. */
+  command: string[];
+  /** It has more arguments than are shown. */
+  is_cut: boolean;
+}
+
+export interface ProcessList {
+  at: string;
+  processes: AppProcess[];
+  /** Beyond the limit of an answer, or of what is read at once. */
+  left_out: number;
 }
 
 // Alerts (`crates/agent/src/alerts/views.rs`).

@@ -24,6 +24,7 @@ import type {
   Generation,
   Imported,
   JobRun,
+  ProcessList,
   Restarting,
   SecretInfo,
   TemplateOrder,
@@ -297,6 +298,15 @@ export const beginJob = ({ name, job }: { name: string; job: string }) =>
   send<JobRun>("POST", `${ofApplication(name)}/jobs/${part(job)}`);
 export const endJob = ({ name, job }: { name: string; job: string }) =>
   remove<undefined>(`${ofApplication(name)}/jobs/${part(job)}`);
+
+/** Processes at this moment; the shares of processors are those since the look before. */
+export const useProcesses = (name: string, isOn: boolean) =>
+  useQuery({
+    queryKey: ["xnode", "processes", name],
+    queryFn: ({ signal }) => get<ProcessList>(`${ofApplication(name)}/processes`, signal),
+    refetchInterval: RESTS_MS,
+    enabled: isOn,
+  });
 
 /** Use of the last so many seconds, in steps that the agent chooses. */
 export const useUsage = (name: string, seconds: number) =>

@@ -187,6 +187,8 @@ pub enum AppCommand {
     Jobs(beside::JobsArgs),
     /// Run a job of an application to its end, with its log.
     Job(beside::JobArgs),
+    /// List an application's processes: number on the machine and inside, user, state, share of a processor, memory, arguments without secrets.
+    Processes(beside::ProcessesArgs),
     /// Show what an application uses: processors, memory, disk, network.
     Usage(beside::UsageArgs),
     /// Make a document of a compose file and tell what is not as in Docker; deploys nothing, ends with 1 where something is unsupported.

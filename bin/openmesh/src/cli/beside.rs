@@ -1,6 +1,6 @@
 //! Command line of what runs in an application beside its first process.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use openmesh_agent::Name;
 
 use super::common::{AgentName, Output};
@@ -69,6 +69,62 @@ pub struct JobArgs {
     /// Begin nothing: ask its present run to end.
     #[arg(long)]
     pub end: bool,
+    /// Agent.
+    #[command(flatten)]
+    pub agent: AgentName,
+    /// Output.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Order of processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProcessOrder {
+    /// The busiest first.
+    Cpu,
+    /// The largest first.
+    Memory,
+    /// The one with most threads first.
+    Threads,
+    /// The oldest first.
+    Started,
+    /// By number.
+    Pid,
+    /// By name.
+    Name,
+}
+
+impl ProcessOrder {
+    /// Its word in the agent's API.
+    pub fn word(self) -> &'static str {
+        match self {
+            ProcessOrder::Cpu => "cpu",
+            ProcessOrder::Memory => "memory",
+            ProcessOrder::Threads => "threads",
+            ProcessOrder::Started => "started",
+            ProcessOrder::Pid => "pid",
+            ProcessOrder::Name => "name",
+        }
+    }
+}
+
+/// Arguments of `app processes`.
+#[derive(Debug, Args)]
+pub struct ProcessesArgs {
+    /// Application.
+    pub name: Name,
+    /// Order.
+    #[arg(long, value_enum, default_value_t = ProcessOrder::Cpu)]
+    pub sort: ProcessOrder,
+    /// Only those with this text in their name or arguments.
+    #[arg(long, value_name = "TEXT")]
+    pub contains: Option<String>,
+    /// Only those of this instance, by its name or its number.
+    #[arg(long, value_name = "NAME")]
+    pub instance: Option<String>,
+    /// Most of them.
+    #[arg(long, short = 'n', value_name = "COUNT")]
+    pub limit: Option<usize>,
     /// Agent.
     #[command(flatten)]
     pub agent: AgentName,

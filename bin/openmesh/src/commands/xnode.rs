@@ -76,6 +76,10 @@ fn status(node: &Node) -> String {
     for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
         text += &format!("{name:<11}{value}\n");
     }
+    for gpu in &node.gpus {
+        let holder = gpu.held_by.as_ref().map_or("free".into(), |holder| format!("held by {holder}"));
+        text += &format!("GPU        {} ({}), {}: {holder}\n", gpu.model, gpu.vendor, gpu.address);
+    }
     if let Some(Drained { by, reason, .. }) = &node.drained {
         text += &format!("emptied    by {by}: {reason}; openmesh xnode drain --off undoes it\n");
     }
@@ -212,5 +216,20 @@ mod tests {
         let used = InUse { memory_bytes: 1 << 30, processors: 2, load_milli: 1_050, disk_bytes: 1, disk_all_bytes: 2 };
         let text = status(&Node { in_use: Some(used), ..before });
         assert!(text.contains("memory     1024 of 4096 MiB in use\nload       1.05 on 2 processors\n"), "{text}");
+    }
+
+    #[test]
+    fn a_machine_lists_its_gpus() {
+        let gpu = |address: &str| serde_json::json!({ "address": address, "vendor": "amd", "model": "Radeon" });
+        let mut held = gpu("0000:04:00.0");
+        held["held_by"] = "chat".into();
+        let json = serde_json::json!({
+            "agent": "default", "version": "1", "node": "attic", "current": 1, "wanted": 1,
+            "work": { "state": "rests", "step": null, "bytes": null, "troubles": [], "looked_at": null },
+            "memory_bytes": 1, "disk_free_bytes": 1, "lacks": [], "gpus": [gpu("0000:03:00.0"), held],
+        });
+        let text = status(&serde_json::from_value(json).unwrap());
+        let lines = "GPU        Radeon (amd), 0000:03:00.0: free\nGPU        Radeon (amd), 0000:04:00.0: held by chat\n";
+        assert!(text.contains(lines), "{text}");
     }
 }

@@ -138,6 +138,20 @@ impl Issuer {
         self.change(|book| book.names.entry(name.to_string()).or_default().open = Some(open))
     }
 
+    /// Notes a value of a name's record in the DNS, before it is set, with the moment from which it is taken out; none where it is gone.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn note_record(&self, name: &str, value: &str, out_s: Option<u64>) -> Result<(), AgentError> {
+        self.change(|book| {
+            let records = &mut book.names.entry(name.to_string()).or_default().records;
+            match out_s {
+                Some(out_s) => records.insert(value.to_string(), out_s),
+                None => records.remove(value),
+            };
+        })
+    }
+
     /// Address and key of an open order.
     pub fn open_order(&self, name: &str) -> Option<(String, String)> {
         let open = self.lock().names.get(name)?.open.clone()?;

@@ -45,6 +45,9 @@ pub struct Entry {
     pub failure: Option<Failure>,
     /// Moment since which the door does not serve it.
     pub unserved_since_s: Option<u64>,
+    /// Values of its record in the DNS that are there, or may be, each with the moment from which it is taken out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub records: BTreeMap<String, u64>,
 }
 
 /// A certificate.

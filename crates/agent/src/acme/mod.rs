@@ -1,17 +1,18 @@
-//! Certificates of public names by ACME (X-76, X-77; RFC 8555, RFC 8737, RFC 9773).
+//! Certificates of public names and patterns by ACME (X-76, X-77; RFC 8555, RFC 8737, RFC 9773).
 //!
 //! # Shape
 //! [`kept`] is everything that is known of accounts, certificates and orders; [`plan`] says from that, what is wanted and the clock what is done next, and is
 //! pure. [`issuer`] keeps it on disk with its secrets sealed, and holds the proofs that the door shows. [`order`] speaks with the authority through [`wire`], and
-//! [`trouble`] has the words of what fails. One task does one act after another; names for which the door has no host are nothing to it.
+//! with the DNS through [`dns`]; [`trouble`] has the words of what fails. One task does one act after another; names for which the door has no host are nothing to it.
 //!
 //! # Limits
 //! One order at a time; of a name at most [`plan::ORDERS_A_DAY`] a day; pauses after failures up to a day.
 //!
 //! # On failure
 //! The certificate that is there is served on. An order that was open when the agent died goes on with its key, or is let go and another one is made. Proofs
-//! are in no file: they are gone with the process that waited for them.
+//! at the door are in no file: they are gone with the process that waited for them. Those in the DNS are noted before they are set, and taken out by the next one.
 
+mod dns;
 mod issuer;
 mod kept;
 mod order;
@@ -26,7 +27,7 @@ mod pebble;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use openmesh_blueprint::document::Certificates;
+use openmesh_blueprint::document::{Certificates, Content, Name, Webhook};
 use openmesh_door::document::{Challenge, Document, Listener};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -35,10 +36,12 @@ pub use issuer::{Issuer, machine_clock};
 pub use plan::renew_at;
 pub use wishes::Wishes;
 
+use self::dns::Dns;
 use self::order::{Authority, Front};
 use self::plan::{Act, Wanted};
 use self::trouble::{Loss, Trouble, Way};
 use self::wire::Wire;
+use crate::alerts::receivers::receiver;
 use crate::api::blocking;
 use crate::doors::is_public;
 use crate::error::AgentError;
@@ -60,6 +63,20 @@ impl Wishes {
         let wishes = wishes.filter(|wishes| wishes.agree);
         *kept = Some((number, wishes.clone()));
         Ok(wishes)
+    }
+
+    /// Secrets of the wanted generation's hook for the DNS, each with the place that names it.
+    ///
+    /// # Errors
+    /// The generation or its document cannot be read.
+    pub fn secrets(&self, service: &Service) -> Result<Vec<(String, Name)>, AgentError> {
+        let hook = self.of(service)?.and_then(|wishes| wishes.dns);
+        let contents = hook.into_iter().flat_map(|hook| [("url", hook.url), ("secret", hook.secret)]);
+        let named = contents.filter_map(|(key, content)| match content {
+            Content::Secret(name) => Some((format!("machine.certificates.dns.{key}"), name)),
+            Content::Text(_) => None,
+        });
+        Ok(named.collect())
     }
 }
 
@@ -104,7 +121,7 @@ fn wanted(service: &Service, issuer: &Issuer) -> Result<(Wanted, Option<Authorit
     let served = issuer.served();
     let ordered = match (service.doors(), &served, &wishes) {
         (Some(keeper), Some(names), Some(wishes)) => {
-            let mut public = keeper.cabinet().public(names)?;
+            let mut public = keeper.cabinet().public(names, wishes.dns.is_some())?;
             public.retain(|name| !wishes.except.iter().any(|domain| domain.as_str() == name));
             public
         }
@@ -141,8 +158,8 @@ async fn turn(service: &Arc<Service>, issuer: &Arc<Issuer>) -> Result<Duration, 
     };
     let shows = |name: &str, challenge: &Challenge| tokio::task::block_in_place(|| shown(name, challenge));
     let wake = || service.wake().notify_one();
-    let ways = blocking(service, |service| Ok(ways(service))).await?;
-    let front = Front { wake: &wake, shows: &shows, ways };
+    let (ways, dns) = blocking(service, |service| Ok((ways(service), into_dns(service)?))).await?;
+    let front = Front { wake: &wake, shows: &shows, ways, dns };
     let outcome = act_on(issuer, authority.as_ref(), &act, &front).await?;
     let word = match (&act, outcome) {
         (Act::Order(name) | Act::GoOn(name), Ok(())) => format!("a certificate for {name} was issued"),
@@ -150,6 +167,8 @@ async fn turn(service: &Arc<Service>, issuer: &Arc<Issuer>) -> Result<Duration, 
         (Act::Forget(name), _) => {
             format!("the certificate for {name} is forgotten: the door does not serve it any more")
         }
+        (Act::Tidy(name), Ok(())) => format!("no proof for {name} is left in the DNS"),
+        (Act::Tidy(name), Err(trouble)) => format!("a proof for {name} stays in the DNS: {}", trouble.cause),
         // Nothing of it could be written.
         (_, Err(_)) => return Ok(LOOK),
         (_, Ok(())) => return Ok(Duration::ZERO),
@@ -184,6 +203,15 @@ fn ways(service: &Service) -> Vec<Way> {
     ways.into_iter().filter(|(_, free)| *free).map(|(way, _)| way).collect()
 }
 
+/// The way into the DNS that the wanted generation names, or words for one that cannot be used; none where it names none.
+fn into_dns(service: &Service) -> Result<Option<Result<Dns, String>>, AgentError> {
+    let Some(hook) = service.wishes().of(service)?.and_then(|wishes| wishes.dns) else { return Ok(None) };
+    let webhook = Webhook { url: hook.url.clone(), secret: hook.secret.clone(), private: hook.private };
+    // Without the file it is the machine itself, as for every other program.
+    let resolv_conf = std::fs::read_to_string(&service.agent().machine().resolv_conf).unwrap_or_default();
+    Ok(Some(receiver(service, &webhook).map(|receiver| Dns::new(&hook, receiver, &resolv_conf))))
+}
+
 /// Does an act. The outer error is one of this machine's files, the inner one of an order, which is noted.
 async fn act_on(
     issuer: &Issuer,
@@ -203,6 +231,7 @@ async fn act_on(
         (Act::Serve { name, serves }, _) => entry(name, &|entry| entry.unserved_since_s = (!serves).then_some(now))?,
         (Act::Forget(name), _) => issuer.change(|book| drop(book.names.remove(name)))?,
         (Act::Drop(name), _) => entry(name, &|entry| entry.open = None)?,
+        (Act::Tidy(name), _) => return order::tidy(issuer, name, front).await,
         (Act::Ask(name), Some(authority)) => {
             let wire = Wire::new(authority.root.as_deref());
             return Ok(order::ask(issuer, authority, wire.as_ref().ok(), name).await);
@@ -249,13 +278,16 @@ pub(crate) fn why_not(service: &Service, name: &str) -> Result<Option<String>, A
     let wishes = service.wishes().of(service)?;
     let give = format!("`openmesh xnode doors certificate {name}` gives one");
     Ok(match wishes {
-        _ if name.starts_with('*') => {
-            Some(format!("a certificate for a pattern is proved in the DNS, which is not built; {give}"))
+        _ if name.starts_with('*') && !is_public(name) => {
+            Some(format!("no authority of the world speaks for such a pattern; {give}"))
         }
         _ if !is_public(name) => None,
         None => Some(format!("`machine.certificates` names no authority; {give}")),
         Some(wishes) if wishes.except.iter().any(|domain| domain.as_str() == name) => {
             Some(format!("it is in `machine.certificates.except`; {give}"))
+        }
+        Some(wishes) if name.starts_with('*') && wishes.dns.is_none() => {
+            Some(format!("a pattern is proved in the DNS, for which `machine.certificates.dns` names no hook; {give}"))
         }
         Some(_) => None,
     })

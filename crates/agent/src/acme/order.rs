@@ -11,12 +11,14 @@ use openmesh_door::document::Challenge;
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rustls::pki_types::Der;
 
+use super::dns::Dns;
 use super::issuer::Issuer;
 use super::kept::Issued;
-use super::plan::{ASK_S, DAY_S};
+use super::plan::{ASK_S, DAY_S, TIDY_AGAIN_S};
 use super::trouble::{Loss, Trouble, Way};
 use super::wire::Wire;
 use crate::doors::x509;
+use crate::error::AgentError;
 
 /// Time for the door to show a proof: it takes documents with each look, and a step may be in its way.
 const SHOW: Duration = Duration::from_secs(60);
@@ -49,6 +51,25 @@ pub struct Front<'a> {
     pub shows: &'a (dyn Fn(&str, &Challenge) -> bool + Send + Sync),
     /// Ways that the door can prove by, the better one first.
     pub ways: Vec<Way>,
+    /// The way into the DNS, or words for a hook that cannot be used; none where a document names none.
+    pub dns: Option<Result<Dns, String>>,
+}
+
+impl Front<'_> {
+    /// Ways by which a name can be proved, the better one first: a pattern in the DNS alone.
+    fn ways(&self, name: &str) -> Vec<Way> {
+        let at_door = self.ways.iter().copied().filter(|_| !name.starts_with("*."));
+        at_door.chain(self.dns.is_some().then_some(Way::Dns)).collect()
+    }
+
+    /// The way into the DNS.
+    fn dns(&self) -> Result<&Dns, Trouble> {
+        match &self.dns {
+            Some(Ok(dns)) => Ok(dns),
+            Some(Err(words)) => Err(Trouble::of_hook(words)),
+            None => Err(Trouble::of_hook("the document names none")),
+        }
+    }
 }
 
 /// Takes the proof away, however its order ends.
@@ -81,6 +102,22 @@ pub async fn run(
     front: &Front<'_>,
 ) -> Result<(), Trouble> {
     let _shown = Shown { issuer, front, name };
+    let done = passes(issuer, authority, wire, name, front).await;
+    let tidied = tidy(issuer, name, front).await.map_err(|error| error.to_string());
+    if let Err(cause) = tidied.and_then(|tidied| tidied.map_err(|trouble| trouble.cause)) {
+        // The order counts, and the record is tried again.
+        tracing::warn!(name, %cause, "a proof stays in the DNS for now");
+    }
+    done
+}
+
+async fn passes(
+    issuer: &Issuer,
+    authority: &Authority,
+    wire: &Wire,
+    name: &str,
+    front: &Front<'_>,
+) -> Result<(), Trouble> {
     for _ in 0..NONCES_MAX {
         match pass(issuer, authority, wire, name, front).await {
             Err(trouble) if trouble.loss == Loss::Moment => {}
@@ -88,6 +125,28 @@ pub async fn run(
         }
     }
     pass(issuer, authority, wire, name, front).await
+}
+
+/// Takes the records of a name out of the DNS. Those for which nobody is named any more are let go.
+///
+/// The inner error is one that stays.
+///
+/// # Errors
+/// Nothing can be written.
+pub async fn tidy(issuer: &Issuer, name: &str, front: &Front<'_>) -> Result<Result<(), Trouble>, AgentError> {
+    let records = issuer.entry(name).map(|entry| entry.records).unwrap_or_default();
+    let mut done = Ok(());
+    for value in records.into_keys() {
+        let taken = match front.dns() {
+            Ok(dns) => dns.take_out(name, &value).await.map_err(|words| Trouble::of_hook(&words)),
+            Err(trouble) => Err(trouble),
+        };
+        let is_tried_again = taken.is_err() && front.dns.is_some();
+        let again = is_tried_again.then(|| issuer.now().saturating_add(TIDY_AGAIN_S));
+        issuer.note_record(name, &value, again)?;
+        done = done.and(taken);
+    }
+    Ok(done)
 }
 
 /// One pass: everything that is kept of the order is gone on with.
@@ -169,13 +228,14 @@ async fn begin(
     Ok((order, key))
 }
 
-/// Proves that the name leads here.
+/// Proves that the name leads here, or that its zone is its owner's.
 async fn prove(issuer: &Issuer, name: &str, order: &mut Order, front: &Front<'_>) -> Result<(), Trouble> {
     let refused = |error: Error| Trouble::of(&error, Loss::Order);
     let way = way(issuer, name, front)?;
     let kind = match way {
         Way::Http => ChallengeType::Http01,
         Way::Tls => ChallengeType::TlsAlpn01,
+        Way::Dns => ChallengeType::Dns01,
     };
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
@@ -185,27 +245,21 @@ async fn prove(issuer: &Issuer, name: &str, order: &mut Order, front: &Front<'_>
         }
         let lacks = || Trouble {
             loss: Loss::Order,
-            ..Trouble::own(format!("the authority has no proof at port {}", way.port()))
+            ..Trouble::own(format!("the authority takes no proof by {}", way.word()))
         };
         let mut challenge = authorization.challenge(kind.clone()).ok_or_else(lacks)?;
         let authorized = challenge.key_authorization();
-        let proof = match way {
+        match way {
             Way::Http => {
                 let tokens = [(challenge.token.clone(), authorized.as_str().to_string())].into();
-                Challenge { tokens, digest: None }
+                at_door(issuer, name, Challenge { tokens, digest: None }, front).await?;
             }
             Way::Tls => {
                 let digest = data_encoding::HEXLOWER.encode(authorized.digest().as_ref());
-                Challenge { digest: Some(digest), ..Challenge::default() }
+                at_door(issuer, name, Challenge { digest: Some(digest), ..Challenge::default() }, front).await?;
             }
-        };
-        if !is_good(&proof) {
-            // The door would take no document with it, and so hold up every application.
-            let cause = "the authority has a token that is none".to_string();
-            return Err(Trouble { loss: Loss::Order, ..Trouble::own(cause) });
+            Way::Dns => in_dns(issuer, name, &authorized.dns_value(), front).await?,
         }
-        issuer.prove(name, Some(proof.clone()));
-        show(name, &proof, front).await?;
         // One that was said to be ready by a pass before is looked at already.
         if challenge.status == ChallengeStatus::Pending {
             challenge.set_ready().await.map_err(refused)?;
@@ -223,11 +277,30 @@ async fn prove(issuer: &Issuer, name: &str, order: &mut Order, front: &Front<'_>
     }
 }
 
+/// Lets the door show a proof, and waits until it does.
+async fn at_door(issuer: &Issuer, name: &str, proof: Challenge, front: &Front<'_>) -> Result<(), Trouble> {
+    if !is_good(&proof) {
+        // The door would take no document with it, and so hold up every application.
+        let cause = "the authority has a token that is none".to_string();
+        return Err(Trouble { loss: Loss::Order, ..Trouble::own(cause) });
+    }
+    issuer.prove(name, Some(proof.clone()));
+    show(name, &proof, front).await
+}
+
+/// Lets the hook set a proof in the DNS, and waits until it is seen. It is noted before, so that it is taken out after a death too.
+async fn in_dns(issuer: &Issuer, name: &str, value: &str, front: &Front<'_>) -> Result<(), Trouble> {
+    let dns = front.dns()?;
+    issuer.note_record(name, value, Some(issuer.now())).map_err(own)?;
+    dns.set(name, value).await.map_err(|words| Trouble::of_hook(&words))?;
+    dns.wait(name, value).await.map_err(|words| Trouble::unseen(name, &words))
+}
+
 /// The way of a proof: after a failure the other one, since nobody here sees which port an authority reaches.
 fn way(issuer: &Issuer, name: &str, front: &Front<'_>) -> Result<Way, Trouble> {
     let failures = issuer.entry(name).and_then(|entry| entry.failure).map_or(0, |failure| failure.count as usize);
-    let count = front.ways.len();
-    let chosen = if count == 0 { None } else { front.ways.get(failures % count) };
+    let ways = front.ways(name);
+    let chosen = if ways.is_empty() { None } else { ways.get(failures % ways.len()) };
     chosen.copied().ok_or_else(|| Trouble {
         cause: "the door listens neither at port 80 nor at port 443".into(),
         remedy: "`openmesh xnode doors` says who has the ports; one of them has to be free".into(),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use openmesh_blueprint::document::{DnsHook, Period};
 use openmesh_door::document::{Access, Admission, Host, Protocol, Route};
 use openmesh_door::door::Door;
 use openmesh_door::effects::free;
@@ -13,15 +14,23 @@ use rustls::pki_types::pem::PemObject as _;
 use tokio::sync::Notify;
 
 use self::authority::Pebble;
-use super::plan::DAY_S;
+use self::hook::{Conduct, Hook, SECRET};
+use super::plan::{DAY_S, PAUSE_S};
 use super::*;
+use crate::alerts::webhook::Receiver;
 use crate::doors::x509;
 use crate::secrets::Vault;
 
 #[path = "../../tests/it/authority.rs"]
 mod authority;
+#[path = "../../tests/it/hook.rs"]
+mod hook;
 
 const NAME: &str = "shop.example.org";
+const PATTERN: &str = "*.example.org";
+
+/// A look at the door for a proof.
+type Shows<'a> = &'a (dyn Fn(&str, &Challenge) -> bool + Send + Sync);
 
 /// A machine of a test: issuer, door, authority.
 struct Stage {
@@ -34,6 +43,7 @@ struct Stage {
     pebble: Pebble,
     names: BTreeSet<String>,
     ways: Vec<Way>,
+    dns: Option<Result<Dns, String>>,
     served: JoinHandle<()>,
 }
 
@@ -86,7 +96,30 @@ impl Stage {
         let door = Door::new(None, free()).unwrap();
         let served = serve(door, ports, issuer.clone(), names.clone(), wake.clone(), shown.clone());
         let ways = vec![Way::Http, Way::Tls];
-        Some(Stage { folder, issuer, ahead_s, wake, shown, authority, pebble, names, ways, served })
+        Some(Stage { folder, issuer, ahead_s, wake, shown, authority, pebble, names, ways, dns: None, served })
+    }
+
+    /// Lets patterns be proved by a hook that signs with a key, and be looked for in the authority's resolver.
+    async fn hook(&mut self, secret: &str, wait: Period) -> Hook {
+        let hook = Hook::start(self.pebble.management).await;
+        self.lead_to(&hook, secret, wait);
+        hook
+    }
+
+    fn lead_to(&mut self, hook: &Hook, secret: &str, wait: Period) {
+        let wish = DnsHook {
+            url: Content::Text(hook.url.clone()),
+            secret: Content::Secret("dns".parse().unwrap()),
+            private: true,
+            resolvers: vec![self.pebble.dns.to_string()],
+            wait,
+        };
+        let receiver = Receiver::new(&hook.url, secret.as_bytes(), true).unwrap();
+        self.dns = Some(Ok(Dns::new(&wish, receiver, "")));
+    }
+
+    fn front<'a>(&self, wake: &'a (dyn Fn() + Send + Sync), shows: Shows<'a>) -> Front<'a> {
+        Front { wake, shows, ways: self.ways.clone(), dns: self.dns.clone() }
     }
 
     fn wanted(&self) -> Wanted {
@@ -109,7 +142,7 @@ impl Stage {
             if matches!(act, Act::Rest(_)) {
                 return troubles;
             }
-            let front = Front { wake: &wake, shows: &shows, ways: self.ways.clone() };
+            let front = self.front(&wake, &shows);
             if let Err(trouble) = act_on(&self.issuer, Some(&self.authority), &act, &front).await.unwrap() {
                 troubles.push(trouble);
             }
@@ -227,7 +260,7 @@ async fn where_port_80_is_shut_the_other_one_proves() {
     let failure = stage.issuer.entry(NAME).unwrap().failure.unwrap();
     assert!(failure.count == 1 && failure.cause.contains(NAME) && failure.again_s > stage.issuer.now(), "{failure:?}");
     assert!(stage.issuer.entry(NAME).unwrap().open.is_none());
-    stage.pass(plan::PAUSE_S + 1);
+    stage.pass(PAUSE_S + 1);
     assert_eq!(stage.turns().await, [], "{}", stage.pebble.log());
     stage.chain();
     assert_eq!(stage.issuer.entry(NAME).unwrap().failure, None);
@@ -297,7 +330,8 @@ async fn an_order_goes_on_after_a_death() {
     };
     {
         let wire = Wire::new(stage.authority.root.as_deref()).unwrap();
-        let front = Front { wake: &|| {}, shows: &shows, ways: stage.ways.clone() };
+        let wake = || {};
+        let front = stage.front(&wake, &shows);
         tokio::select! {
             done = order::run(&stage.issuer, &stage.authority, &wire, NAME, &front) => panic!("{done:?} {}", stage.pebble.log()),
             () = asked.notified() => {}
@@ -318,4 +352,72 @@ async fn an_order_goes_on_after_a_death() {
     let troubles = stage.turns().await;
     assert!(troubles.len() == 1 && stage.issuer.entry(NAME).unwrap().open.is_none(), "{troubles:?}");
     stage.pebble.down();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pattern_is_proved_in_the_dns_and_nothing_stays_there() {
+    let Some(mut stage) = Stage::new(false).await else { return };
+    let hook = stage.hook(SECRET, Period(30_000)).await;
+    stage.names = [NAME.to_string(), PATTERN.to_string()].into();
+    assert_eq!(stage.turns().await, [], "{}", stage.pebble.log());
+    // A plain name is proved at the door, as long as that does not fail.
+    stage.chain();
+    let found = stage.issuer.find(PATTERN).unwrap();
+    x509::fits(&found.chain, &found.key, PATTERN).unwrap();
+    assert!(x509::fits(&found.chain, &found.key, "example.org").is_err());
+    let heard = hook.heard();
+    let first = heard.first().map(|(action, name)| (action.as_str(), name.as_str()));
+    assert_eq!(first, Some(("present", "_acme-challenge.example.org")));
+    assert_eq!(heard.last().map(|(action, _)| action.as_str()), Some("cleanup"));
+    assert!(heard.iter().all(|(_, name)| name == "_acme-challenge.example.org"), "{heard:?}");
+    assert_eq!((hook.count(), stage.issuer.entry(PATTERN).unwrap().records.len()), (0, 0));
+    assert!(stage.issuer.challenges(&stage.names).is_empty());
+    // One that an agent has left there by its death is taken out by the next one.
+    stage.issuer.note_record(PATTERN, "left there", Some(stage.issuer.now())).unwrap();
+    let again = open(stage.folder.path(), &stage.ahead_s);
+    assert_eq!(plan::next(&again.book(), &stage.wanted(), again.now()), Act::Tidy(PATTERN.into()));
+    assert_eq!(stage.turns().await, []);
+    assert_eq!(hook.heard().len(), heard.len() + 1);
+    assert!(stage.issuer.entry(PATTERN).unwrap().records.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hook_that_fails_is_asked_again_for_the_same_order() {
+    let Some(mut stage) = Stage::new(false).await else { return };
+    let hook = stage.hook("the key of somebody else", Period(2_000)).await;
+    stage.names = [PATTERN.to_string()].into();
+    let troubles = stage.turns().await;
+    assert!(troubles.len() == 1 && troubles[0].cause.contains("status 401"), "{troubles:?}");
+    stage.lead_to(&hook, SECRET, Period(2_000));
+    for (conduct, words) in [(Conduct::Refuses, "status 503"), (Conduct::Forgets, "not seen within 2 s")] {
+        hook.set(conduct);
+        stage.pass(DAY_S / 4);
+        let troubles = stage.turns().await;
+        assert!(troubles.len() == 1 && troubles[0].cause.contains(words), "{troubles:?}");
+        assert_eq!((troubles[0].loss, troubles[0].is_of_authority), (Loss::Nothing, false));
+        assert!(stage.issuer.entry(PATTERN).unwrap().open.is_some());
+    }
+    hook.set(Conduct::Does);
+    stage.pass(DAY_S / 4);
+    assert_eq!(stage.turns().await, [], "{}", stage.pebble.log());
+    let entry = stage.issuer.entry(PATTERN).unwrap();
+    assert!(entry.issued.is_some() && entry.failure.is_none() && entry.records.is_empty(), "{entry:?}");
+    assert_eq!((entry.orders.len(), hook.count()), (1, 0));
+    // Without a hook a pattern has no way, and nobody is left to take something out.
+    stage.dns = None;
+    stage.issuer.note_record(PATTERN, "left there", Some(stage.issuer.now())).unwrap();
+    let troubles = stage.turns().await;
+    assert!(troubles.len() == 1 && troubles[0].cause.contains("names none"), "{troubles:?}");
+    assert!(stage.issuer.entry(PATTERN).unwrap().records.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_whose_ports_are_shut_is_proved_in_the_dns() {
+    let Some(mut stage) = Stage::new(true).await else { return };
+    let hook = stage.hook(SECRET, Period(30_000)).await;
+    // The door has no port at all: the DNS is the only way.
+    stage.ways = Vec::new();
+    assert_eq!(stage.turns().await, [], "{}", stage.pebble.log());
+    stage.chain();
+    assert!(hook.heard().iter().all(|(_, name)| name == "_acme-challenge.shop.example.org"), "{:?}", hook.heard());
 }

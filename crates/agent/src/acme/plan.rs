@@ -21,6 +21,8 @@ pub const PAUSE_S_MAX: u64 = DAY_S;
 pub const GRACE_S: u64 = 7 * DAY_S;
 /// Longest life of an open order, seconds. Source: Let's Encrypt lets one expire after a week; nobody waits that long for a proof.
 pub const ORDER_S_MAX: u64 = DAY_S;
+/// Pause before a record that could not be taken out of the DNS is tried again, seconds: it harms nobody meanwhile.
+pub const TIDY_AGAIN_S: u64 = 3_600;
 /// Shortest and longest time between two questions for the window of a renewal, seconds. Source: RFC 9773, section 4.3.2.
 pub const ASK_S: (u64, u64) = (60, DAY_S);
 
@@ -51,6 +53,8 @@ pub enum Act {
     Forget(String),
     /// Let go of an open order that is too old, of another authority, or of a name for which nothing is ordered any more.
     Drop(String),
+    /// Take the records of a name out of the DNS that an order has left there.
+    Tidy(String),
     /// Go on with an open order.
     GoOn(String),
     /// Order a certificate.
@@ -95,7 +99,15 @@ pub fn next(book: &Book, wanted: &Wanted, now: u64) -> Act {
         wakes.push(at);
     }
     wakes.extend(forget_at(book, now));
+    wakes.extend(book.names.values().filter_map(|entry| tidy_at(entry, now)));
     Act::Rest(wakes.into_iter().min())
+}
+
+/// Moment from which a record of a name is taken out of the DNS; none without one, and as long as an order may need it.
+fn tidy_at(entry: &Entry, now: u64) -> Option<u64> {
+    let first = entry.records.values().min().filter(|_| entry.open.is_none())?;
+    // One that lies further ahead was noted by another clock.
+    Some(if *first > now.saturating_add(TIDY_AGAIN_S) { now } else { *first })
 }
 
 /// Moments at which names that are not served are forgotten.
@@ -122,6 +134,9 @@ fn clean(book: &Book, wanted: &Wanted, now: u64) -> Option<Act> {
         });
         if stale {
             return Some(Act::Drop(name.clone()));
+        }
+        if tidy_at(entry, now).is_some_and(|at| at <= now) {
+            return Some(Act::Tidy(name.clone()));
         }
     }
     None

@@ -133,6 +133,23 @@ fn names_that_are_gone_are_forgotten_after_a_grace() {
     assert_eq!(next(&all, &wanted(&NAMES[..1]), NOW + 90), Act::Serve { name, serves: true }, "it moved, and is back");
 }
 
+#[test]
+fn records_are_taken_out_of_the_dns_once_no_order_needs_them() {
+    let name = NAMES[0].to_string();
+    let one = Entry { records: [("a proof".to_string(), NOW)].into(), ..Entry::default() };
+    let nobody = Wanted { directory: None, ..wanted(&NAMES[..1]) };
+    assert_eq!(next(&book(one.clone()), &nobody, NOW), Act::Tidy(name.clone()), "whoever is named as authority");
+    let open = Open { directory: CA.into(), url: "https://ca.example/o/1".into(), key: String::new(), at_s: NOW };
+    let open = Entry { open: Some(open), ..one.clone() };
+    assert_eq!(next(&book(open), &wanted(&NAMES[..1]), NOW), Act::GoOn(name.clone()), "an open order needs it");
+    let later = Entry { records: [("a proof".to_string(), NOW + TIDY_AGAIN_S)].into(), ..one };
+    let certified = Entry { issued: Some(issued(NOW, NOW + 90 * DAY_S, NOW)), ..later };
+    let all = book(certified);
+    assert_eq!(next(&all, &wanted(&NAMES[..1]), NOW), Act::Rest(Some(NOW + TIDY_AGAIN_S)));
+    assert_eq!(next(&all, &wanted(&NAMES[..1]), NOW + TIDY_AGAIN_S), Act::Tidy(name.clone()));
+    assert_eq!(next(&all, &wanted(&NAMES[..1]), NOW - DAY_S), Act::Tidy(name), "the clock was set back");
+}
+
 /// An answer of the world to an act.
 #[derive(Clone, Debug)]
 enum Turn {
@@ -204,9 +221,17 @@ impl World {
                 }
                 let open = Open { directory: CA.into(), url: "o".into(), key: String::new(), at_s: now };
                 entry.open = Some(open);
+                entry.records.insert("a proof".into(), now);
                 self.settle(name, turn);
             }
             Act::GoOn(name) => self.settle(name, turn),
+            Act::Tidy(name) => {
+                let entry = self.book.names.get_mut(name).unwrap();
+                match turn {
+                    Turn::Fails(_) => entry.records.values_mut().for_each(|out| *out = now + TIDY_AGAIN_S),
+                    _ => entry.records.clear(),
+                }
+            }
             Act::Rest(_) => {}
         }
     }
@@ -273,6 +298,7 @@ proptest! {
             prop_assert!(world.book.names.get(name).is_some_and(|entry| entry.issued.is_some()), "{name} has none");
         }
         for (name, entry) in &world.book.names {
+            prop_assert!(entry.records.is_empty(), "{} has a record in the DNS", name);
             prop_assert_eq!(world.wanted.ordered.contains(name), entry.unserved_since_s.is_none());
         }
     }

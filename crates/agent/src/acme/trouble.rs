@@ -3,6 +3,8 @@
 use instant_acme::{Error, Problem};
 use openmesh_primitives::root_cause;
 
+use super::dns::record_of;
+
 /// Beginning of the words for kinds of problems. Source: RFC 8555, section 6.7.
 pub(super) const PREFIX: &str = "urn:ietf:params:acme:error:";
 
@@ -13,14 +15,26 @@ pub enum Way {
     Http,
     /// tls-alpn-01, at port 443.
     Tls,
+    /// dns-01, in the DNS: the only one for a pattern.
+    Dns,
 }
 
 impl Way {
-    /// The port at which an authority asks.
-    pub fn port(self) -> u16 {
+    /// Its name in ACME.
+    pub fn word(self) -> &'static str {
         match self {
-            Way::Http => 80,
-            Way::Tls => 443,
+            Way::Http => "http-01",
+            Way::Tls => "tls-alpn-01",
+            Way::Dns => "dns-01",
+        }
+    }
+
+    /// The port of this machine at which an authority asks; none where it asks elsewhere.
+    fn port(self) -> Option<u16> {
+        match self {
+            Way::Http => Some(80),
+            Way::Tls => Some(443),
+            Way::Dns => None,
         }
     }
 }
@@ -60,20 +74,47 @@ impl Trouble {
 
     /// Words of a proof that the authority did not take.
     pub fn of_proof(name: &str, way: Way, problem: &Problem) -> Trouble {
-        let port = way.port();
-        let remedy = match kind(problem) {
-            "connection" => format!(
+        let remedy = match (kind(problem), way.port()) {
+            ("caa", _) => format!("the CAA record of {name} allows other authorities alone: add this one to it"),
+            ("connection", Some(port)) => format!(
                 "port {port} of this machine is not reached from the authority: let it through the firewall, and let a router lead it here; {name} has to lead to this machine's public address"
             ),
-            "dns" => format!("add an A or AAAA record for {name} that leads to this machine's public address"),
-            "caa" => format!("the CAA record of {name} allows other authorities alone: add this one to it"),
-            "tls" | "unauthorized" | "incorrectResponse" => format!(
+            ("dns", Some(_)) => format!("add an A or AAAA record for {name} that leads to this machine's public address"),
+            ("tls" | "unauthorized" | "incorrectResponse", Some(port)) => format!(
                 "something else answers at port {port} of {name}: let its A and AAAA records lead to this machine alone, without a proxy in front"
+            ),
+            ("connection" | "dns" | "unauthorized" | "incorrectResponse", None) => format!(
+                "the authority finds another record {} of type TXT than this machine: let every server of its zone show what the hook of `machine.certificates.dns` sets",
+                record_of(name)
             ),
             _ => return Trouble::of_problem(problem, Loss::Order),
         };
-        let cause = format!("the authority does not see that {name} leads here: {}", detail(problem));
+        let cause = match way {
+            Way::Http | Way::Tls => format!("the authority does not see that {name} leads here: {}", detail(problem)),
+            Way::Dns => format!("the authority does not see the proof for {name} in the DNS: {}", detail(problem)),
+        };
         Trouble { cause, remedy, loss: Loss::Order, is_of_authority: false }
+    }
+
+    /// A hook for the DNS that does not take what it is told, in words.
+    pub fn of_hook(words: &str) -> Trouble {
+        Trouble {
+            cause: format!("the hook of `machine.certificates.dns` fails for the record: {words}"),
+            remedy: "look at what answers at its `url`, and at its secret; it is tried again by itself".into(),
+            loss: Loss::Nothing,
+            is_of_authority: false,
+        }
+    }
+
+    /// A record that is not seen in time, in words.
+    pub fn unseen(name: &str, words: &str) -> Trouble {
+        let record = record_of(name);
+        Trouble {
+            cause: format!("the record {record} of type TXT is {words}"),
+            remedy: "look at what the hook of `machine.certificates.dns` has set; where it takes longer, `wait` is for that, and `resolvers` names servers that show it; it is tried again by itself".into(),
+            loss: Loss::Nothing,
+            is_of_authority: false,
+        }
     }
 
     /// Words of an error of an exchange; `loss` is what a refusal costs.
@@ -166,6 +207,12 @@ mod tests {
         assert!(one.remedy.contains("port 80") && one.cause.contains("first second"), "{one:?}");
         assert!(Trouble::of_proof("a.example.org", Way::Tls, &problem("connection")).remedy.contains("port 443"));
         assert!(Trouble::of_proof("a.example.org", Way::Http, &problem("dns")).remedy.contains("A or AAAA"));
+        for kind in ["dns", "unauthorized", "connection"] {
+            let one = Trouble::of_proof("*.example.org", Way::Dns, &problem(kind));
+            assert!(one.remedy.contains("_acme-challenge.example.org"), "{one:?}");
+            assert_eq!((one.loss, one.is_of_authority), (Loss::Order, false));
+        }
+        assert!(Trouble::of_proof("*.example.org", Way::Dns, &problem("caa")).remedy.contains("CAA"));
         let limited = Trouble::of(&Error::Api(problem("rateLimited")), Loss::Nothing);
         assert!(limited.is_of_authority && limited.loss == Loss::Nothing);
         assert_eq!(Trouble::of(&Error::Api(problem("unauthorized")), Loss::Order).loss, Loss::Account);

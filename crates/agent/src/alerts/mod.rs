@@ -15,17 +15,18 @@
 
 mod book;
 mod facts;
+pub(crate) mod receivers;
 mod rules;
 mod state;
 pub mod views;
-mod webhook;
+pub(crate) mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
-use openmesh_blueprint::document::{Content, Name, Webhook};
+use openmesh_blueprint::document::{Content, Name};
 use openmesh_primitives::Timestamp;
 use openmesh_xnode::marks;
 use tokio::sync::watch;
@@ -35,6 +36,7 @@ use tokio::time::MissedTickBehavior;
 pub use state::Alerts;
 
 use crate::alerts::book::Message;
+use crate::alerts::receivers::receiver;
 use crate::alerts::state::Wished;
 use crate::alerts::views::{Alert, AlertEvent, WebhookState, WebhookTest};
 use crate::alerts::webhook::Receiver;
@@ -87,23 +89,6 @@ fn read(service: &Service, number: u64) -> Result<Wished, AgentError> {
         webhooks: service.document(number)?.machine.alerts.webhooks,
         returned: returned.map(|outcome| (generation.parent, outcome.cause)),
     })
-}
-
-/// The bytes of a content; words where it is a secret that is not there.
-fn value(service: &Service, content: &Content) -> Result<Vec<u8>, String> {
-    let name = match content {
-        Content::Text(text) => return Ok(text.clone().into_bytes()),
-        Content::Secret(name) => name,
-    };
-    let missing = || format!("there is no secret `{name}`; `openmesh xnode secret set {name}` sets it");
-    let present = service.secrets().map_err(|error| error.to_string())?;
-    let version = present.into_iter().find(|secret| secret.name == name.as_str()).ok_or_else(missing)?.version;
-    service.agent().machine().secrets.value(name, version).ok_or_else(missing)
-}
-
-fn receiver(service: &Service, webhook: &Webhook) -> Result<Receiver, String> {
-    let url = String::from_utf8(value(service, &webhook.url)?).map_err(|_| "its address is no text".to_string())?;
-    Receiver::new(&url, &value(service, &webhook.secret)?, webhook.private)
 }
 
 /// Starts the task of alerts. It ends once the sender of `stays` is gone; a message that is under way then is sent again by the next start.

@@ -13,9 +13,11 @@ mod drain;
 pub mod exec;
 mod export;
 pub mod files;
+pub mod gpus;
 pub mod import;
 pub mod jobs;
 mod loans;
+pub mod processes;
 mod templates;
 pub mod usage;
 pub mod visit;
@@ -90,6 +92,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .merge(import::routes())
         .merge(jobs::routes())
         .merge(loans::routes())
+        .merge(processes::routes())
         .merge(usage::routes())
         .merge(templates::routes())
         .merge(visit::routes())
@@ -133,9 +136,10 @@ async fn described() -> impl IntoResponse {
 async fn node(State(service): Shared) -> Result<Json<views::Node>, AgentError> {
     let seen = blocking(&service, |service| {
         let drained = crate::drain::find(service.settings())?;
-        Ok((service.agent().look()?, crate::backups::troubles(service)?, drained))
+        let gpus = gpus::views_of(&service.agent().gpus()?);
+        Ok((service.agent().look()?, crate::backups::troubles(service)?, drained, gpus))
     });
-    let (look, unsaved, drained) = seen.await?;
+    let (look, unsaved, drained, gpus) = seen.await?;
     let host = &look.inventory.host;
     let mut work = service.work();
     work.troubles.extend(unsaved);
@@ -150,6 +154,7 @@ async fn node(State(service): Shared) -> Result<Json<views::Node>, AgentError> {
         memory_bytes: host.memory.0,
         disk_free_bytes: host.disk_free.0,
         in_use: views::InUse::read(&service.settings().state),
+        gpus,
         lacks: lacks.map(|feature| format!("{feature}: {}", feature.remedy())).collect(),
         drained,
         declared: service.given().view(),

@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use super::list::{List, bytes, flag, lines, moment, number, plain, text, value, values};
-use crate::views::{Exec, ExecEvent, FileEntry, FileFolder, FilePlaces, FileRename, JobRun, JobView, LogLine, Usage};
+use crate::views::{
+    Exec, ExecEvent, FileEntry, FileFolder, FilePlaces, FileRename, JobRun, JobView, LogLine, ProcessList, Usage,
+};
 
 const TAG: &str = "inside";
 
@@ -40,6 +42,18 @@ pub(super) fn list(list: &mut List) {
             number("step", "Time of one point, seconds"),
         ])
         .answers(value::<Usage>(), "Use in steps");
+    list.add(TAG, ("get", "/applications/{name}/processes"), "Processes of an application at this moment")
+        .about(
+            "Those of its instances and of the runs of its jobs. Where a value of a secret would be among arguments, `[secret]` stands; a text is looked for in what is shown. A share of processors \
+             is that since the last look at least a second and at most a minute before, whoever took it, else that since the begin of the process.",
+        )
+        .query(&[
+            text("sort", "`cpu` (without a word), `memory`, `threads`, `started`, `pid` or `name`"),
+            text("contains", "Text in the name or the arguments, of whatever case"),
+            text("instance", "The one instance that is meant, by name or number, or `job NAME run NUMBER`"),
+            number("limit", "Most of them, at most 1,000"),
+        ])
+        .answers(value::<ProcessList>(), "Processes");
     jobs(list);
     files(list);
 }

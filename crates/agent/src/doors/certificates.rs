@@ -198,15 +198,16 @@ impl Cabinet {
         Ok(held.into_values().collect())
     }
 
-    /// Those of these names for which a certificate by ACME is the way: public ones for which nobody gave one.
+    /// Those of these names for which a certificate by ACME is the way: public ones for which nobody gave one, and patterns where they can be proved.
     ///
     /// # Errors
     /// The index cannot be read.
-    pub fn public(&self, names: &BTreeSet<String>) -> Result<BTreeSet<String>, AgentError> {
+    pub fn public(&self, names: &BTreeSet<String>, patterns: bool) -> Result<BTreeSet<String>, AgentError> {
         let index = self.read_index()?;
         let is_given = |name: &String| index.get(name).is_some_and(|kept| kept.until.is_none());
         let covered = |name: &String| is_given(name) || pattern_of(name).is_some_and(|pattern| is_given(&pattern));
-        Ok(names.iter().filter(|name| is_public(name) && !covered(name)).cloned().collect())
+        let is_way = |name: &&String| is_public(name) && (patterns || !name.starts_with('*')) && !covered(name);
+        Ok(names.iter().filter(is_way).cloned().collect())
     }
 
     /// Lets everything be looked at again: a certificate has come or gone.
@@ -295,9 +296,9 @@ impl Cabinet {
         Ok(kept)
     }
 
-    /// The certificate of a name: the one that a person gave, for it or for its pattern, else the one of an authority by ACME, else one of the own authority;
-    /// none for a public name without one. For such a name the own authority may not speak: a certificate that has ended stays, so that visitors are warned
-    /// and not turned away.
+    /// The certificate of a name: the one that a person gave, for it or for its pattern, else the one of an authority by ACME, for it or for its pattern, else
+    /// one of the own authority; none for a public name without one. For such a name the own authority may not speak: a certificate that has ended stays, so
+    /// that visitors are warned and not turned away.
     fn find(&self, name: &str) -> Result<Option<Kept>, AgentError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let index = self.read_index()?;
@@ -306,8 +307,12 @@ impl Cabinet {
         let pattern = pattern_of(name).and_then(|pattern| index.get(&pattern));
         let given = own.filter(is_given).into_iter().chain(pattern.filter(is_given));
         let issued = self.bring(name)?;
+        let spare = pattern_of(name).filter(|pattern| pattern != name).map(|pattern| self.bring(&pattern));
+        let spare = spare.transpose()?.flatten();
         let is_public = is_public(name);
-        let issued = issued.iter().filter(|kept| is_public || kept.until.is_some_and(|until| until > now));
+        let lives = |kept: &&Kept| kept.until.is_some_and(|until| until > now);
+        let ended = issued.iter().filter(|kept| is_public && !lives(kept));
+        let issued = issued.iter().chain(&spare).filter(lives).chain(ended);
         let house = own.filter(|kept| kept.until.is_some_and(|until| until > now + RENEW_DAYS * DAY_SECONDS));
         // The door takes no document with a certificate that it cannot use, so that one would hold up all applications.
         let mut known = given.chain(issued).chain(house);
@@ -367,11 +372,12 @@ fn is_of_house(name: &str) -> bool {
     ENDINGS.iter().any(|ending| name.strip_suffix(ending).is_some_and(|rest| rest.ends_with('.')))
 }
 
-/// Returns true for a name that an authority may be asked about: of the Internet, and no pattern, whose proof would be in the DNS.
+/// Returns true for a name or a pattern that an authority may be asked about: of the Internet.
 pub(crate) fn is_public(name: &str) -> bool {
-    let last = name.rsplit('.').next().unwrap_or_default();
-    let is_address = last.is_empty() || last.bytes().all(|byte| byte.is_ascii_digit()) || name.starts_with('[');
-    name.contains('.') && !name.starts_with('*') && !is_address && !is_of_house(name)
+    let domain = name.strip_prefix("*.").unwrap_or(name);
+    let last = domain.rsplit('.').next().unwrap_or_default();
+    let is_address = last.is_empty() || last.bytes().all(|byte| byte.is_ascii_digit()) || domain.starts_with('[');
+    domain.contains('.') && !is_address && !is_of_house(domain)
 }
 
 /// Writes a file that root and one group can read, whole or not at all.

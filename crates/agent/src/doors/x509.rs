@@ -41,12 +41,16 @@ pub fn about(chain: &str) -> Result<About, String> {
     })
 }
 
-/// Words where a chain does not fit its key or a name.
+/// A label that stands for all of a pattern: nobody orders a certificate for it alone.
+const ANY_LABEL: &str = "any-name-of-a-pattern";
+
+/// Words where a chain does not fit its key, or a name or pattern.
 pub fn fits(chain: &str, key: &str, name: &str) -> Result<(), String> {
     let all = certificates(chain)?;
     let first = all.first().ok_or("there is no certificate in it")?;
     let parsed = ParsedCertificate::try_from(first).map_err(|cause| cause.to_string())?;
-    let server = ServerName::try_from(name).map_err(|cause| cause.to_string())?;
+    let host = name.strip_prefix("*.").map_or_else(|| name.to_string(), |rest| format!("{ANY_LABEL}.{rest}"));
+    let server = ServerName::try_from(host).map_err(|cause| cause.to_string())?;
     rustls::client::verify_server_name(&parsed, &server).map_err(|_| format!("it is not for {name}"))?;
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|cause| format!("its key is no PEM: {cause}"))?;
     let made = CertifiedKey::from_der(all, key, &ring::default_provider());
@@ -75,6 +79,10 @@ mod tests {
         let other = authority.issue(&["shop.lan".to_string()], begin).unwrap();
         assert!(fits(&issued.chain, &other.key, "shop.lan").unwrap_err().contains("key"));
         assert!(fits(&issued.chain, &issued.key, "other.lan").unwrap_err().contains("other.lan"));
+        assert!(fits(&issued.chain, &issued.key, "*.shop.lan").unwrap_err().contains("*.shop.lan"));
+        let pattern = authority.issue(&["*.shop.lan".to_string()], begin).unwrap();
+        assert_eq!(fits(&pattern.chain, &pattern.key, "*.shop.lan"), Ok(()));
+        assert!(fits(&pattern.chain, &pattern.key, "shop.lan").is_err());
         for wrong in ["", "x", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
             assert!(about(wrong).is_err(), "{wrong}");
         }

@@ -1,5 +1,6 @@
 //! A real authority of a test's own: pebble, with a resolver that leads every name to this machine.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -33,8 +34,12 @@ pub struct Pebble {
     programs: PathBuf,
     folder: TempDir,
     port: u16,
-    resolver: (Child, u16),
+    resolver: Child,
     process: Option<Child>,
+    /// Address of the resolver, which answers for every zone.
+    pub dns: SocketAddr,
+    /// Address at which records of the resolver are set and taken away.
+    pub management: SocketAddr,
     /// Address of its directory.
     pub directory: String,
     /// Root by which its server is known, as PEM.
@@ -52,7 +57,7 @@ impl Pebble {
         let own = rcgen::KeyPair::generate().unwrap();
         let params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_string()]).unwrap();
         let server = params.signed_by(&own, &authority, &key).unwrap();
-        let (port, dns) = (free_port(), free_port());
+        let (port, dns, management) = (free_port(), free_port(), free_port());
         let at = |name: &str| folder.path().join(name);
         std::fs::write(at("server.pem"), server.pem()).unwrap();
         std::fs::write(at("server.key"), own.serialize_pem()).unwrap();
@@ -68,7 +73,7 @@ impl Pebble {
         std::fs::write(at("pebble.json"), config.to_string()).unwrap();
         let arguments = [
             format!("-dnsserver=127.0.0.1:{dns}"),
-            format!("-management=127.0.0.1:{}", free_port()),
+            format!("-management=127.0.0.1:{management}"),
             "-defaultIPv4=127.0.0.1".into(),
             "-defaultIPv6=".into(),
             "-http01=".into(),
@@ -80,7 +85,9 @@ impl Pebble {
         let resolver = resolver.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let directory = format!("https://127.0.0.1:{port}/dir");
         let root = authority.pem();
-        let mut pebble = Pebble { programs, folder, port, resolver: (resolver, dns), process: None, directory, root };
+        let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let (dns, management) = (at(dns), at(management));
+        let mut pebble = Pebble { programs, folder, port, resolver, process: None, dns, management, directory, root };
         pebble.up();
         Some(pebble)
     }
@@ -90,12 +97,13 @@ impl Pebble {
         let log = std::fs::File::create(self.folder.path().join("log")).unwrap();
         let mut command = Command::new(self.programs.join("pebble"));
         command.arg("-config").arg(self.folder.path().join("pebble.json"));
-        command.arg("-dnsserver").arg(format!("127.0.0.1:{}", self.resolver.1));
+        command.arg("-dnsserver").arg(self.dns.to_string());
         // It looks at proofs at once, refuses every second nonce, and takes no proof twice.
         command.env("PEBBLE_VA_NOSLEEP", "1").env("PEBBLE_WFE_NONCEREJECT", "50").env("PEBBLE_AUTHZREUSE", "0");
         self.process = Some(command.stdout(log).stderr(Stdio::null()).spawn().unwrap());
         let begun = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+        let is_up = |address: SocketAddr| std::net::TcpStream::connect(address).is_ok();
+        while !is_up((Ipv4Addr::LOCALHOST, self.port).into()) || !is_up(self.management) {
             assert!(begun.elapsed() < PATIENCE, "no pebble: {}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -118,7 +126,7 @@ impl Pebble {
 impl Drop for Pebble {
     fn drop(&mut self) {
         self.down();
-        let _ = self.resolver.0.kill();
-        let _ = self.resolver.0.wait();
+        let _ = self.resolver.kill();
+        let _ = self.resolver.wait();
     }
 }

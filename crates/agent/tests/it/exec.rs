@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 use futures::StreamExt as _;
 use openmesh_agent::client::ClientError;
 use openmesh_agent::terminal::{Heard, Receiver, Sender};
-use openmesh_agent::views::{Event, EventKind, Exec, ExecEvent, JobRun, JobView, LogLine, TerminalWord, Usage};
+use openmesh_agent::views::{
+    Event, EventKind, Exec, ExecEvent, JobRun, JobView, LogLine, ProcessInfo, ProcessList, ProcessState, TerminalWord,
+    Usage,
+};
 use reqwest::Method;
 
 use crate::pantry::server;
-use crate::world::{World, free_port, plain};
+use crate::world::{World, free_port, plain, web};
 
 /// Patience with a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -251,4 +254,63 @@ async fn what_is_used_can_be_asked_for() {
     assert!(point.memory_bytes > 0 && point.processes >= 1 && point.disk_bytes > 0, "{point:?}");
     let error = world.get::<Usage>("/applications/web/usage?from=20&to=10").await.unwrap_err();
     assert!(matches!(error, ClientError::Refused(failure) if failure.code == "value"));
+}
+
+/// Processes are listed as inside, with their figures; a value of a secret that a program has as an argument is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_are_listed_without_secrets() {
+    let Some(mut world) = World::new() else { return };
+    world.start().await;
+    for value in ["correct-horse-battery", "staple-of-today"] {
+        let set = world.client.request(Method::PUT, "/secrets/token").body(value);
+        world.client.text(set).await.unwrap();
+    }
+    let child = "/usr/bin/perl -e \"sleep 1000\" &";
+    let script = format!("{child} exec /usr/bin/perl /server.pl --token=$TOKEN correct-horse-battery");
+    let image = world.image(&server("one"));
+    let command = format!("    command: [/bin/sh, -c, '{script}']\n");
+    let job = "    jobs:\n      wait: {command: [/usr/bin/perl, -e, 'sleep 1000']}\n";
+    world.deploy(world.document(&format!("{}{command}{job}", web(&image, free_port())))).await;
+    let path = "/applications/web/processes";
+    let list: ProcessList = world.get(path).await.unwrap();
+    // The shell has become the server, and keeps its child.
+    let first = list.processes.iter().find(|process| process.pid_inside == Some(1)).unwrap();
+    assert_eq!(first.command, ["/usr/bin/perl", "/server.pl", "--token=[secret]", "[secret]"], "{list:#?}");
+    assert_eq!((first.user, first.name.as_str(), first.parent_inside), (Some(1_000), "perl", None));
+    assert!(first.pid > 1 && first.memory_bytes > 0 && first.threads == 1 && !first.is_cut, "{first:?}");
+    let child = list.processes.iter().find(|process| process.parent == first.pid).unwrap();
+    assert_eq!((child.parent_inside, child.user, child.of.as_str()), (Some(1), Some(1_000), first.of.as_str()));
+    let found: ProcessList = world.get(&format!("{path}?contains=SERVER.pl&instance=0")).await.unwrap();
+    assert_eq!(found.processes.iter().map(|process| process.pid).collect::<Vec<_>>(), [first.pid]);
+    let text = world.client.text(world.client.request(Method::GET, path)).await.unwrap();
+    assert!(text.contains("[secret]"), "{text}");
+    for value in ["correct-horse-battery", "staple-of-today"] {
+        assert!(!text.contains(value), "{text}");
+        let asked = world.get::<ProcessList>(&format!("{path}?contains={value}")).await.unwrap();
+        assert_eq!(asked.processes, [], "a secret is not found by guessing");
+    }
+    // A second look a while later has a share over that while; so have runs of jobs their own place.
+    let run: JobRun = world.client.ask(world.client.request(Method::POST, "/applications/web/jobs/wait")).await.unwrap();
+    let begun = Instant::now();
+    let job = format!("job wait run {}", run.number);
+    loop {
+        let list: ProcessList = world.get(&format!("{path}?sort=pid")).await.unwrap();
+        let server = list.processes.iter().find(|process| process.pid == first.pid).unwrap();
+        // Its age is longer than the time since the first look.
+        let age = list.at.millis() - server.started.millis();
+        let is_since_a_look = i64::try_from(server.over_ms).unwrap() < age;
+        let sleeps = |process: &ProcessInfo| process.command.last().is_some_and(|last| last == "sleep 1000");
+        let waits = |process: &&ProcessInfo| process.of == job && sleeps(process);
+        let process = list.processes.iter().find(waits).filter(|found| found.state == ProcessState::Sleeping);
+        if let Some(process) = process.filter(|_| is_since_a_look) {
+            assert_eq!((process.pid_inside, process.command.len()), (Some(1), 3));
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{list:#?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let error = world.get::<ProcessList>("/applications/none/processes").await.unwrap_err();
+    assert!(matches!(error, ClientError::Refused(failure) if failure.code == "no_application"));
+    let error = world.get::<ProcessList>(&format!("{path}?sort=size")).await.unwrap_err();
+    assert!(matches!(error, ClientError::Refused(failure) if failure.code == "malformed"));
 }

@@ -12,6 +12,7 @@ mod drain;
 mod early;
 mod exec;
 mod files;
+mod hook;
 mod imports;
 mod joins;
 mod lending;

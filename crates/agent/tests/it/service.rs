@@ -7,7 +7,7 @@ use openmesh_agent::views::{Application, ApplicationState, EventKind, Generation
 use reqwest::Method;
 
 use crate::pantry::server;
-use crate::world::{World, answer, free_port, web};
+use crate::world::{World, answer, free_port, plain, web};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_document_becomes_an_application_that_outlives_its_agent() {
@@ -106,5 +106,24 @@ async fn what_is_wrong_is_said_and_changes_nothing() {
     let second = openmesh_agent::run(world.settings.clone(), std::future::pending()).await;
     assert!(matches!(second, Err(AgentError::Running { .. })), "{second:?}");
     assert_eq!(world.get::<Node>("").await.unwrap().wanted, 1);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gpu_that_the_machine_has_not_is_refused() {
+    let Some(mut world) = World::new() else { return };
+    world.start().await;
+    if !world.get::<Node>("").await.unwrap().gpus.is_empty() {
+        println!("skipped: this machine has a GPU");
+        return world.stop().await;
+    }
+    let image = world.image(&server("one"));
+    let text = format!("{}    gpus: {{vendor: nvidia}}\n", plain(&image, free_port()));
+    let refused = world.send(Method::POST, "/applications", world.document(&text)).await;
+    let Err(ClientError::Refused(failure)) = refused else { panic!("{refused:?}") };
+    assert_eq!(failure.code, "unresolved");
+    let words = "web: it asks for a GPU of nvidia, and the machine has none";
+    assert!(failure.message.contains(words), "{}", failure.message);
+    assert_eq!(world.get::<Node>("").await.unwrap().wanted, 0, "nothing is changed");
     world.stop().await;
 }

@@ -155,6 +155,18 @@ words! {
 }
 
 words! {
+    /// Vendor of a GPU.
+    GpuVendor {
+        /// NVIDIA, with its own driver.
+        Nvidia = "nvidia",
+        /// AMD.
+        Amd = "amd",
+        /// Intel.
+        Intel = "intel",
+    }
+}
+
+words! {
     /// Signal that asks the first process to end.
     StopSignal {
         /// SIGTERM.
@@ -323,6 +335,16 @@ record! {
 }
 
 record! {
+    /// GPUs of each instance, which are its alone.
+    Gpus {
+        /// Their number.
+        count: u32 = 1,
+        /// Their vendor; any one of those that the machine has without it.
+        vendor: Option<GpuVendor>,
+    }
+}
+
+record! {
     /// Way and times of a switch.
     Switch {
         /// Its way.
@@ -419,6 +441,9 @@ record! {
         health: Option<Health>,
         /// Limits.
         limits: Limits,
+        /// GPUs of each instance; none without it.
+        #[borsh(skip)]
+        gpus: Option<Gpus>,
         /// Capabilities in its own namespace.
         capabilities: BTreeSet<Capability>,
         /// Its root file system.
@@ -488,7 +513,7 @@ impl Application {
     /// The way from one version to the next with `auto` decided: never `Auto`.
     pub fn switch_kind(&self) -> SwitchKind {
         match self.switch.kind {
-            SwitchKind::Auto if self.writes() && self.instances == 1 => SwitchKind::Hold,
+            SwitchKind::Auto if (self.writes() || self.gpus.is_some()) && self.instances == 1 => SwitchKind::Hold,
             SwitchKind::Auto => SwitchKind::Overlap,
             kind => kind,
         }

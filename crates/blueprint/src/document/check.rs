@@ -1,12 +1,11 @@
 //! Rules of a document that no single type can say.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
 
 use super::application::{Application, Audience, Content, Health, Protocol, SwitchKind};
-use super::machine::{Certificates, StoreKind};
-use super::names::{AppPath, HostAddress, Name, Subnet};
-use super::publisher::{CATALOGUES_MAX, CatalogueSource};
+use super::check_machine::machine;
+use super::checker::Checker;
+use super::names::{AppPath, HostAddress, Name};
 use super::root::Document;
 use super::units::{Rate, Size};
 use crate::text::{Node, Place, Problems, Value};
@@ -15,20 +14,14 @@ use crate::text::{Node, Place, Problems, Value};
 pub const APPLICATIONS_MAX: usize = 500;
 /// Most instances of one application on one machine: more do not serve more where the processors are the same.
 pub const INSTANCES_MAX: u32 = 32;
+/// Most GPUs of one instance: no machine has more.
+pub const GPUS_MAX: u32 = 16;
 /// Smallest volume, in bytes: below it ext4 has more journal than room.
 pub const VOLUME_BYTES_MIN: u64 = 16 << 20;
 /// Largest volume, in bytes: ext4's limit with blocks of 4 KiB is 16 TiB.
 pub const VOLUME_BYTES_MAX: u64 = 16 << 40;
 /// Lowest limit of the network, in bits a second: below it a full frame waits longer than a second, and connections break instead of being slow.
 pub const RATE_BITS_MIN: u64 = 16_000;
-/// Networks that no instance can have an address of. Source: RFC 6890, section 2.2.2.
-const SPECIAL_SUBNETS: [(Subnet, &str); 5] = [
-    (Subnet { address: Ipv4Addr::new(0, 0, 0, 0), prefix: 8 }, "the addresses of \"this network\""),
-    (Subnet { address: Ipv4Addr::new(127, 0, 0, 0), prefix: 8 }, "the loopback addresses"),
-    (Subnet { address: Ipv4Addr::new(169, 254, 0, 0), prefix: 16 }, "the link-local addresses"),
-    (Subnet { address: Ipv4Addr::new(224, 0, 0, 0), prefix: 4 }, "the multicast addresses"),
-    (Subnet { address: Ipv4Addr::new(240, 0, 0, 0), prefix: 4 }, "the reserved addresses of class E"),
-];
 /// Least memory, in bytes: a process and its libraries need as much.
 const MEMORY_BYTES_MIN: u64 = 4 << 20;
 /// Longest text of a file in a document, in bytes: what is longer belongs into an image or a volume.
@@ -43,47 +36,8 @@ const PROBATION_MS_MAX: u64 = 7 * 86_400_000;
 const RESERVED_PATHS: [&str; 3] = ["/proc", "/sys", "/dev"];
 
 /// Keys that may stand beside `template`: the rest is the template's, so that nothing that it needs is changed by accident.
-const BESIDE_TEMPLATE: [&str; 10] =
-    ["template", "description", "variables", "ports", "domains", "links", "after", "limits", "backup", "wish"];
-
-/// The place of a path in a tree, or of the nearest thing above it.
-fn place_of(tree: &Node, path: &[&str]) -> Place {
-    let mut node = tree;
-    for key in path {
-        let next = match &node.value {
-            Value::List(items) => key.parse::<usize>().ok().and_then(|index| items.get(index)),
-            _ => node.get(key),
-        };
-        match next {
-            Some(next) => node = next,
-            None => break,
-        }
-    }
-    node.place
-}
-
-/// A tree, where in it one looks, and the problems.
-struct Checker<'a> {
-    tree: &'a Node,
-    base: Vec<String>,
-    problems: &'a mut Problems,
-}
-
-impl Checker<'_> {
-    fn add(&mut self, path: &[&str], what: impl Into<String>, hint: Option<&str>) {
-        if self.problems.is_full() {
-            // Counted alone: a place is not looked for where it is not shown.
-            return self.problems.add(Place::default(), String::new());
-        }
-        let place = place_of(self.tree, path);
-        let whole: Vec<&str> = self.base.iter().map(String::as_str).chain(path.iter().copied()).collect();
-        let what = what.into();
-        self.problems.below(whole.join("."), |problems| match hint {
-            Some(hint) => problems.add_with_hint(place, what, hint),
-            None => problems.add(place, what),
-        });
-    }
-}
+const BESIDE_TEMPLATE: [&str; 11] =
+    ["template", "description", "variables", "ports", "domains", "links", "after", "limits", "gpus", "backup", "wish"];
 
 /// Notes every problem of a document that was read from a tree.
 pub(super) fn check(document: &Document, tree: &Node, problems: &mut Problems) {
@@ -96,11 +50,7 @@ pub(super) fn check(document: &Document, tree: &Node, problems: &mut Problems) {
         // Rules between so many are not looked at: their time grows faster than their number.
         return checker.add(&["applications"], what, None);
     }
-    machine(document, &mut checker);
-    if let Some(certificates) = &document.machine.certificates {
-        check_certificates(certificates, &mut checker);
-    }
-    catalogues(&document.machine.catalogues, &mut checker);
+    machine(&document.machine, &mut checker);
     host_ports(document, &mut checker);
     domains(document, &mut checker);
     links(document, &mut checker);
@@ -121,124 +71,6 @@ pub(super) fn check(document: &Document, tree: &Node, problems: &mut Problems) {
 /// Notes every problem of one application by itself, as a template makes it, read from a tree.
 pub fn application_problems(application: &Application, tree: &Node, problems: &mut Problems) {
     one(application, &mut Checker { tree, base: Vec::new(), problems });
-}
-
-fn machine(document: &Document, checker: &mut Checker<'_>) {
-    let machine = &document.machine;
-    if machine.ports.first > machine.ports.last || machine.ports.first < 1024 {
-        checker.add(&["machine", "ports"], "must go from a port of at least 1024 to one that is not below it", None);
-    }
-    subnet(machine.subnet, checker);
-    let mut hosts = BTreeSet::new();
-    for (index, registry) in machine.registries.iter().enumerate() {
-        let index = index.to_string();
-        if !hosts.insert(&registry.host) {
-            checker.add(
-                &["machine", "registries", &index, "host"],
-                format!("`{}` stands here twice", registry.host),
-                None,
-            );
-        }
-        secret_only(&registry.password, &["machine", "registries", &index, "password"], checker);
-    }
-    for (name, store) in &machine.backups {
-        let path = ["machine", "backups", name.as_str()];
-        let lacks = match store.kind {
-            StoreKind::Peer => [("node", store.node.is_none()), ("", false), ("", false)],
-            StoreKind::S3 => {
-                [("bucket", store.bucket.is_none()), ("key", store.key.is_none()), ("secret", store.secret.is_none())]
-            }
-            StoreKind::Folder => [("", false); 3],
-        };
-        for (key, _) in lacks.iter().filter(|(_, lacks)| *lacks) {
-            checker.add(&path, format!("lacks `{key}`, which the kind `{}` needs", store.kind), None);
-        }
-        if store.kind == StoreKind::Folder && !is_plain_path(&store.address) {
-            let what = format!("is `{}`, which is no path from the root without `..`", store.address);
-            checker.add(&[&path[..], &["address"]].concat(), what, Some("write it as `/mnt/backups/xnode`"));
-        }
-        let faults = if store.kind == StoreKind::Peer { store.peer_faults() } else { Vec::new() };
-        for (key, what, hint) in faults {
-            checker.add(&[&path[..], &[key]].concat(), what, Some(hint));
-        }
-        if let Some(secret) = &store.secret {
-            secret_only(secret, &[&path[..], &["secret"]].concat(), checker);
-        }
-    }
-    for (name, webhook) in &machine.alerts.webhooks {
-        let path = ["machine", "alerts", "webhooks", name.as_str()];
-        secret_only(&webhook.secret, &[&path[..], &["secret"]].concat(), checker);
-        let Content::Text(url) = &webhook.url else { continue };
-        let url_path = [&path[..], &["url"]].concat();
-        if url.starts_with("http://") && !webhook.private {
-            let what = "is not encrypted, so that anybody on the way reads the alerts";
-            checker.add(
-                &url_path,
-                what,
-                Some("write `https://`, or `private: true` for a receiver in the own network"),
-            );
-        } else if !url.starts_with("https://") && !url.starts_with("http://") {
-            let hint = "write it as `https://hooks.example.org/path`";
-            checker.add(&url_path, "is no address of a receiver", Some(hint));
-        }
-    }
-}
-
-/// An authority is asked for certificates when a person has named it and agrees.
-fn check_certificates(certificates: &Certificates, checker: &mut Checker<'_>) {
-    let path = |key| ["machine", "certificates", key];
-    if !certificates.agree {
-        let what = "is not agreed to, so that nothing can be ordered";
-        let hint =
-            "read the authority's terms, to which its directory leads as `termsOfService`, and write `agree: true`";
-        checker.add(&path("agree"), what, Some(hint));
-    }
-    let is_address = certificates.contact.split_once('@').is_some_and(|(user, host)| {
-        !user.is_empty() && !host.is_empty() && !certificates.contact.contains(char::is_whitespace)
-    });
-    if !is_address {
-        let what = format!("is `{}`, which is no address of e-mail", certificates.contact);
-        checker.add(&path("contact"), what, Some("write it as `ops@example.org`"));
-    }
-    if !certificates.directory.starts_with("https://") {
-        let what = format!("is `{}`, which is no address of a directory by TLS", certificates.directory);
-        checker.add(&path("directory"), what, Some("write it as `https://ca.example.org/directory`"));
-    }
-    if certificates.root.as_ref().is_some_and(|root| !root.contains("-----BEGIN CERTIFICATE-----")) {
-        checker.add(&path("root"), "is no certificate as PEM", Some("it begins with `-----BEGIN CERTIFICATE-----`"));
-    }
-}
-
-/// Catalogues of other publishers are few, and each is at a place that can be read.
-fn catalogues(all: &BTreeMap<Name, CatalogueSource>, checker: &mut Checker<'_>) {
-    if all.len() > CATALOGUES_MAX {
-        checker.add(&["machine", "catalogues"], format!("are {}, but at most {CATALOGUES_MAX} fit", all.len()), None);
-    }
-    for (name, (what, hint)) in all.iter().filter_map(|(name, source)| Some((name, source.fault()?))) {
-        checker.add(&["machine", "catalogues", name.as_str(), "address"], what, Some(hint));
-    }
-}
-
-/// Instances have addresses that a machine can give out.
-fn subnet(subnet: Subnet, checker: &mut Checker<'_>) {
-    let meets = |special: &Subnet| special.contains(subnet.address) || subnet.contains(special.address);
-    if let Some((special, words)) = SPECIAL_SUBNETS.iter().find(|(special, _)| meets(special)) {
-        let what = format!("is {subnet}, but {special} are {words}, which no instance can have");
-        let hint = "take a part of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16 that no network of the host uses";
-        checker.add(&["machine", "subnet"], what, Some(hint));
-    }
-}
-
-/// A path of the host that means one place.
-fn is_plain_path(text: &str) -> bool {
-    text.len() > 1 && text.starts_with('/') && text.split('/').skip(1).all(|part| !matches!(part, "" | "." | ".."))
-}
-
-/// A password must not stand in a document.
-fn secret_only(content: &Content, path: &[&str], checker: &mut Checker<'_>) {
-    if matches!(content, Content::Text(_)) {
-        checker.add(path, "must be the name of a secret", Some("write `{ secret: NAME }`"));
-    }
 }
 
 /// Two applications do not claim one address and port of the host.
@@ -523,6 +355,10 @@ fn limits(application: &Application, checker: &mut Checker<'_>) {
         let what = format!("is {rate}, but below {} a full frame takes longer than a second", Rate(RATE_BITS_MIN));
         checker.add(&["limits", "rate"], what, Some("write a higher one, or leave it out for no limit"));
     }
+    if let Some(gpus) = application.gpus.as_ref().filter(|gpus| !(1..=GPUS_MAX).contains(&gpus.count)) {
+        let what = format!("is {}, but 1 to {GPUS_MAX} are possible", gpus.count);
+        checker.add(&["gpus", "count"], what, Some("leave `gpus` out for none"));
+    }
     if !(1..=INSTANCES_MAX).contains(&application.instances) {
         checker.add(
             &["instances"],
@@ -538,6 +374,10 @@ fn switch(application: &Application, checker: &mut Checker<'_>) {
         SwitchKind::Overlap if application.writes() && application.instances == 1 => {
             let hint = "write `hold`, or give it several instances if its data may have several writers";
             checker.add(&["switch", "kind"], "is `overlap`, but two versions would write to one volume", Some(hint));
+        }
+        SwitchKind::Overlap if application.gpus.is_some() => {
+            let hint = "leave `kind` out: the old version ends before the new one starts";
+            checker.add(&["switch", "kind"], "is `overlap`, but two versions would have one GPU", Some(hint));
         }
         SwitchKind::Hold if application.instances > 1 => {
             checker.add(&["switch", "kind"], "is `hold`, which is for a single instance", Some("write `overlap`"));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::application::Content;
 use super::names::{Domain, Name, Subnet};
 use super::publisher::CatalogueSource;
-use super::units::Size;
+use super::units::{Period, Size};
 use crate::text::{record, words};
 
 words! {
@@ -115,6 +115,22 @@ record! {
 pub const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
 record! {
+    /// A program of somebody else that sets records in the DNS, by POST with a signature in its headers.
+    DnsHook {
+        /// Address, https; a secret where it holds a key of its receiver.
+        url: Content,
+        /// Key of the signatures: a secret.
+        secret: Content,
+        /// The address may be on this machine or in a private network, and begin with http.
+        private: bool = false,
+        /// Servers of the DNS, each with a port where it is another one than 53, that are asked whether a record is there; without them those of its zone.
+        resolvers: Vec<String>,
+        /// Longest time until a record is there.
+        wait: Period = Period(300_000),
+    }
+}
+
+record! {
     /// Certificates of public domains, ordered from an authority by ACME.
     Certificates {
         /// Address of the authority's directory.
@@ -127,6 +143,8 @@ record! {
         root: Option<String>,
         /// Domains for which nothing is ordered.
         except: BTreeSet<Domain>,
+        /// Way to prove names in the DNS: patterns are ordered with it alone.
+        dns: Option<DnsHook>,
     }
 }
 
@@ -233,6 +251,35 @@ mod tests {
             assert!(problems.contains(words), "{address} {node}: {problems}");
         }
         assert!(with("{kind: peer, address: \"attic.lan:7790\"}").unwrap_err().contains("lacks `node`"));
+    }
+
+    #[test]
+    fn a_hook_for_the_dns_has_an_address_a_secret_and_an_end() {
+        let with = |hook: &str| {
+            let certificates = format!("{{contact: a@b.lan, agree: true, dns: {hook}}}");
+            let text = format!("version: 1\nmachine: {{certificates: {certificates}}}\napplications: {{}}\n");
+            Document::parse(&text).map_err(|problems| problems.iter().map(ToString::to_string).collect::<String>())
+        };
+        let document = with("{url: \"https://dns.example.org/hook\", secret: {secret: dns}}").unwrap();
+        let hook = document.machine.certificates.as_ref().unwrap().dns.as_ref().unwrap();
+        assert_eq!((hook.wait, hook.private, hook.resolvers.len()), (super::Period(300_000), false, 0));
+        let near = "{url: \"http://127.0.0.1:5380/\", secret: {secret: dns}, private: true, wait: 30s, resolvers: [192.0.2.53, \"[2001:db8::1]:53\"]}";
+        for document in [document, with(near).unwrap()] {
+            assert_eq!(Document::parse(&document.to_yaml()).unwrap(), document);
+            assert_eq!(Document::parse(&document.to_json()).unwrap(), document);
+        }
+        for (wrong, words) in [
+            ("{url: \"http://dns.example.org/\", secret: {secret: dns}}", "private: true"),
+            ("{url: dns.example.org, secret: {secret: dns}}", "no address of a receiver"),
+            ("{url: \"https://a/\", secret: \"in the open\"}", "name of a secret"),
+            ("{url: \"https://a/\"}", "lacks `secret`"),
+            ("{url: \"https://a/\", secret: {secret: dns}, resolvers: [ns.example.org]}", "no address of a server"),
+            ("{url: \"https://a/\", secret: {secret: dns}, wait: 2h}", "1 s to 1 h"),
+            ("{url: \"https://a/\", secret: {secret: dns}, command: [sh]}", "is not a known key"),
+        ] {
+            let problems = with(wrong).unwrap_err();
+            assert!(problems.contains(words), "{wrong}: {problems}");
+        }
     }
 
     #[test]

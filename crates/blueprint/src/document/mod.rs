@@ -6,6 +6,8 @@
 
 mod application;
 mod check;
+mod check_machine;
+mod checker;
 mod machine;
 pub(crate) mod names;
 mod publisher;
@@ -15,15 +17,15 @@ mod schema;
 mod units;
 
 pub use application::{
-    Application, Audience, Backup, Capability, Content, File, Health, HttpCheck, Job, Keep, Limits, Occasion, Origin,
-    Port, Protocol, Publish, Recipe, Restart, Root, Route, StopSignal, Switch, SwitchKind, TcpCheck, TemplateUse,
-    Volume, Wish,
+    Application, Audience, Backup, Capability, Content, File, GpuVendor, Gpus, Health, HttpCheck, Job, Keep, Limits,
+    Occasion, Origin, Port, Protocol, Publish, Recipe, Restart, Root, Route, StopSignal, Switch, SwitchKind, TcpCheck,
+    TemplateUse, Volume, Wish,
 };
 pub use check::{
-    APPLICATIONS_MAX, FILE_BYTES_MAX, INSTANCES_MAX, RATE_BITS_MIN, VOLUME_BYTES_MIN, application_problems,
+    APPLICATIONS_MAX, FILE_BYTES_MAX, GPUS_MAX, INSTANCES_MAX, RATE_BITS_MIN, VOLUME_BYTES_MIN, application_problems,
 };
 pub use machine::{
-    Alerts, Certificates, LETS_ENCRYPT, Machine, PortRange, Registry, Reserve, Store, StoreKind, Webhook,
+    Alerts, Certificates, DnsHook, LETS_ENCRYPT, Machine, PortRange, Registry, Reserve, Store, StoreKind, Webhook,
 };
 pub use names::{
     AppPath, Domain, HostAddress, ImageReference, Mode, Name, NameError, PackageName, PackageVersion, Subnet, User,

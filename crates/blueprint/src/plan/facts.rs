@@ -104,9 +104,9 @@ impl<'a> Facts<'a> {
         self.application().wish == Wish::Running || asks
     }
 
-    /// Returns true when the present instances must end before new ones start.
+    /// Returns true when the present instances must end before new ones start: one writes, or has a GPU, at a time.
     pub fn stops_first(&self) -> bool {
-        let single = self.application().switch_kind() == SwitchKind::Hold;
+        let single = self.application().switch_kind() == SwitchKind::Hold || self.application().gpus.is_some();
         single || !self.snapshots().is_empty() || !self.restores().is_empty()
     }
 

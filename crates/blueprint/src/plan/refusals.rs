@@ -28,6 +28,7 @@ pub(super) fn find(inventory: &Inventory, generation: &Generation, previous: Opt
     features(inventory, &facts, number == current, &mut all);
     ports(inventory, &facts, number == current, &mut all);
     for facts in &facts {
+        gpus(facts, &mut all);
         volumes(facts, &mut all);
         conditions(facts, generation, &mut all);
     }
@@ -64,6 +65,7 @@ fn is_condition(refusal: &Refusal) -> bool {
         refusal,
         Refusal::Frozen { .. }
             | Refusal::Altered { .. }
+            | Refusal::GpuMissing { .. }
             | Refusal::VolumeMissing { .. }
             | Refusal::VolumeUnmarked { .. }
             | Refusal::VolumeHeld { .. }
@@ -130,6 +132,12 @@ fn ports(inventory: &Inventory, facts: &[Facts<'_>], serves: bool, all: &mut Vec
             }
         }
     }
+}
+
+/// GPUs of the placement that are not there.
+fn gpus(facts: &Facts<'_>, all: &mut Vec<Refusal>) {
+    let missing = facts.placed.gpus.iter().flatten().filter(|gpu| !facts.inventory.host.gpus.contains_key(*gpu));
+    all.extend(missing.map(|gpu| Refusal::GpuMissing { application: facts.name.clone(), gpu: *gpu }));
 }
 
 fn volumes(facts: &Facts<'_>, all: &mut Vec<Refusal>) {

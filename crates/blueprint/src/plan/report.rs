@@ -6,6 +6,7 @@ use std::fmt;
 use crate::diff::diff;
 use crate::document::{Capability, Name, Root};
 use crate::generation::Generation;
+use crate::gpu::PciAddress;
 use crate::inventory::Inventory;
 use crate::refusal::Refusal;
 use crate::step::Step;
@@ -70,9 +71,22 @@ pub(super) fn report(
         if let (Root::Writable, Some(disk)) = (application.root, application.limits.disk) {
             words.push(format!("a writable root of {}", disk.human()));
         }
+        words.extend(gpus(inventory, generation, name));
         (here && !words.is_empty()).then(|| (name.clone(), words.join("; ")))
     });
     Plan { generation: generation.number, current, changes, rights: rights.collect(), steps, held }
+}
+
+/// GPUs of an application in words; none where it has none.
+fn gpus(inventory: &Inventory, generation: &Generation, name: &Name) -> Option<String> {
+    let placed = generation.placement.applications.get(name)?;
+    let one = |gpu: &PciAddress| match inventory.host.gpus.get(gpu) {
+        Some(found) => format!("{gpu} ({})", found.model),
+        None => gpu.to_string(),
+    };
+    let all: Vec<String> = placed.gpus.iter().flatten().map(one).collect();
+    let noun = if all.len() == 1 { "the GPU" } else { "the GPUs" };
+    (!all.is_empty()).then(|| format!("{noun} {} alone", all.join(", ")))
 }
 
 /// Differences to the generation before, below the application that they are about.

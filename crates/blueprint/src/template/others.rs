@@ -52,7 +52,7 @@ const SCHEMES: [&str; 10] = ["http", "https", "ws", "wss", "tcp", "redis", "post
 /// Registry of images that the machine makes of its own program.
 const OWN_REGISTRY: &str = "xnode.internal";
 /// Parts of an application that a person alone says.
-const PERSONS: [&str; 4] = ["domains", "backup", "wish", "template"];
+const PERSONS: [&str; 5] = ["domains", "gpus", "backup", "wish", "template"];
 
 /// Parts of a template that are looked at.
 pub(super) struct Parts<'a> {

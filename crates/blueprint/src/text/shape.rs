@@ -198,12 +198,15 @@ fn some_of(known: &[&str]) -> String {
     }
 }
 
-/// Declares a map with known keys: the struct, its reader, its printer and its schema. `= value` is a default, which printing leaves out.
+/// Declares a map with known keys: the struct, its reader, its printer and its schema. `= value` is a default, which printing leaves out. A field with
+/// `#[borsh(skip)]` came later than the canonical bytes, which have it elsewhere.
 macro_rules! record {
-    ($(#[$meta:meta])* $name:ident { $($(#[doc = $doc:literal])+ $field:ident: $ty:ty $(= $default:expr)?,)+ }) => {
+    ($(#[$meta:meta])* $name:ident {
+        $($(#[doc = $doc:literal])+ $(#[borsh($late:ident)])? $field:ident: $ty:ty $(= $default:expr)?,)+
+    }) => {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq, Eq, borsh::BorshSerialize, borsh::BorshDeserialize)]
-        pub struct $name { $($(#[doc = $doc])+ pub $field: $ty,)+ }
+        pub struct $name { $($(#[doc = $doc])+ $(#[borsh($late)])? pub $field: $ty,)+ }
 
         impl $crate::text::Shape for $name {
             fn read(node: &$crate::text::Node, problems: &mut $crate::text::Problems) -> Option<Self> {

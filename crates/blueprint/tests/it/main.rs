@@ -7,6 +7,7 @@ mod compose_table;
 mod document;
 mod generation;
 mod golden;
+mod gpus;
 mod http;
 mod moving;
 mod nix;

@@ -96,6 +96,7 @@ fn a_text_that_reaches_for_more_is_refused_before_it_is_in_a_store() {
         ("  user: 1000", "  domains: { a.example: { port: http } }\n  user: 1000", "is for a person to say"),
         ("  user: 1000", "  backup: { to: disk, schedule: \"0 3 * * *\" }\n  user: 1000", "is for a person to say"),
         ("  user: 1000", "  wish: stopped\n  user: 1000", "is for a person to say"),
+        ("  user: 1000", "  gpus: { count: 1 }\n  user: 1000", "is for a person to say"),
         ("\"15 3 * * *\"", "\"* * * * *\"", "one backup or drill an hour"),
         ("schedule: \"15 3 * * *\"", "schedule: \"15 3 * * *\", keep: { daily: 4000 }", "keeps more than 100"),
     ] {

@@ -6,6 +6,7 @@ use openmesh_blueprint::Unresolved;
 use openmesh_blueprint::catalogue::{Catalogue, ImageFacts};
 use openmesh_blueprint::document::{Document, ImageReference, Name, Size, SwitchKind, Wish};
 use openmesh_blueprint::generation::{Cause, Generation};
+use openmesh_blueprint::gpu::Stock;
 use openmesh_blueprint::inventory::{
     Door, Feature, Holder, Host, ImageState, InstanceId, InstanceState, Inventory, Traffic, Verdict,
 };
@@ -57,6 +58,7 @@ pub fn allocations() -> Allocations {
         gone: BTreeSet::new(),
         highest: 0,
         busy: BTreeMap::new(),
+        gpus: Stock::default(),
     }
 }
 
@@ -70,6 +72,7 @@ pub fn empty_machine() -> Inventory {
             disk_free: Size(100 << 30),
             largest: vec![("image docker.io/library/old:1".to_string(), Size(3 << 30))],
             features: Feature::ALL.into(),
+            gpus: BTreeMap::new(),
         },
         images: BTreeMap::new(),
         applications: BTreeMap::new(),

@@ -14,7 +14,7 @@ use crate::cgroup::{CgroupError, Controller, Group, files};
 use crate::config::{Config, IdMapping};
 
 mod compare;
-mod proc;
+pub(crate) mod proc;
 
 pub use compare::compare;
 pub use proc::{MountLine, Privileges};
@@ -240,10 +240,14 @@ pub fn check(config: &Config, pid: u32, group: &Group) -> Result<Vec<Difference>
     Ok(found)
 }
 
+/// Text of a file in which the name of a process stands: that can hold any bytes, and hides nothing else.
+fn text_of(path: &Path) -> std::io::Result<String> {
+    std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
 /// Privileges of a process; none where it has ended, also where its end was not asked for yet. Where only its first thread has ended, those of another one.
 fn privileges(pid: u32) -> Option<Privileges> {
-    let status =
-        |path: PathBuf| std::fs::read_to_string(path.join("status")).ok().filter(|text| !proc::has_ended(text));
+    let status = |path: PathBuf| text_of(&path.join("status")).ok().filter(|text| !proc::has_ended(text));
     let process = PathBuf::from(format!("/proc/{pid}"));
     let threads = || std::fs::read_dir(process.join("task")).into_iter().flatten().flatten();
     let text = status(process.clone()).or_else(|| threads().find_map(|thread| status(thread.path())))?;
@@ -253,7 +257,7 @@ fn privileges(pid: u32) -> Option<Privileges> {
 /// Start of a process, which tells it from another one with its number.
 fn start(pid: u32) -> Result<u64, ReadbackError> {
     let path = PathBuf::from(format!("/proc/{pid}/stat"));
-    let text = std::fs::read_to_string(&path).map_err(|cause| gone_or(pid, &path, &cause))?;
+    let text = text_of(&path).map_err(|cause| gone_or(pid, &path, &cause))?;
     proc::start_ticks(&text).ok_or_else(|| ReadbackError::File { path, text: "is no state of a process".into() })
 }
 
@@ -347,4 +351,24 @@ fn devices(group: &Group) -> Result<Option<BTreeSet<String>>, ReadbackError> {
     }
     let text = crate::cgroup::group::read(&group.folder(Controller::Devices).join("devices.list"))?;
     Ok(text.map(|text| text.lines().map(ToString::to_string).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_process_whose_name_is_no_text_is_looked_at_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join(OsStr::from_bytes(b"\xff\xfe"));
+        std::os::unix::fs::symlink("/bin/sleep", &program).unwrap();
+        let mut child = std::process::Command::new(&program).arg("1000").spawn().unwrap();
+        let found = (privileges(child.id()), start(child.id()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(found.0.is_some() && found.1.is_ok(), "{found:?}");
+    }
 }

@@ -30,6 +30,7 @@ fn instance() -> Instance {
         user: Identity::default(),
         root: Root { path: "/var/lib/openmesh/default/roots/shop".into(), writable: false },
         binds: vec![bind("/vol/data/line-2", "/srv/data", true), bind("/files/conf", "/etc/shop.conf", false)],
+        devices: Vec::new(),
         memory: MemoryFiles { tmp_bytes: 64 << 20, run_bytes: 16 << 20, shm_bytes: 64 << 20 },
         limits: Limits { processors_milli: 1_500, memory_bytes: 512 << 20, processes: 512 },
         capabilities: [Capability::Chown, Capability::Setuid, Capability::Setgid].into(),

@@ -5,8 +5,10 @@
 mod bundle;
 mod confined;
 mod exec;
+mod gpu;
 mod groups;
 mod lives;
+mod processes;
 mod readback;
 mod shim;
 mod space;

@@ -145,6 +145,7 @@ impl World {
             user: Identity::default(),
             root: Root { path: root.display().to_string(), writable: false },
             binds: Vec::new(),
+            devices: Vec::new(),
             memory: MemoryFiles { tmp_bytes: 1 << 20, run_bytes: 1 << 20, shm_bytes: 1 << 20 },
             limits: Limits { processors_milli: 1_000, memory_bytes: 128 << 20, processes: 64 },
             capabilities: BTreeSet::new(),

@@ -12,6 +12,7 @@ use openmesh_shim::protocol::{Action, Ending, State, Status};
 use super::{Work, ends, room};
 use crate::error::XnodeError;
 use crate::events::EventKind;
+use crate::gpus::{Asker, Given, give};
 use crate::instance::Wanted;
 use crate::marks::{self, Clock, MADE, OVER, STARTED, StartedMark, Trial};
 use crate::paths::instance_name;
@@ -51,7 +52,10 @@ impl Work<'_> {
         let parent = machine.paths.namespaces(&instance);
         machine::make_folder(&parent).map_err(XnodeError::file("making", &parent))?;
         namespaces.make(&machine.programs.cage, wanted.ids(), door)?;
-        self.make_root(&wanted, &image)?;
+        let gpus = wanted.gpus();
+        let asker = Asker { application: name, folder: &folder, first_id: wanted.ids().first, gpus: &gpus };
+        let given = give(machine, &asker, door)?;
+        self.make_root(&wanted, &image, &given)?;
         let made = wanted.made()?;
         instances.entry(name.clone()).or_default().insert(id.clone(), Some(made.clone()));
         // What is left out of its own network is said when it is settled.
@@ -63,7 +67,7 @@ impl Work<'_> {
         door("instance.files").map_err(passed())?;
         let binds = wanted.write_files(&hosts, &resolv_conf, &wanted.identity(&image)?)?;
         door("instance.files").map_err(passed())?;
-        let config = bundle::config(&wanted.instance(&image, binds)?)
+        let config = bundle::config(&wanted.instance(&image, binds, given)?)
             .map_err(|error| XnodeError::Instance { application: name.clone(), words: error.to_string() })?;
         let at = folder.join("bundle");
         machine::make_folder(&at).map_err(XnodeError::file("making", &at))?;
@@ -94,7 +98,12 @@ impl Work<'_> {
         Err(XnodeError::Instance { application: name.clone(), words })
     }
 
-    fn make_root(&self, wanted: &Wanted<'_>, image: &openmesh_image::store::Image) -> Result<(), XnodeError> {
+    fn make_root(
+        &self,
+        wanted: &Wanted<'_>,
+        image: &openmesh_image::store::Image,
+        given: &Given,
+    ) -> Result<(), XnodeError> {
         let (machine, door, instance) = (self.machine, self.door, wanted.instance_name());
         let at = machine.paths.root(&instance);
         // One of an earlier try may have other layers.
@@ -102,7 +111,7 @@ impl Work<'_> {
         let mut lowers = machine.images.lowers(image)?.folders;
         let passed = || XnodeError::file("writing the places of", wanted.folder());
         door("instance.places").map_err(passed())?;
-        lowers.push(wanted.write_places()?);
+        lowers.push(wanted.write_places(given)?);
         door("instance.places").map_err(passed())?;
         let application = &wanted.resolved.application;
         let upper = match (&application.root, &application.limits.disk) {

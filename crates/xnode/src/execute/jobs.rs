@@ -303,6 +303,17 @@ impl Agent {
         Ok(running)
     }
 
+    /// The same by job and number.
+    pub(crate) fn run_names(&self, name: &Name) -> Result<Vec<(Name, u64, String)>, XnodeError> {
+        let mut running = Vec::new();
+        for job in job_names(self.machine(), name)? {
+            let place = Place { machine: self.machine(), name, job: &job };
+            let runs = place.runs()?.into_iter().filter(|run| run.end.is_none());
+            running.extend(runs.map(|run| (job.clone(), run.number, place.instance(run.number))));
+        }
+        Ok(running)
+    }
+
     /// Asks the present run of a job to end. Returns false where none runs.
     ///
     /// # Errors

@@ -43,6 +43,7 @@ fn generation(applications: &str, previous: Option<&Generation>) -> Generation {
         committed: previous.map_or(0, |previous| previous.number),
         disposals: BTreeMap::new(),
         gone: BTreeSet::new(),
+        gpus: openmesh_blueprint::gpu::Stock::default(),
     };
     let cause = Cause { by: "test".into(), reason: "a test".into(), at: Timestamp(1_795_953_600_000_000_000) };
     resolve(&document, &catalogue, &allocations, previous, cause).unwrap_or_else(|reasons| panic!("{reasons:#?}"))

@@ -5,6 +5,7 @@ mod crash;
 mod deploy;
 mod door;
 mod door_document;
+mod gpus;
 mod jobs;
 mod looks;
 mod power;

@@ -223,6 +223,7 @@ impl World {
             disposals: self.disposals.clone(),
             gone: BTreeSet::new(),
             highest: 0,
+            gpus: self.agent().gpus().unwrap(),
         };
         let cause = Cause { by: "test".into(), reason: "a test".into(), at: Timestamp::now() };
         let generation = resolve(&document, &catalogue, &allocations, self.generations.last(), cause);

@@ -16,6 +16,7 @@ import { Jobs } from "./Jobs";
 import { Live, OpenLink, StateBadge, Tabs, type Tab } from "./parts";
 import { Logs } from "./Logs";
 import { Overview } from "./Overview";
+import { Processes } from "./Processes";
 import { Remove } from "./Remove";
 import { Settings } from "./Settings";
 import { Terminal } from "./Terminal";
@@ -25,6 +26,7 @@ const TABS: readonly (Tab & { shows: (application: Application) => ReactNode })[
   { id: "", name: "Overview", shows: (application) => <Overview application={application} /> },
   { id: "logs", name: "Log", shows: (application) => <Logs application={application} /> },
   { id: "usage", name: "Usage", shows: (application) => <Usage application={application} /> },
+  { id: "processes", name: "Processes", shows: (application) => <Processes application={application} /> },
   { id: "history", name: "History", shows: (application) => <History name={application.name} /> },
   { id: "backups", name: "Backups", shows: (application) => <Backups application={application} /> },
   { id: "jobs", name: "Jobs", shows: (application) => <Jobs application={application} /> },

@@ -3,7 +3,7 @@ import { cleanup, render, screen } from "@testing-library/react";
 import { MemoryRouter } from "react-router";
 import { afterEach, expect, it, vi } from "vitest";
 import type { XnodeInfo } from "../../api/xnode";
-import { Given, Resources } from "./Machine";
+import { Given, Gpus, Resources } from "./Machine";
 
 afterEach(() => {
   cleanup();
@@ -56,4 +56,31 @@ it("says of a document that a file gives what became of it", () => {
   expect(told.querySelector("code")?.textContent).toBe("openmesh app deploy /etc/xnode.json");
   rerender(<Given declared={{ ...declared, state: "differs", ...why }} />);
   expect(screen.getByRole("status").textContent).toContain("It differs from /etc/xnode.json");
+});
+
+it("lists GPUs with whoever has them", () => {
+  render(
+    <MemoryRouter>
+      <Gpus
+        gpus={[
+          { address: "0000:03:00.0", vendor: "amd", model: "Radeon" },
+          { address: "0000:41:00.0", vendor: "nvidia", model: "NVIDIA A2", held_by: "chat" },
+        ]}
+      />
+    </MemoryRouter>,
+  );
+  const rows = screen.getAllByRole("row").map((row) => row.textContent);
+  expect(rows[1]).toContain("Radeon");
+  expect(rows[1]).toContain("nobody");
+  expect(rows[2]).toContain("0000:41:00.0");
+  expect(screen.getByRole("link", { name: "chat" }).getAttribute("href")).toBe("/apps/chat");
+});
+
+it("says nothing about GPUs where there are none", () => {
+  const { container } = render(
+    <MemoryRouter>
+      <Gpus gpus={undefined} />
+    </MemoryRouter>,
+  );
+  expect(container.textContent).toBe("");
 });

@@ -1,6 +1,6 @@
 import { useState } from "react";
 import { Link } from "react-router";
-import type { Declared, Drained, XnodeInfo } from "../../api/xnode";
+import type { Declared, Drained, NodeGpu, XnodeInfo } from "../../api/xnode";
 import { useMay } from "../../api/xnodeAccess";
 import { drain, endDrain, useAct, useApplications, useXnode } from "../../api/xnodeQueries";
 import { Card, Empty, Figure, Figures, Marked, Notice } from "../../design";
@@ -24,6 +24,7 @@ export function Machine() {
           {info.drained ? <Emptied drained={info.drained} /> : null}
           {info.declared ? <Given declared={info.declared} /> : null}
           <Resources info={info} />
+          <Gpus gpus={info.gpus} />
           <Lacks lacks={info.lacks} />
           <Troubles info={info} />
           {info.drained || info.wanted === 0 ? null : <Emptying />}
@@ -103,6 +104,35 @@ export function Resources({ info }: { info: XnodeInfo }) {
       />
       <Figure name="Agent" value={info.agent} note={`version ${info.version}`} />
     </Figures>
+  );
+}
+
+/** GPUs of the machine with whoever has them; nothing on a machine without one. */
+export function Gpus({ gpus = [] }: { gpus?: NodeGpu[] | undefined }) {
+  if (gpus.length === 0) return null;
+  return (
+    <Card title="GPUs" flush>
+      <Table
+        label="GPUs of the machine"
+        items={gpus}
+        keyOf={({ address }) => address}
+        empty=""
+        columns={[
+          { head: "GPU", cell: ({ model }) => <strong>{model}</strong> },
+          { head: "Vendor", cell: ({ vendor }) => vendor },
+          { head: "Address", cell: ({ address }) => address },
+          {
+            head: "Held by",
+            cell: ({ held_by: holder }) =>
+              holder === undefined ? (
+                <span className="quiet">nobody</span>
+              ) : (
+                <Link to={`/apps/${holder}`}>{holder}</Link>
+              ),
+          },
+        ]}
+      />
+    </Card>
   );
 }
 

@@ -8,6 +8,7 @@ mod files;
 pub(super) mod import;
 pub(super) mod input;
 mod jobs;
+mod processes;
 mod restart;
 mod templates;
 mod text;
@@ -57,6 +58,7 @@ pub async fn run(command: AppCommand) -> Result<(), Failure> {
         AppCommand::Exec(asked) => exec::run(asked).await,
         AppCommand::Jobs(asked) => jobs::list(&asked).await,
         AppCommand::Job(asked) => jobs::run(&asked).await,
+        AppCommand::Processes(asked) => processes::run(&asked).await,
         AppCommand::Usage(asked) => usage::run(&asked).await,
         AppCommand::Files(asked) => files::run(asked).await,
         AppCommand::Import(asked) => import::run(&asked),

@@ -1,0 +1,196 @@
+//! GPUs of the machine, for inventories and for the instances that have some.
+//!
+//! An instance gets what the description of its GPUs says ([`openmesh_cage::gpu::cdi`]), which is also written beside the agent's run for other programs. Nodes of
+//! devices are made for it: those of the host are often of a group that no instance has.
+
+mod stock;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::Path;
+
+use openmesh_blueprint::document::{GpuVendor, Name};
+use openmesh_blueprint::gpu::{Gpu, PciAddress};
+use openmesh_cage::gpu::cdi::{self, DeviceNode, Spec};
+use openmesh_cage::gpu::libraries::{self, Driver};
+use openmesh_cage::gpu::{self, Vendor};
+use openmesh_cage::instance::{Bind, Device};
+use rustix::fs::{CWD, FileType, Mode, StatVfsMountFlags, makedev, mknodat, statvfs};
+
+use crate::error::XnodeError;
+use crate::{Door, Machine, machine, marks};
+
+/// Folder of an instance's device nodes, in its own.
+const DEVICES: &str = "devices";
+/// Permission bits of that folder: the instance's own ids find their way through it, and nobody else of the host.
+const FOLDER_MODE: u32 = 0o700;
+/// Permission bits of the nodes in it: every user of the instance uses its GPUs.
+const NODE_MODE: u32 = 0o666;
+
+/// GPUs that the machine has.
+pub(crate) fn found(machine: &Machine) -> BTreeMap<PciAddress, Gpu> {
+    let all = gpu::find(&machine.gpu_root).into_iter();
+    all.filter_map(|gpu| {
+        let vendor = match gpu.vendor {
+            Vendor::Nvidia => GpuVendor::Nvidia,
+            Vendor::Amd => GpuVendor::Amd,
+            Vendor::Intel => GpuVendor::Intel,
+        };
+        Some((gpu.address.parse().ok()?, Gpu { vendor, model: gpu.model }))
+    })
+    .collect()
+}
+
+/// An instance that has GPUs.
+pub(crate) struct Asker<'a> {
+    /// Its application.
+    pub application: &'a Name,
+    /// Its folder.
+    pub folder: &'a Path,
+    /// First of its ids on the host.
+    pub first_id: u32,
+    /// Its GPUs.
+    pub gpus: &'a BTreeSet<PciAddress>,
+}
+
+/// Things that an instance gets for its GPUs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Given {
+    /// Devices.
+    pub devices: Vec<Device>,
+    /// Files of the driver.
+    pub binds: Vec<Bind>,
+    /// Variables.
+    pub variables: Vec<(String, String)>,
+}
+
+impl Given {
+    /// Adds the variables to those of an instance. What an image or a document says stays; the path of libraries goes on behind what it has.
+    pub fn add_to(&self, variables: &mut BTreeMap<String, String>) {
+        for (name, value) in &self.variables {
+            let own = variables.entry(name.clone()).or_default();
+            if own.is_empty() {
+                own.clone_from(value);
+            } else if name == cdi::LIBRARY_PATH && !own.split(':').any(|part| part == value) {
+                own.push(':');
+                own.push_str(value);
+            }
+        }
+    }
+}
+
+/// Makes what an instance gets for its GPUs.
+///
+/// # Errors
+/// One of them is not there, or the nodes of its devices cannot be made where the agent keeps its state.
+pub(crate) fn give(machine: &Machine, asker: &Asker<'_>, door: Door<'_>) -> Result<Given, XnodeError> {
+    let mut given = Given::default();
+    if asker.gpus.is_empty() {
+        return Ok(given);
+    }
+    let wrong = |words: String| XnodeError::Instance { application: asker.application.clone(), words };
+    let there = gpu::find(&machine.gpu_root);
+    let mut names: BTreeMap<Vendor, BTreeSet<String>> = BTreeMap::new();
+    for address in asker.gpus {
+        let gpu = there.iter().find(|gpu| gpu.address.parse() == Ok(*address));
+        let gpu = gpu.ok_or_else(|| wrong(format!("its GPU {address} is not there, or its driver is not loaded")))?;
+        names.entry(gpu.vendor).or_default().insert(gpu.address.clone());
+    }
+    let mut nodes = Vec::new();
+    for (vendor, names) in names {
+        let spec = describe(machine, vendor, &there, door)?;
+        let edits = spec.edits(&names).map_err(|error| wrong(error.to_string()))?;
+        let pairs = edits.env.iter().filter_map(|line| line.split_once('='));
+        given.variables.extend(pairs.map(|(name, value)| (name.to_string(), value.to_string())));
+        given.binds.extend(edits.mounts.iter().map(|mount| Bind {
+            source: machine.gpu_root.join(mount.host_path.trim_start_matches('/')).display().to_string(),
+            target: mount.container_path.clone(),
+            writable: false,
+        }));
+        nodes.extend(edits.device_nodes);
+    }
+    given.devices = make_nodes(&nodes, asker, door)?;
+    Ok(given)
+}
+
+/// The description of a vendor's GPUs, written where other programs find it too.
+fn describe(machine: &Machine, vendor: Vendor, there: &[gpu::Gpu], door: Door<'_>) -> Result<Spec, XnodeError> {
+    let root = &machine.gpu_root;
+    let driver = match vendor {
+        Vendor::Nvidia => libraries::find(root, std::env::consts::ARCH),
+        Vendor::Amd | Vendor::Intel => Driver::default(),
+    };
+    let spec = cdi::spec(vendor, there, &gpu::common(root, vendor), &driver);
+    let folder = machine.paths.descriptions();
+    let path = folder.join(spec.file_name());
+    let write = || {
+        machine::make_folder(&folder)?;
+        marks::replace(&path, spec.text().as_bytes())
+    };
+    marks::through(door, "gpu.describe", write).map_err(XnodeError::file("writing", &path))?;
+    Ok(spec)
+}
+
+/// Makes the nodes of an instance's devices. Those of an earlier try go first.
+fn make_nodes(nodes: &[DeviceNode], asker: &Asker<'_>, door: Door<'_>) -> Result<Vec<Device>, XnodeError> {
+    let folder = asker.folder.join(DEVICES);
+    let place = |node: &DeviceNode| folder.join(node.path.trim_start_matches("/dev/").replace('/', "-"));
+    let make = || -> io::Result<()> {
+        match fs::remove_dir_all(&folder) {
+            Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(cause),
+            _ => fs::create_dir(&folder)?,
+        }
+        // The instance's root alone finds its way through it: it mounts what lies there.
+        fs::set_permissions(&folder, Permissions::from_mode(FOLDER_MODE))?;
+        chown(&folder, Some(asker.first_id), Some(asker.first_id))?;
+        for node in nodes {
+            let (path, number) = (place(node), makedev(node.major, node.minor));
+            mknodat(CWD, &path, FileType::CharacterDevice, Mode::from_raw_mode(NODE_MODE), number)?;
+            // The mask of this process has taken bits away.
+            fs::set_permissions(&path, Permissions::from_mode(NODE_MODE))?;
+            chown(&path, Some(asker.first_id), Some(asker.first_id))?;
+        }
+        Ok(())
+    };
+    marks::through(door, "gpu.devices", make).map_err(XnodeError::file("making devices in", &folder))?;
+    let about = statvfs(&folder).map_err(|errno| XnodeError::file("reading", &folder)(errno.into()))?;
+    if about.f_flag.contains(StatVfsMountFlags::NODEV) {
+        let words = format!(
+            "{} lies on a file system that is mounted without devices; mount it without `nodev`, or keep the agent's state elsewhere",
+            folder.display()
+        );
+        return Err(XnodeError::Instance { application: asker.application.clone(), words });
+    }
+    let device = |node: &DeviceNode| Device {
+        source: place(node).display().to_string(),
+        target: node.path.clone(),
+        major: node.major,
+        minor: node.minor,
+    };
+    Ok(nodes.iter().map(device).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_of_libraries_goes_on_behind_what_an_image_has() {
+        let pair = |name: &str, value: &str| (name.to_string(), value.to_string());
+        let given = Given {
+            variables: vec![pair("LD_LIBRARY_PATH", "/nv/lib64"), pair("NVIDIA_VISIBLE_DEVICES", "void")],
+            ..Given::default()
+        };
+        let with = |own: &[(&str, &str)]| {
+            let mut variables = own.iter().map(|(name, value)| pair(name, value)).collect();
+            given.add_to(&mut variables);
+            (variables["LD_LIBRARY_PATH"].clone(), variables["NVIDIA_VISIBLE_DEVICES"].clone())
+        };
+        assert_eq!(with(&[]), pair("/nv/lib64", "void"));
+        assert_eq!(with(&[("LD_LIBRARY_PATH", "/opt/lib")]), pair("/opt/lib:/nv/lib64", "void"));
+        assert_eq!(with(&[("LD_LIBRARY_PATH", "/nv/lib64:/opt")]), pair("/nv/lib64:/opt", "void"));
+        assert_eq!(with(&[("NVIDIA_VISIBLE_DEVICES", "all")]), pair("/nv/lib64", "all"));
+    }
+}
