@@ -244,7 +244,7 @@ fn files(twin: &Twin, folder: &Path) -> anyhow::Result<Vec<String>> {
     Ok(binds)
 }
 
-/// What podman runs in place of a template: its image is in podman's store.
+/// The container that podman runs in place of a template: its image is in podman's store.
 pub struct InPodman<'a> {
     podman: &'a Podman,
     case: &'a Case,

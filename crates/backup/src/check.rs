@@ -91,7 +91,9 @@ impl Repository<'_> {
             match self.check_snapshot(&index, listed.id, &snapshot, &damaged) {
                 Ok(None) => {}
                 Ok(Some(what)) => drop(checked.broken.insert(listed.id, what)),
-                Err(error @ BackupError::Store(StoreError::Io { .. } | StoreError::Refused { .. })) => return Err(error),
+                Err(error @ BackupError::Store(StoreError::Io { .. } | StoreError::Refused { .. })) => {
+                    return Err(error);
+                }
                 Err(error) => {
                     checked.broken.insert(listed.id, error.to_string());
                     if !matches!(error, BackupError::Damaged { .. }) {

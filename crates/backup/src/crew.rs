@@ -117,10 +117,11 @@ impl Crew<'_> {
         };
         // None but after a panic, which is what the caller gets then.
         let next = || told.recv().unwrap_or(Err(BackupError::Cancelled));
-        let mut flying = 0;
+        let mut flying = 0_usize;
         loop {
             while let Ok(result) = told.try_recv() {
-                flying -= 1;
+                // A thread that panics before its first job tells of it too.
+                flying = flying.saturating_sub(1);
                 land(result)?;
             }
             while flying >= self.threads.max(1) + self.waiting {

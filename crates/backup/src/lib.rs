@@ -1,4 +1,4 @@
-//! Backups of trees: encrypted, deduplicated, proved by restoring (clauses B-1 to B-43 and B-70 to B-82 of `docs/spec/backup.md`).
+//! Backups of trees: encrypted, deduplicated, proved by restoring (clauses B-1 to B-49 and B-70 to B-82 of `docs/spec/backup.md`).
 //!
 //! # What it owns
 //! The format of a repository and every act on it: backup, restore, check, retention, mark and sweep, drills. It knows no application, schedule, network or

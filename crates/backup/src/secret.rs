@@ -8,6 +8,7 @@ use std::fmt;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use chacha20::cipher::consts::U10;
+use chacha20::cipher::zeroize::Zeroize as _;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 
 use crate::error::BackupError;
@@ -37,6 +38,12 @@ impl Secret {
     /// The id of its repository.
     pub(crate) fn id(&self) -> RepositoryId {
         RepositoryId(blake3::derive_key("openmesh backup 1 repository id", &self.0))
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 
@@ -90,8 +97,10 @@ impl Keys {
     /// Key and nonce of ChaCha20-Poly1305 for a nonce of XChaCha20-Poly1305. Source: draft-irtf-cfrg-xchacha-03, section 2.3.
     fn short(&self, nonce: &[u8; NONCE_BYTES]) -> Option<(LessSafeKey, Nonce)> {
         let (of_key, rest) = nonce.split_first_chunk::<NONCE_OF_KEY_BYTES>()?;
-        let key = chacha20::hchacha::<U10>((&self.seal).into(), of_key.into());
-        let key = UnboundKey::new(&CHACHA20_POLY1305, &key).ok()?;
+        let mut derived: [u8; 32] = chacha20::hchacha::<U10>((&self.seal).into(), of_key.into()).into();
+        let key = UnboundKey::new(&CHACHA20_POLY1305, &derived).ok();
+        derived.zeroize();
+        let key = key?;
         let mut short = [0; SHORT_NONCE_BYTES];
         short[SHORT_NONCE_BYTES - rest.len()..].copy_from_slice(rest);
         Some((LessSafeKey::new(key), Nonce::assume_unique_for_key(short)))
@@ -130,6 +139,12 @@ impl Keys {
         let (nonce, rest) = sealed.split_first_chunk_mut::<NONCE_BYTES>()?;
         let (key, short) = self.short(nonce)?;
         key.open_in_place(short, Aad::from(beside), rest).ok()
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        [&mut self.cut, &mut self.seal, &mut self.chunks].into_iter().for_each(|key| key.zeroize());
     }
 }
 

@@ -207,9 +207,9 @@ fn content_under_a_false_id_is_not_restored() {
     let world = World::new();
     let repository = world.repository();
     let id = BlobKind::Data.chunk(&repository.keys, b"true content");
-    let (blob, sealed) = make_blob(&repository.keys, BlobKind::Data, id, b"other bytes!").unwrap();
-    let mut filling = Filling::default();
-    filling.add(blob, &sealed, PACK_BYTES);
+    let (mut filling, mut sealer) = (Filling::default(), Sealer::new(&repository.keys, Clock::new(None)));
+    let (blob, sealed) = sealer.seal(BlobKind::Data, id, b"other bytes!").unwrap();
+    filling.add(blob, sealed, PACK_BYTES);
     let pack = filling.finish(&repository.keys).unwrap();
     repository.put(Kind::Pack, &pack.bytes, "put pack", &open).unwrap();
     let piece = Piece::Chunk { id, bytes: 12 };

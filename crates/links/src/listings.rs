@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use openmesh_blueprint::document::Name;
 use openmesh_blueprint::generation::HostPort;
@@ -41,7 +42,9 @@ struct Kept {
 #[derive(Debug)]
 struct Shown<T> {
     list: T,
-    /// The one before it said the same.
+    /// Moment at which it was there.
+    made: Instant,
+    /// One that was there before it was begun said the same.
     twice: bool,
 }
 
@@ -78,6 +81,7 @@ impl Listings {
             }
         }
         self.made.fetch_add(1, Ordering::Relaxed);
+        let begun = Instant::now();
         let found = list()?;
         if let Some(before) = before
             && Generation::now().and_then(|after| after.is(&before)).unwrap_or(false)
@@ -88,8 +92,10 @@ impl Listings {
                 *kept = Kept { of: Some(before), ..Kept::default() };
             }
             let lists = place(kept);
-            let twice = lists.get(key).is_some_and(|shown| shown.list == found);
-            lists.insert(key.to_string(), Shown { list: found.clone(), twice });
+            // Two that are made beside each other, by two who look, may both be of before.
+            let is_before = |shown: &Shown<T>| shown.twice || shown.made <= begun;
+            let twice = lists.get(key).is_some_and(|shown| shown.list == found && is_before(shown));
+            lists.insert(key.to_string(), Shown { list: found.clone(), made: Instant::now(), twice });
         }
         Ok(found)
     }
@@ -118,4 +124,32 @@ pub fn observe_table(network: &Network, listings: &Listings) -> Result<TableStat
         Some(json) => read_table(network, &json).map_err(|reason| LinksError::Json { table: table.clone(), reason }),
     };
     listings.find(&table, |kept| &mut kept.tables, find)
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sched::{CloneFlags, unshare};
+
+    use super::*;
+
+    /// Each of two who look at the same moment may see what was before a transaction: only a list that was begun after another one was there says more than it.
+    #[test]
+    fn lists_that_are_made_beside_each_other_count_as_one() {
+        let look = || -> Option<u64> {
+            unshare(CloneFlags::CLONE_NEWNET).ok()?;
+            Generation::now().ok()?;
+            let (listings, agent) = (Listings::default(), "one".parse::<Name>().unwrap());
+            let list = || Ok(BTreeMap::new());
+            listings.others(&agent, || listings.others(&agent, list)).unwrap();
+            assert_eq!(listings.made(), 2, "one within the other");
+            for _ in 0..3 {
+                listings.others(&agent, list).unwrap();
+            }
+            Some(listings.made())
+        };
+        match std::thread::spawn(look).join().unwrap() {
+            Some(made) => assert_eq!(made, 3, "one more, which is kept"),
+            None => println!("skipped: this test needs root and nf_tables"),
+        }
+    }
 }

@@ -188,7 +188,7 @@ pub fn read<T: DeserializeOwned + Default>(path: &Path) -> Result<T, XnodeError>
 pub fn find<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, XnodeError> {
     let wrong = |words: String| XnodeError::Mark { path: path.into(), words };
     let failed = || XnodeError::file("reading", path);
-    let mut file = match File::open(path) {
+    let file = match File::open(path) {
         Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
         file => file.map_err(failed())?,
     };
@@ -198,7 +198,7 @@ pub fn find<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, XnodeError> {
     }
     let mut bytes = Vec::with_capacity(usize::try_from(bytes_there).unwrap_or(0) + 1);
     // A mark is replaced as a whole: it grows under nobody who reads it.
-    file.by_ref().take(MARK_BYTES_MAX).read_to_end(&mut bytes).map_err(failed())?;
+    file.take(MARK_BYTES_MAX).read_to_end(&mut bytes).map_err(failed())?;
     serde_json::from_slice(&bytes).map(Some).map_err(|cause| wrong(cause.to_string()))
 }
 

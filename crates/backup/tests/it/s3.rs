@@ -2,7 +2,7 @@
 
 use std::process::{Child, Command, Stdio};
 
-use openmesh_backup::{Identity, Kind, Repository, S3, S3Settings, Store, StoreError, open};
+use openmesh_backup::{Identity, Kind, Repository, S3, S3Settings, Store, StoreError};
 use openmesh_primitives::Timestamp;
 
 use crate::bucket::{Bucket, Fault};

@@ -9,6 +9,9 @@ use openmesh_primitives::Digest;
 
 use crate::stamp::Stamp;
 
+/// Images that are known at most: many times those of a machine. Nobody tells of images that go, so that they would pile up over years.
+const IMAGES_MAX: usize = 1_024;
+
 /// Images by the stamps of all files that were read for them.
 #[derive(Debug, Default)]
 pub(super) struct Known(Mutex<All>);
@@ -71,7 +74,12 @@ impl Known {
         all.taken += 1;
         let taken = all.taken;
         match stamps.collect::<Option<Vec<_>>>() {
-            Some(files) => drop(all.images.insert(image, Seen { files, taken, confirmed: false })),
+            Some(files) => {
+                if all.images.len() >= IMAGES_MAX {
+                    all.images.clear();
+                }
+                all.images.insert(image, Seen { files, taken, confirmed: false });
+            }
             None => drop(all.images.remove(&image)),
         }
     }
@@ -128,5 +136,16 @@ mod tests {
         assert!(becomes_known(three()));
         known.forget(&image);
         assert_eq!(known.look(&image), Standing::New);
+    }
+
+    #[test]
+    fn images_that_are_asked_for_no_more_do_not_pile_up() {
+        let known = Known::default();
+        for number in 0..3 * IMAGES_MAX as u64 {
+            known.note(sha256(&[&number.to_le_bytes()]), Vec::new(), Standing::New, SystemTime::now());
+            assert!(known.lock().images.len() <= IMAGES_MAX);
+        }
+        let last = sha256(&[&(3 * IMAGES_MAX as u64 - 1).to_le_bytes()]);
+        assert!(matches!(known.look(&last), Standing::Same(_)));
     }
 }
