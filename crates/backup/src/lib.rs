@@ -1,4 +1,4 @@
-//! Backups of trees: encrypted, deduplicated, proved by restoring (clauses B-1 to B-43 and B-70 to B-82 of `docs/spec/backup.md`).
+//! Backups of trees: encrypted, deduplicated, proved by restoring (clauses B-1 to B-43 and B-70 to B-84 of `docs/spec/backup.md`).
 //!
 //! # What it owns
 //! The format of a repository and every act on it: backup, restore, check, retention, mark and sweep, drills. It knows no application, schedule, network or
@@ -67,7 +67,7 @@ pub use cut::{CHUNK_BYTES_MAX, CHUNK_BYTES_MEAN, CHUNK_BYTES_MIN};
 pub use door::{Door, open};
 pub use drill::Drill;
 pub use error::{BackupError, StoreError};
-pub use folder::{Folder, Writer};
+pub use folder::{Folder, Handed, Writer};
 pub use index::Finding;
 pub use manifest::{DEPTH_MAX, RECORD_BYTES_MAX};
 pub use mend::Mended;
