@@ -75,7 +75,7 @@ pub use meter::Meter;
 pub use name::{BadId, Id, IdHasher, Kind, Name, RepositoryId};
 pub use object::SEALED_BYTES_MAX;
 pub use pack::{PACK_BLOBS_MAX, PACK_BYTES, PACK_BYTES_MAX, PACK_BYTES_MIN};
-pub use peer::{NodeKey, NodePublicKey, Peer, PeerSettings, Refusal};
+pub use peer::{BadKey, NodeKey, NodePublicKey, Peer, PeerSettings, Refusal};
 pub use prune::{GRACE_MS, Marked, Swept};
 pub use reading::{LEFT_OUT_MAX, Special};
 pub use repository::{Repository, Snapshots};
