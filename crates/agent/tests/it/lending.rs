@@ -1,7 +1,7 @@
 //! Room for the backups of another Xnode: lent, used, ended, brought back; the lender outlives its agent (B-70 to B-84).
 
-use openmesh_agent::client::ClientError;
 use openmesh_agent::NodeKey;
+use openmesh_agent::client::ClientError;
 use openmesh_agent::views::backups::{Backup, Keys, MachinePlan, MachineRequest, Overview, Place};
 use openmesh_agent::views::lending::{BringBackWish, Lending, LoanStanding, LoanWish};
 use reqwest::Method;
