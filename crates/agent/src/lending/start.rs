@@ -181,7 +181,7 @@ pub(super) fn last_words(lending: &Lending) -> String {
     let text = fs::read(lending.folder.join("log")).unwrap_or_default();
     let end = text.get(text.len().saturating_sub(LAST_WORDS_BYTES)..).unwrap_or_default();
     let line = String::from_utf8_lossy(end).lines().next_back().unwrap_or("it said nothing").to_string();
-    line.trim_start_matches("openmesh-lender: ").to_string()
+    report::plain(line.trim_start_matches("openmesh-lender: "))
 }
 
 /// Ends the lender of an agent that is removed. Guests' objects that lie beside the agent's own folder go with `wipe`, as those in it do.
