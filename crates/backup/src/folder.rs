@@ -210,7 +210,7 @@ impl Store for Folder {
     }
 }
 
-/// What became of an object that was handed over to another folder.
+/// Outcome of handing an object over to another folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handed {
     /// It is there now.
