@@ -117,7 +117,13 @@ export function furnishLending(agent: FakeAgent): void {
         by: WALLET,
         at: ago(60_000),
       }),
-      loan("bob", { standing: "ended", used_bytes: 300 * MIB, objects: 42, brings_back: true, seen: ago(9_000) }),
+      loan("bob", {
+        standing: "ended",
+        used_bytes: 300 * MIB,
+        objects: 42,
+        brings_back: true,
+        seen: ago(9_000),
+      }),
       loan("eve", { standing: "over", until: ago(3_000), trouble: "its disk failed: Input/output error" }),
     ],
   };

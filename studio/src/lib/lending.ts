@@ -17,7 +17,11 @@ const PORT = "7790";
 
 const STANDINGS: Record<string, { tone: Tone; words: string; title: string } | undefined> = {
   lent: { tone: "good", words: "lent", title: "The guest stores, reads and removes" },
-  over: { tone: "warn", words: "over", title: "Ended by its date: the guest reads and tidies, and stores nothing new" },
+  over: {
+    tone: "warn",
+    words: "over",
+    title: "Ended by its date: the guest reads and tidies, and stores nothing new",
+  },
   ended: { tone: "plain", words: "ended", title: "Ended by a person: the guest reads, and nothing changes" },
   going: { tone: "bad", words: "going", title: "Its objects are being removed" },
 };
@@ -57,7 +61,10 @@ export function lenderState({ loans, shut, troubles }: Lending): { tone: Tone; w
     : { tone: "warn", words: "it runs, and the kernel does not shut it in (landlock is missing)" };
 }
 
-/** What a guest writes below `machine: backups:` of its document. Where this page is opened on the machine itself, the guest knows its name. */
+/**
+ * What a guest writes below `machine: backups:` of its document. Where this page is opened on the machine itself, the guest has to
+ * put a name or an address in its place.
+ */
 export function guestPlace({ key, listens }: Lending, hostname: string): string {
   const [first = ""] = listens;
   const port = /:(\d+)$/.exec(first)?.[1] ?? PORT;
@@ -119,7 +126,8 @@ export function readLoan(form: LoanForm, before: Loan | null): { wish: LoanWish 
   const bad = (all: string[]) => all.find((key) => !/^[0-9a-f]{64}$/.test(key));
   const odd = bad(keys);
   if (odd !== undefined) wrong.keys = notKey(odd);
-  else if (keys.length === 0) wrong.keys = "A loan is to a key: `openmesh xnode backup-key show` prints it on the guest.";
+  else if (keys.length === 0)
+    wrong.keys = "A loan is to a key: `openmesh xnode backup-key show` prints it on the guest.";
   else if (keys.length > KEYS_MAX) wrong.keys = `A loan has at most ${KEYS_MAX} keys.`;
   const strange = bad(readers);
   const both = readers.find((key) => keys.includes(key));
@@ -133,7 +141,8 @@ export function readLoan(form: LoanForm, before: Loan | null): { wish: LoanWish 
   const until = untilOf(form.until, before);
   if (until === undefined) wrong.until = "A day is expected, such as 2027-06-30.";
   const days = Number(form.days);
-  if (!/^\d{1,3}$/.test(form.days.trim()) || days > HELD_DAYS_MAX) wrong.days = `0 to ${HELD_DAYS_MAX} days can be meant.`;
+  if (!/^\d{1,3}$/.test(form.days.trim()) || days > HELD_DAYS_MAX)
+    wrong.days = `0 to ${HELD_DAYS_MAX} days can be meant.`;
   if (Object.keys(wrong).length > 0 || "wrong" in room || until === undefined) return { wrong };
   return { wish: { keys, readers, room_bytes: Number(room.bytes), until, held_days: days } };
 }

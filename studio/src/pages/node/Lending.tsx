@@ -15,6 +15,7 @@ import {
   roomOf,
   STANDING_WORDS,
   standingOf,
+  type LoanFaults,
   type LoanForm,
 } from "../../lib/lending";
 import { binary } from "../../lib/quantity";
@@ -134,7 +135,9 @@ function Loans({ all, onChange }: { all: Loan[]; onChange: (name: string) => voi
         label="Loans"
         items={loansOf(all, filter)}
         keyOf={({ name }) => name}
-        empty={all.length === 0 ? "Nothing is lent. Room is lent to a key, below." : "No loan fits these filters."}
+        empty={
+          all.length === 0 ? "Nothing is lent. Room is lent to a key, below." : "No loan fits these filters."
+        }
         columns={[
           { head: "Loan", tone: () => "wrap", cell: (loan) => <About loan={loan} /> },
           { head: "Standing", tone: () => "wrap", cell: (loan) => <Standing loan={loan} /> },
@@ -299,7 +302,13 @@ function Acts({
 }
 
 /** The fields of a loan, in their order. */
-const FIELDS: readonly { name: keyof LoanForm; words: string; help: string; lines?: number; type?: string }[] = [
+const FIELDS: readonly {
+  name: keyof LoanForm;
+  words: string;
+  help: string;
+  lines?: number;
+  type?: string;
+}[] = [
   { name: "name", words: "Name", help: "For people here; it is also the name of its folder." },
   {
     name: "keys",
@@ -313,8 +322,17 @@ const FIELDS: readonly { name: keyof LoanForm; words: string; help: string; line
     help: "May be left out. With the owner's key everything can be restored onto any machine then; it reads alone.",
     lines: 2,
   },
-  { name: "room", words: "Room", help: "Such as 200GiB. What the guest removes takes its part of it until it is let go." },
-  { name: "until", words: "Until", help: "Nothing new is taken from this day on (UTC). Without it there is no end.", type: "date" },
+  {
+    name: "room",
+    words: "Room",
+    help: "Such as 200GiB. What the guest removes takes its part of it until it is let go.",
+  },
+  {
+    name: "until",
+    words: "Until",
+    help: "Nothing new is taken from this day on (UTC). Without it there is no end.",
+    type: "date",
+  },
   {
     name: "days",
     words: "Days for which removed objects are withheld",
@@ -335,7 +353,7 @@ function Give({ loan, taken, onDone }: { loan: Loan | null; taken: string[]; onD
     if (isChange) first.current?.querySelector<HTMLElement>("textarea")?.focus();
   }, [isChange]);
   const read = readLoan(form, loan);
-  const wrong = "wrong" in read ? read.wrong : {};
+  const wrong: LoanFaults = "wrong" in read ? read.wrong : {};
   const fault = FIELDS.find(({ name }) => wrong[name] !== undefined);
   const isTaken = !isChange && taken.includes(form.name);
   const why =

@@ -216,7 +216,8 @@ function Places({ all }: { all: BackupTarget[] }) {
         {
           head: "Room",
           tone: () => "wrap",
-          cell: ({ name, room }) => (room ? <RoomLeft room={room} of={name} /> : <span className="quiet">–</span>),
+          cell: ({ name, room }) =>
+            room ? <RoomLeft room={room} of={name} /> : <span className="quiet">–</span>,
         },
         { head: "Checked", cell: ({ tended }) => <When at={tended} /> },
       ]}
@@ -225,7 +226,13 @@ function Places({ all }: { all: BackupTarget[] }) {
 }
 
 /** Room that another Xnode grants, as it was said with the last backup. */
-function RoomLeft({ room: { all_bytes: all, used_bytes: used, until }, of }: { room: BackupRoom; of: string }) {
+function RoomLeft({
+  room: { all_bytes: all, used_bytes: used, until },
+  of,
+}: {
+  room: BackupRoom;
+  of: string;
+}) {
   return (
     <>
       <Share value={all === 0 ? 1 : Math.min(1, used / all)} label={`Room of ${of} that is used`} />
