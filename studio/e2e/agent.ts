@@ -18,6 +18,9 @@ import type {
   Doors,
   EventKind,
   Generation,
+  Lending,
+  Loan,
+  LoanWish,
   LogLine,
   Me,
   Member,
@@ -101,6 +104,14 @@ export class FakeAgent {
     targets: [],
     applications: [],
     jobs: [],
+  };
+  lending: Lending = {
+    key: "ef".repeat(32),
+    listens: [],
+    troubles: [],
+    shut: null,
+    disk_free_bytes: 20 * 2 ** 30,
+    loans: [],
   };
   audit: AuditRecord[] = [];
   alerts: Alerts = { open: [], closed: [], webhooks: [], dropped: [], dropped_count: 0, suppressed: 0 };
@@ -258,6 +269,8 @@ export class FakeAgent {
         return { json: this.alerts };
       case "GET /backups":
         return { json: this.backups };
+      case "GET /loans":
+        return { json: this.lending };
       case "GET /access/audit":
         return { json: this.audit };
       default:
@@ -295,7 +308,32 @@ export class FakeAgent {
     }
     if (area === "templates" && part === "deploy") return this.#change(asked);
     if (area === "secrets") return this.#secret(method, name);
+    if (area === "loans") return this.#loan(asked, method, name, part);
     return null;
+  }
+
+  #loan(asked: Asked, method: string, name: string, part: string): Answer {
+    const found = this.lending.loans.find((each) => each.name === name);
+    const others = this.lending.loans.filter((each) => each !== found);
+    const become = (loans: Loan[]): Answer => {
+      const runs = loans.length > 0;
+      const listens = runs ? ["[::]:7790"] : [];
+      this.lending = { ...this.lending, loans, listens, shut: runs ? true : null };
+      return { json: this.lending };
+    };
+    if (method === "PUT") {
+      const wish = JSON.parse(asked.body) as LoanWish;
+      const days = wish.held_days ?? 14;
+      const at = new Date().toISOString();
+      return become([...others, { ...loan(name), ...found, ...wish, held_days: days, standing: "lent", at }]);
+    }
+    if (!found) return refusal(404, "no_loan", `there is no loan \`${name}\`; there are none`);
+    if (method === "DELETE")
+      return found.standing === "lent"
+        ? refusal(409, "loan_lent", `the loan \`${name}\` is not ended yet`)
+        : become(others);
+    if (part === "end") return become([...others, { ...found, standing: "ended" }]);
+    return become([...others, { ...found, brings_back: true }]);
   }
 
   #secret(method: string, name: string): Answer {
@@ -345,6 +383,27 @@ async function file(path: string): Promise<Answer> {
     response.end(bytes);
   };
 }
+
+/** A loan of a GiB that nobody has used. */
+export const loan = (name: string, more: Partial<Loan> = {}): Loan => ({
+  name,
+  keys: ["ab".repeat(32)],
+  readers: [],
+  room_bytes: 2 ** 30,
+  used_bytes: 0,
+  held_bytes: 0,
+  objects: 0,
+  until: null,
+  held_days: 14,
+  standing: "lent",
+  connections: 0,
+  seen: null,
+  trouble: null,
+  brings_back: false,
+  by: "root",
+  at: "2026-11-29T10:00:00Z",
+  ...more,
+});
 
 export const generation = (
   number: number,

@@ -1,6 +1,6 @@
 /** What a machine keeps and lets in, with something on every page of it: backups, doors, access, alerts, the store. For eyes, and not for tests. */
 import type { Alert, Backup } from "../src/api/xnode";
-import type { FakeAgent } from "./agent";
+import { loan, type FakeAgent } from "./agent";
 import { field, MIB, preflight, template } from "./furnished";
 
 const MINUTE_MS = 60_000;
@@ -26,7 +26,12 @@ export function furnishBackups(agent: FakeAgent): void {
   const last = kept(2, 600);
   const begun = { application: "db", by: WALLET, begun: ago(1), bytes: 64 * MIB, all_bytes: 212 * MIB };
   agent.backups = {
-    keys: { owner: `age1${"q".repeat(58)}`, node: "age1node" },
+    keys: {
+      owner: `age1${"q".repeat(58)}`,
+      node: "age1node",
+      guest: "12".repeat(32),
+      reading: "34".repeat(32),
+    },
     machine: "attic",
     targets: [
       {
@@ -36,6 +41,15 @@ export function furnishBackups(agent: FakeAgent): void {
         state: "late",
         cause: "the folder was not mounted at 03:30",
         tended: ago(300),
+      },
+      {
+        name: "attic",
+        place: "Xnode efefefefefefefef at attic.lan:7790",
+        repository: "decade".repeat(10),
+        state: "ok",
+        cause: null,
+        tended: ago(200),
+        room: { all_bytes: 200 * 2 ** 30, used_bytes: 188 * 2 ** 30, until: later(20_000) },
       },
     ],
     applications: [
@@ -84,6 +98,35 @@ export function furnishBackups(agent: FakeAgent): void {
       { ...line, number: 2, parent: 1, reason: "a restore", at: ago(300), in_use: true },
     ],
   }));
+}
+
+export function furnishLending(agent: FakeAgent): void {
+  agent.lending = {
+    ...agent.lending,
+    listens: ["[::]:7790"],
+    shut: true,
+    loans: [
+      loan("ann", {
+        readers: ["cd".repeat(32)],
+        room_bytes: 200 * 2 ** 30,
+        used_bytes: 150 * 2 ** 30,
+        held_bytes: 33 * 2 ** 30,
+        objects: 12_345,
+        until: later(18_000),
+        seen: ago(7),
+        by: WALLET,
+        at: ago(60_000),
+      }),
+      loan("bob", {
+        standing: "ended",
+        used_bytes: 300 * MIB,
+        objects: 42,
+        brings_back: true,
+        seen: ago(9_000),
+      }),
+      loan("eve", { standing: "over", until: ago(3_000), trouble: "its disk failed: Input/output error" }),
+    ],
+  };
 }
 
 export function furnishDoors(agent: FakeAgent): void {

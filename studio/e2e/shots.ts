@@ -115,6 +115,7 @@ const SHOTS: Shot[] = [
   { name: "node-history", path: "/node/history", shows: "portable.applications.db.limits.memory" },
   { name: "node-secrets", path: "/node/secrets", shows: "db-password" },
   { name: "node-backups", path: "/node/backups", shows: "the folder /mnt/backup/xnode" },
+  { name: "node-lending", path: "/node/lending", shows: "what was removed comes back" },
   { name: "node-doors", path: "/node/doors", shows: /^the authority does not reach port 80/ },
   { name: "node-access", path: "/node/access", shows: "Ada" },
   { name: "node-audit", path: "/node/audit", shows: "key ci" },

@@ -8,6 +8,7 @@ import {
   furnishAlerts,
   furnishBackups,
   furnishDoors,
+  furnishLending,
   furnishStore,
   later,
   WALLET,
@@ -54,6 +55,7 @@ export function furnishWhole(agent: FakeAgent): void {
   furnishHistory(agent);
   furnishInside(agent);
   furnishBackups(agent);
+  furnishLending(agent);
   furnishDoors(agent);
   furnishAccess(agent);
   furnishAlerts(agent);

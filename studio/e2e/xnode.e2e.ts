@@ -3,7 +3,7 @@ import { verifyMessage } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Alert } from "../src/api/xnode";
-import { application, FakeAgent, generation } from "./agent";
+import { application, FakeAgent, generation, loan } from "./agent";
 import { DOCUMENT, field, furnishSmall, planned, preflight, template } from "./furnished";
 import { close, giveWallet, open, paste, startBrowser, type Opened } from "./harness";
 
@@ -508,6 +508,92 @@ describe("the node", () => {
     await page.getByRole("button", { name: "Empty this machine", exact: true }).waitFor();
   });
 
+  it("lends room to a key, changes it, ends it, and lets it go", async () => {
+    const page = await visit("/node/lending");
+    await page.getByText("nothing is lent, so that it does not run").waitFor();
+    const form = page.getByRole("form", { name: "Lend room" });
+    await form.getByLabel("Name", { exact: true }).fill("ann");
+    await form.getByLabel("The guest's keys").fill("cd".repeat(32));
+    await form.getByLabel("Room", { exact: true }).fill("200");
+    await form.getByText("The unit is missing: 200MiB, for example.").waitFor();
+    await form.getByLabel("Room", { exact: true }).fill("200GiB");
+    await form.getByLabel("Until").fill("2031-06-30");
+    await form.getByRole("button", { name: "Lend", exact: true }).click();
+    await form.getByText("Room is lent as ann").waitFor();
+    await page.getByText("it runs, shut into its folders and its port by the kernel").waitFor();
+    const table = page.getByRole("table", { name: "Loans" });
+    await table.getByText(/^0 B of 200 GiB; 0 objects/).waitFor();
+    expect(agent.lending.loans[0]).toMatchObject({
+      keys: ["cd".repeat(32)],
+      room_bytes: 200 * 2 ** 30,
+      until: String(Date.UTC(2031, 5, 30) / 1_000),
+    });
+    // Changed, nothing else of it changes.
+    await page.getByRole("button", { name: "Change: ann" }).click();
+    const change = page.getByRole("form", { name: "Change the loan ann" });
+    await expect.poll(() => page.evaluate(() => document.activeElement?.tagName)).toBe("TEXTAREA");
+    await change.getByLabel("The owner's reading keys").fill("09".repeat(32));
+    await change.getByRole("button", { name: "Change it" }).click();
+    await table.getByText("read by").waitFor();
+    expect(agent.lending.loans[0]).toMatchObject({
+      readers: ["09".repeat(32)],
+      room_bytes: 200 * 2 ** 30,
+      until: String(Date.UTC(2031, 5, 30) / 1_000),
+    });
+    await page.getByRole("button", { name: "Bring back what the guest of ann removed", exact: true }).click();
+    await page.getByRole("button", { name: "Yes: Bring back what the guest of ann removed" }).click();
+    await table.getByText("what was removed comes back").waitFor();
+    await page.getByRole("button", { name: "End the loan ann", exact: true }).click();
+    await page.getByRole("button", { name: "Yes: End the loan ann" }).click();
+    await table.getByText("ended", { exact: true }).waitFor();
+    await page.getByRole("button", { name: "Forget the loan ann", exact: true }).click();
+    await page.getByText("All backups of its guest are lost for good.").waitFor();
+    await page.getByRole("button", { name: "Yes: Forget the loan ann" }).click();
+    await page.getByText(/^Nothing is lent\. Room is lent to a key/).waitFor();
+  });
+
+  it("says which loans are nearly full and what ails the lender, by filters in the address", async () => {
+    agent.lending = {
+      ...agent.lending,
+      listens: ["[::]:7790"],
+      shut: false,
+      loans: [
+        loan("ann", { used_bytes: 900 * 2 ** 20, held_bytes: 100 * 2 ** 20 }),
+        loan("bob", { standing: "over", trouble: "its disk failed", until: "2026-11-01T00:00:00Z" }),
+      ],
+    };
+    const page = await visit("/node/lending?standing=over");
+    const table = page.getByRole("table", { name: "Loans" });
+    await table.getByText("its disk failed").waitFor();
+    expect(await table.getByRole("row").count()).toBe(2);
+    await page.getByText(/the kernel does not shut it in/).waitFor();
+    await page.getByRole("combobox", { name: "Standing" }).selectOption("");
+    await table.getByRole("img", { name: "Room of ann that is used: 98 %" }).waitFor();
+    expect(new URL(page.url()).search).toBe("");
+    await page.getByLabel("Search").fill("surely nothing");
+    await page.getByText("No loan fits these filters.").waitFor();
+  });
+
+  it("tells the keys that whoever lends room has to know", async () => {
+    agent.backups.keys = { owner: null, node: "age1node", guest: "12".repeat(32), reading: null };
+    const page = await visit("/node/backups");
+    await page.getByText("12".repeat(32)).waitFor();
+    await page.getByText("openmesh xnode backup-key reading --identity ~/owner.key").waitFor();
+    let asked = "";
+    agent.also.set("PUT /backups/key", ({ query, body }) => {
+      asked = `${body} ${query.get("reading")} ${query.get("replace")}`;
+      agent.backups.keys = { ...agent.backups.keys, owner: body, reading: query.get("reading") };
+      return { json: agent.backups.keys };
+    });
+    const form = page.getByRole("form", { name: "The owner's key" });
+    const owner = `age1${"q".repeat(58)}`;
+    await form.getByLabel("Public half").fill(owner);
+    await form.getByLabel(/^Reading key/).fill("34".repeat(32));
+    await form.getByRole("button", { name: "Set the key" }).click();
+    await page.getByText("34".repeat(32)).waitFor();
+    expect(asked).toBe(`${owner} ${"34".repeat(32)} null`);
+  });
+
   it("keeps secrets by name, and no page has a value", async () => {
     const page = await visit("/node/secrets");
     await page.getByLabel("Name", { exact: true }).fill("token");
@@ -940,6 +1026,7 @@ describe("frame", () => {
     "/node/secrets",
     "/node/doors",
     "/node/backups",
+    "/node/lending",
     "/node/access",
     "/node/audit",
     "/apps/db/backups",
@@ -954,6 +1041,7 @@ describe("frame", () => {
     agent.also.set("POST /templates/redis/preflight", () => ({ json: preflight() }));
     agent.also.set("GET /applications/db/backups", () => ({ json: [] }));
     agent.also.set("GET /applications/db/lines", () => ({ json: [] }));
+    agent.lending.loans = [loan("ann", { readers: ["cd".repeat(32)], trouble: "a long cause ".repeat(20) })];
     agent.tell("failed", "start site r1/0: " + "a long cause ".repeat(20), { application: "site" });
     const page = await visit(path, { viewport: { width: 380, height: 800 } });
     await page.getByText("Connected", { exact: true }).waitFor();

@@ -62,7 +62,7 @@ pub use error::AgentError;
 pub use lending::LendingError;
 pub use manager::Manager;
 pub use openmesh_access::audit::verify_folder as verify_audit;
-pub use openmesh_backup::{Identity, Recipient};
+pub use openmesh_backup::{BackupError, Identity, NodeKey, Recipient};
 pub use openmesh_blueprint::compose;
 pub use openmesh_blueprint::document::{Name, Size, Subnet};
 pub use openmesh_blueprint::unit;

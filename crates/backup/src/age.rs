@@ -59,6 +59,11 @@ impl Identity {
         Recipient(x25519(self.0, X25519_BASEPOINT_BYTES))
     }
 
+    /// 32 secret bytes for another purpose (HKDF-SHA256 without a salt): nobody who has them learns the identity, or those of a further purpose.
+    pub(crate) fn derived(&self, purpose: &[u8]) -> [u8; 32] {
+        derive(&[], &self.0, purpose)
+    }
+
     /// Its text: a secret, for a file that only its owner reads.
     pub fn secret_text(&self) -> String {
         bech32::encode(IDENTITY_PREFIX, &self.0).to_ascii_uppercase()

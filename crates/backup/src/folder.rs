@@ -108,18 +108,18 @@ impl Folder {
         new.and_then(|new| removed.and(synced).map(|()| new))
     }
 
-    /// Hands an object over to another folder of the same file system, where none of its name is there; else it goes from here alone. False where it is not
-    /// here.
+    /// Hands an object over to another folder of the same file system, where none of its name is there; else it goes from here alone. None where it is not
+    /// here. Only one caller at a time may hand over from a folder: of two that do, each believes that it has.
     ///
     /// # Errors
     /// The system refuses; the object is in one of the two, or in both.
-    pub fn hand_over(&self, name: Name, to: &Folder) -> Result<bool, StoreError> {
+    pub fn hand_over(&self, name: Name, to: &Folder) -> Result<Option<Handed>, StoreError> {
         let (from, target) = (self.path(name), to.path(name));
-        let handed = (|| -> io::Result<bool> {
+        let handed = (|| -> io::Result<Option<Handed>> {
             if !from.try_exists()? {
-                return Ok(false);
+                return Ok(None);
             }
-            to.link(&from, &target)?;
+            let handed = if to.link(&from, &target)? { Handed::Moved } else { Handed::WasThere };
             target.parent().map_or(Ok(()), sync)?;
             match fs::remove_file(&from) {
                 // Renamed.
@@ -127,7 +127,7 @@ impl Folder {
                 removed => removed?,
             }
             from.parent().map_or(Ok(()), sync)?;
-            Ok(true)
+            Ok(Some(handed))
         })();
         handed.map_err(failed("handing over", name))
     }
@@ -226,6 +226,15 @@ impl Store for Folder {
             }
         }
     }
+}
+
+/// Outcome of handing an object over to another folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handed {
+    /// It is there now.
+    Moved,
+    /// One of its name was there, and stays; this one is gone.
+    WasThere,
 }
 
 /// A file that is being written, locked, under a name that nobody looks for.
@@ -414,13 +423,13 @@ mod tests {
         let (one, two) =
             (Folder::open(folder.path().join("one")).unwrap(), Folder::open(folder.path().join("two")).unwrap());
         let name = Name::Object(Kind::Pack, Id::of(b"content"));
-        assert!(!one.hand_over(name, &two).unwrap());
+        assert_eq!(one.hand_over(name, &two).unwrap(), None);
         one.put_new(name, b"content").unwrap();
         let stored = one.stat(name).unwrap();
-        assert!(one.hand_over(name, &two).unwrap());
+        assert_eq!(one.hand_over(name, &two).unwrap(), Some(Handed::Moved));
         assert_eq!((one.stat(name).unwrap(), two.stat(name).unwrap()), (None, stored));
         one.put_new(name, b"another").unwrap();
-        assert!(one.hand_over(name, &two).unwrap());
+        assert_eq!(one.hand_over(name, &two).unwrap(), Some(Handed::WasThere));
         assert_eq!((one.stat(name).unwrap(), two.read(name, 0, 9).unwrap()), (None, b"content".to_vec()));
     }
 }

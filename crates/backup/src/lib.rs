@@ -1,4 +1,4 @@
-//! Backups of trees: encrypted, deduplicated, proved by restoring (clauses B-1 to B-49 and B-70 to B-82 of `docs/spec/backup.md`).
+//! Backups of trees: encrypted, deduplicated, proved by restoring (clauses B-1 to B-49 and B-70 to B-84 of `docs/spec/backup.md`).
 //!
 //! # What it owns
 //! The format of a repository and every act on it: backup, restore, check, retention, mark and sweep, drills. It knows no application, schedule, network or
@@ -72,7 +72,7 @@ pub use cut::{CHUNK_BYTES_MAX, CHUNK_BYTES_MEAN, CHUNK_BYTES_MIN};
 pub use door::{Door, open};
 pub use drill::Drill;
 pub use error::{BackupError, StoreError};
-pub use folder::{Folder, Writer};
+pub use folder::{Folder, Handed, Writer};
 pub use index::Finding;
 pub use manifest::{DEPTH_MAX, RECORD_BYTES_MAX};
 pub use mend::Mended;
@@ -80,7 +80,7 @@ pub use meter::Meter;
 pub use name::{BadId, Id, IdHasher, Kind, Name, RepositoryId};
 pub use object::SEALED_BYTES_MAX;
 pub use pack::{PACK_BLOBS_MAX, PACK_BYTES, PACK_BYTES_MAX, PACK_BYTES_MIN};
-pub use peer::{NodeKey, NodePublicKey, Peer, PeerSettings, Refusal};
+pub use peer::{BadKey, NodeKey, NodePublicKey, Peer, PeerSettings, Refusal};
 pub use prune::{GRACE_MS, Marked, Swept};
 pub use reading::{LEFT_OUT_MAX, Special};
 pub use repository::{Repository, Snapshots};

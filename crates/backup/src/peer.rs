@@ -1,4 +1,4 @@
-//! A store in the room that another Xnode lends (B-70 to B-82).
+//! A store in the room that another Xnode lends (B-70 to B-84).
 //!
 //! # What it owns
 //! Both ends of the line (keys, TLS, words) and the guest's side: which line a request goes over, and when it is sent again. The lender's side is a program of
@@ -31,7 +31,7 @@ use crate::error::StoreError;
 use crate::name::{Kind, Name};
 use crate::store::{Listed, Room, Store};
 use line::{Guest, Line, PIECE_BYTES, wrong};
-use wire::{ANSWER_BYTES_MAX, About, Answer, Entry, READ_BYTES_MAX, Request, Terms};
+use wire::{ANSWER_BYTES_MAX, About, Answer, Entry, READ_BYTES_MAX, Request, Terms, objects_max};
 
 /// Usual number of times that a request is sent before it is given up: with the waits between them, half a minute of an outage is borne.
 pub const TRIES: u32 = 7;
@@ -43,9 +43,6 @@ const CONNECT: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(120);
 /// Lines that rest until they are used again, at most.
 const RESTING_MAX: usize = 4;
-/// Most objects of a kind in a list: 16 million packs hold 256 TB. Bounds what a hostile lender can fill the memory with.
-const LISTED_MAX: usize = 1 << 24;
-
 /// A place at a lender.
 #[derive(Clone, Debug)]
 pub struct PeerSettings {
@@ -150,8 +147,14 @@ impl Peer {
 
     fn on<T>(&self, mut line: Line, act: &impl Fn(&mut Line) -> Result<T, Fault>) -> Result<T, Fault> {
         let done = act(&mut line);
+        // One that the lender is about to end would be asked again and again, without a pause, where a hostile one does not end it.
+        let is_over = match &done {
+            Ok(_) => false,
+            Err(Fault::Refused(refusal)) => refusal.ends_line(),
+            Err(Fault::Broken(_)) => true,
+        };
         let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
-        if !matches!(done, Err(Fault::Broken(_))) && resting.len() < RESTING_MAX {
+        if !is_over && resting.len() < RESTING_MAX {
             resting.push(line);
         }
         done
@@ -231,7 +234,7 @@ impl Peer {
             after = page.last().map(|entry| entry.id).or(after);
             let listed = |Entry { id, about }: Entry| Listed { id, bytes: about.bytes, stored: about.stored };
             found.extend(page.into_iter().map(listed));
-            if found.len() > LISTED_MAX {
+            if found.len() as u64 > objects_max(kind) {
                 return Err(wrong("the lender lists more objects than a repository has").into());
             }
             if !more {

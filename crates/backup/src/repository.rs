@@ -157,8 +157,25 @@ impl<'s> Repository<'s> {
     /// # Errors
     /// No recipient is given; the store fails.
     pub fn add_key(&self, recipients: &[Recipient], door: Door<'_>) -> Result<Id, BackupError> {
+        Repository::put_key_file(self.store, &self.key_file(recipients)?, door)
+    }
+
+    /// A key file for other recipients, for a store that takes nothing at present (B-84): [`Repository::put_key_file`] stores it later.
+    ///
+    /// # Errors
+    /// No recipient is given, or the system has no randomness.
+    pub fn key_file(&self, recipients: &[Recipient]) -> Result<Vec<u8>, BackupError> {
         let content = encode(&KeyFile { version: KEY_VERSION, secret: self.keys.secret().clone() });
-        self.put(Kind::Key, &age::encrypt(recipients, &content)?, "put key", door)
+        age::encrypt(recipients, &content)
+    }
+
+    /// Stores a key file that [`Repository::key_file`] has made, and returns its id. No key is needed for that.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn put_key_file(store: &dyn Store, file: &[u8], door: Door<'_>) -> Result<Id, BackupError> {
+        let id = Id::of(file);
+        effect(door, "put key", || store.put_new(Name::Object(Kind::Key, id), file)).map(|_| id)
     }
 
     /// Removes a key file, but never the last one. Whoever has seen the secret still has it: this ends no trust.

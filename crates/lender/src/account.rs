@@ -1,10 +1,10 @@
 //! The account of a loan: room and objects that are taken (B-75). Pure.
 
-use openmesh_backup::peer::wire::Terms;
+use openmesh_backup::peer::wire::{Terms, objects_max};
 use openmesh_backup::{Kind, Name, Refusal};
 use openmesh_primitives::Timestamp;
 
-use crate::limits::{BLOCK_BYTES, OTHERS_MAX, PACKS_MAX};
+use crate::limits::BLOCK_BYTES;
 
 /// Room and objects that are taken. An object counts from the moment at which its guest announces it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,11 +18,6 @@ pub struct Account {
 /// Room that an object of so many bytes takes.
 pub fn charge(bytes: u64) -> u64 {
     bytes.div_ceil(BLOCK_BYTES).max(1).saturating_mul(BLOCK_BYTES)
-}
-
-/// Most objects of a kind.
-fn objects_max(kind: Kind) -> u64 {
-    if kind == Kind::Pack { PACKS_MAX } else { OTHERS_MAX }
 }
 
 impl Account {
@@ -71,12 +66,28 @@ impl Account {
         }
     }
 
-    /// Gives back the room of an object that did not come, or has gone.
-    pub fn give_back(&mut self, name: Name, bytes: u64) {
-        self.used_bytes = self.used_bytes.saturating_sub(charge(bytes));
+    fn remove_object(&mut self, name: Name) {
         if let Some(objects) = self.objects_of(name) {
             *objects = objects.saturating_sub(1);
         }
+    }
+
+    /// Gives back the room of an object that did not come, or has gone.
+    pub fn give_back(&mut self, name: Name, bytes: u64) {
+        self.used_bytes = self.used_bytes.saturating_sub(charge(bytes));
+        self.remove_object(name);
+    }
+
+    /// Gives back the room of an object that was withheld, and has gone.
+    pub fn let_go(&mut self, name: Name, bytes: u64) {
+        self.held_bytes = self.held_bytes.saturating_sub(charge(bytes));
+        self.remove_object(name);
+    }
+
+    /// Counts an object that was withheld among those that are there again.
+    pub fn come_back(&mut self, bytes: u64) {
+        self.held_bytes = self.held_bytes.saturating_sub(charge(bytes));
+        self.used_bytes = self.used_bytes.saturating_add(charge(bytes));
     }
 
     /// Withholds an object: its room stays taken.
@@ -131,10 +142,11 @@ mod tests {
     fn objects_of_a_kind_are_bounded() {
         let mut account = Account::default();
         let session = Name::Object(Kind::Session, Id([1; 32]));
-        for _ in 0..OTHERS_MAX {
+        let most = objects_max(Kind::Session);
+        for _ in 0..most {
             account.take(session, 1, u64::MAX).unwrap();
         }
-        assert_eq!(account.take(session, 1, u64::MAX), Err(Refusal::Objects { most: OTHERS_MAX }));
+        assert_eq!(account.take(session, 1, u64::MAX), Err(Refusal::Objects { most }));
         account.take(pack(1), 1, u64::MAX).unwrap();
         account.give_back(session, 1);
         account.take(session, 1, u64::MAX).unwrap();
@@ -143,7 +155,7 @@ mod tests {
     proptest! {
         /// Whatever is done, no more is taken than is lent, and what is given back is free again.
         #[test]
-        fn the_sum_is_that_of_what_is_there(acts in proptest::collection::vec((0_u8..3, 0_u64..20_000), 0..60)) {
+        fn the_sum_is_that_of_what_is_there(acts in proptest::collection::vec((0_u8..5, 0_u64..20_000), 0..60)) {
             let room_bytes = 200_000;
             let (mut account, mut used, mut held) = (Account::default(), Vec::new(), Vec::new());
             for (act, bytes) in acts {
@@ -154,6 +166,12 @@ mod tests {
                         let bytes = used.swap_remove(bytes as usize % used.len());
                         account.hold(bytes);
                         held.push(bytes);
+                    }
+                    3 if !held.is_empty() => account.let_go(pack(1), held.swap_remove(bytes as usize % held.len())),
+                    4 if !held.is_empty() => {
+                        let bytes = held.swap_remove(bytes as usize % held.len());
+                        account.come_back(bytes);
+                        used.push(bytes);
                     }
                     _ => {}
                 }

@@ -14,13 +14,21 @@ pub fn free() -> Effects {
     Arc::new(|_| Ok(()))
 }
 
+/// The refusal of a failure of the lender's disk: a full one is told apart, since it passes once there is room.
+pub(crate) fn of_disk(cause: &io::Error) -> Refusal {
+    match cause.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Refusal::Disk,
+        _ => Refusal::failed(&cause.to_string()),
+    }
+}
+
 /// Does an effect between its two passages.
 pub(crate) fn effect<T>(
     effects: &Effects,
     name: &str,
     act: impl FnOnce() -> Result<T, Refusal>,
 ) -> Result<T, Refusal> {
-    let pass = |name: &str| effects(name).map_err(|cause| Refusal::failed(&cause.to_string()));
+    let pass = |name: &str| effects(name).map_err(|cause| of_disk(&cause));
     pass(name)?;
     let done = act()?;
     pass(&format!("{name} done"))?;

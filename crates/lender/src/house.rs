@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
 
 use openmesh_backup::peer::line::Lender;
 use openmesh_backup::{NodePublicKey, Refusal};
@@ -14,7 +15,8 @@ use openmesh_primitives::Timestamp;
 use crate::crowd::Crowd;
 use crate::days::Days;
 use crate::effects::Effects;
-use crate::loans::{Loan, Loans, Standing};
+use crate::limits::SLICE;
+use crate::loans::{Found, Loan, Loans, Rights, Standing, is_name};
 use crate::report::LoanReport;
 use crate::vault::{Vault, held_days};
 
@@ -34,6 +36,8 @@ pub struct House {
     effects: Effects,
     loans: RwLock<Arc<Loans>>,
     vaults: Mutex<BTreeMap<String, Arc<Vault>>>,
+    /// Bytes that guests have announced and that have not come to their end.
+    coming: Arc<AtomicU64>,
     days: Mutex<Days>,
     /// Places for connections.
     pub crowd: Crowd,
@@ -57,10 +61,24 @@ pub struct Guest {
     pub name: String,
     /// Terms of it.
     pub loan: Loan,
+    /// It is the guest's owner, who reads alone (B-83).
+    pub reads_only: bool,
     /// Its objects.
     pub vault: Arc<Vault>,
     /// Free disk that stays for the machine itself, bytes.
     pub reserve_bytes: u64,
+}
+
+impl Guest {
+    /// Its rights at a moment.
+    pub fn rights(&self, now: Timestamp) -> Rights {
+        if self.reads_only { Rights { stores: false, removes: false } } else { self.loan.rights(now) }
+    }
+
+    /// The refusal of what it has no right to.
+    pub fn refusal(&self) -> Refusal {
+        if self.reads_only { Refusal::Reader } else { Refusal::Over }
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -76,7 +94,8 @@ impl House {
         let mut least = 0;
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
-            if entry.file_type()?.is_dir() {
+            // A disk of its own has a folder of root, which nobody else reads, for what a check of the file system finds.
+            if entry.file_name().to_str().is_some_and(is_name) && entry.file_type()?.is_dir() {
                 least = held_days(&entry.path())?.last().map_or(least, |day| least.max(*day));
             }
         }
@@ -86,6 +105,7 @@ impl House {
             effects,
             loans: RwLock::default(),
             vaults: Mutex::default(),
+            coming: Arc::default(),
             days: Mutex::new(Days::open(days.into(), least)),
             crowd: Crowd::default(),
             seen: Mutex::default(),
@@ -105,15 +125,29 @@ impl House {
             if lock(&self.vaults).contains_key(name) {
                 continue;
             }
-            let opened = Vault::open(self.folder.join(name), self.effects.clone());
+            let opened = self.open_vault(name);
             self.note(name, &opened);
             if let Ok(vault) = opened {
                 lock(&self.vaults).insert(name.clone(), Arc::new(vault));
             }
         }
-        lock(&self.vaults).retain(|name, _| loans.loans.contains_key(name));
+        lock(&self.vaults).retain(|name, vault| {
+            let loan = loans.loans.get(name);
+            // Before a guest can remove anything more.
+            vault.expect(loan.and_then(|loan| loan.bring_back));
+            loan.is_some()
+        });
         lock(&self.seen).retain(|name, _| loans.loans.contains_key(name));
         *self.loans.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loans);
+    }
+
+    fn open_vault(&self, name: &str) -> Result<Vault, Refusal> {
+        Vault::open(self.folder.join(name), self.coming.clone(), self.effects.clone())
+    }
+
+    /// Name of the loan of a key; none for a stranger.
+    pub fn loan_of(&self, key: NodePublicKey) -> Option<String> {
+        self.loans().of(key).map(|found| found.name.to_string())
     }
 
     /// Notes a trouble of a loan, or that there is none.
@@ -128,13 +162,14 @@ impl House {
     /// It is a stranger, or its objects cannot be opened.
     pub fn guest(&self, key: NodePublicKey) -> Result<Guest, Refusal> {
         let loans = self.loans();
-        let (name, loan) = loans.of(key).ok_or(Refusal::Stranger)?;
+        let Found { name, loan, reads_only } = loans.of(key).ok_or(Refusal::Stranger)?;
         let Some(vault) = lock(&self.vaults).get(name).cloned() else {
             let trouble = lock(&self.seen).get(name).and_then(|seen| seen.trouble.clone());
             return Err(trouble.map_or(Refusal::Crowded, |words| Refusal::Failed { words }));
         };
         lock(&self.seen).entry(name.to_string()).or_default().at = Some(Timestamp::now());
-        Ok(Guest { name: name.to_string(), loan: loan.clone(), vault, reserve_bytes: loans.reserve_bytes })
+        let (name, loan) = (name.to_string(), loan.clone());
+        Ok(Guest { name, loan, reads_only, vault, reserve_bytes: loans.reserve_bytes })
     }
 
     /// The present day.
@@ -142,31 +177,34 @@ impl House {
         lock(&self.days).today()
     }
 
-    /// Looks after what nobody asks for: days that are over, orders of the lender's owner.
+    /// Looks after what nobody asks for: days that are over, orders of the lender's owner. What takes long is done in parts, one with each call.
     pub fn tend(&self) {
         lock(&self.days).note();
-        let today = self.today();
+        let (today, until) = (self.today(), Instant::now() + SLICE);
         for (name, loan) in &self.loans().loans {
             let done = match loan.standing {
                 Standing::Forgotten => self.forget(name),
-                Standing::Lent | Standing::Ended => self.tend_one(name, loan, today),
+                Standing::Lent | Standing::Ended => self.tend_one(name, loan, today, until),
             };
             self.note(name, &done);
         }
     }
 
-    fn tend_one(&self, name: &str, loan: &Loan, today: u32) -> Result<(), Refusal> {
+    fn tend_one(&self, name: &str, loan: &Loan, today: u32, until: Instant) -> Result<(), Refusal> {
         let found = lock(&self.vaults).get(name).cloned();
         let vault = match found {
             Some(vault) => vault,
             // It could not be opened, and is tried again.
-            None => Arc::new(Vault::open(self.folder.join(name), self.effects.clone())?),
+            None => Arc::new(self.open_vault(name)?),
         };
         lock(&self.vaults).entry(name.to_string()).or_insert_with(|| vault.clone());
         // First: what is brought back is not let go.
         if let Some(order) = loan.bring_back {
-            let objects = vault.bring_back(order.number, order.days, today)?;
+            let objects = vault.bring_back(order, today, until)?;
             lock(&self.seen).entry(name.to_string()).or_default().brought_objects += objects;
+            if vault.brought() < order.number {
+                return Ok(());
+            }
         }
         vault.purge(loan.held_days, today)
     }

@@ -56,6 +56,9 @@ pub struct BringBack {
 pub struct Loan {
     /// Public keys of the guest's machines.
     pub keys: BTreeSet<String>,
+    /// Public keys of the guest's owner, which read alone (B-83).
+    #[serde(default)]
+    pub readers: BTreeSet<String>,
     /// Room, bytes.
     pub room_bytes: u64,
     /// Moment after which nothing new is taken; none where it has no end.
@@ -85,6 +88,17 @@ impl Loan {
     }
 }
 
+/// A key with its loan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found<'l> {
+    /// Name of the loan.
+    pub name: &'l str,
+    /// The loan.
+    pub loan: &'l Loan,
+    /// The key is one of the owner's, which reads alone.
+    pub reads_only: bool,
+}
+
 impl Loans {
     /// The first fault; none where all is as it has to be.
     pub fn fault(&self) -> Option<String> {
@@ -96,12 +110,12 @@ impl Loans {
             if !is_name(name) {
                 return Some(format!("`{name}` is no name of a loan"));
             }
-            if loan.keys.len() > KEYS_MAX || loan.held_days > HELD_DAYS_MAX {
+            if loan.keys.len().max(loan.readers.len()) > KEYS_MAX || loan.held_days > HELD_DAYS_MAX {
                 return Some(format!("loan `{name}` has too many keys or days"));
             }
-            for key in &loan.keys {
+            for key in loan.keys.iter().chain(&loan.readers) {
                 if key.parse::<NodePublicKey>().is_err() || !keys.insert(key) {
-                    return Some(format!("loan `{name}` has the key `{key}`, which is none or is in another loan too"));
+                    return Some(format!("loan `{name}` has the key `{key}`, which is none or stands somewhere else too"));
                 }
             }
         }
@@ -109,15 +123,16 @@ impl Loans {
     }
 
     /// The loan of a key; none for a stranger, and for one whose objects are to go.
-    pub fn of(&self, key: NodePublicKey) -> Option<(&str, &Loan)> {
+    pub fn of(&self, key: NodePublicKey) -> Option<Found<'_>> {
         let text = key.to_string();
-        let found = self.loans.iter().find(|(_, loan)| loan.keys.contains(&text));
-        found.filter(|(_, loan)| loan.standing != Standing::Forgotten).map(|(name, loan)| (name.as_str(), loan))
+        let there = self.loans.iter().filter(|(_, loan)| loan.standing != Standing::Forgotten);
+        let mut found = there.map(|(name, loan)| Found { name, loan, reads_only: !loan.keys.contains(&text) });
+        found.find(|found| !found.reads_only || found.loan.readers.contains(&text))
     }
 }
 
 /// Returns true for a name of a loan: one part of a path, and nothing that means another folder.
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=32).contains(&name.len()) && name.bytes().all(plain) && !name.starts_with('-')
 }
@@ -145,10 +160,32 @@ mod tests {
     fn a_key_leads_to_its_loan_and_to_no_other() {
         let all = loans(&[("ann", loan(&[1, 2])), ("bob", loan(&[3]))]);
         assert_eq!(all.fault(), None);
-        let of = |number| all.of(key(number)).map(|(name, _)| name);
+        let of = |number| all.of(key(number)).map(|found| found.name);
         assert_eq!((of(1), of(2), of(3), of(4)), (Some("ann"), Some("ann"), Some("bob"), None));
         let gone = loans(&[("ann", Loan { standing: Standing::Forgotten, ..loan(&[1]) })]);
         assert_eq!(gone.of(key(1)), None);
+    }
+
+    #[test]
+    fn a_key_of_the_owner_leads_to_the_loan_and_reads_alone() {
+        let readers = [5, 6].map(|number| key(number).to_string()).into();
+        let all = loans(&[("ann", loan(&[1])), ("bob", Loan { readers, ..loan(&[3]) })]);
+        assert_eq!(all.fault(), None);
+        let of = |number| all.of(key(number)).map(|found| (found.name, found.reads_only));
+        assert_eq!((of(1), of(3)), (Some(("ann", false)), Some(("bob", false))));
+        assert_eq!((of(5), of(6), of(7)), (Some(("bob", true)), Some(("bob", true)), None));
+        // One key has one meaning: it is not a guest's here and an owner's there.
+        let readers = [key(1).to_string()].into();
+        let both = loans(&[("ann", loan(&[1])), ("bob", Loan { readers, ..loan(&[3]) })]);
+        assert!(both.fault().is_some_and(|fault| fault.contains("bob")));
+    }
+
+    /// The file of an agent of before has no readers.
+    #[test]
+    fn a_loan_without_readers_is_read() {
+        let mut value = serde_json::to_value(loan(&[1])).unwrap();
+        value.as_object_mut().unwrap().remove("readers");
+        assert_eq!(serde_json::from_value::<Loan>(value).unwrap(), loan(&[1]));
     }
 
     #[test]

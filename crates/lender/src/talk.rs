@@ -4,16 +4,16 @@ use std::io::{self, Read as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread::Builder;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openmesh_backup::peer::line::{Line, PIECE_BYTES};
 use openmesh_backup::peer::wire::{Answer, READ_BYTES_MAX, REQUEST_BYTES_MAX, Request};
 use openmesh_backup::{Name, NodePublicKey, Refusal};
 use openmesh_primitives::Timestamp;
 
-use crate::crowd::Place;
+use crate::crowd::{Crowd, Seat, Waiting};
 use crate::house::{Guest, House};
-use crate::limits::{ANSWER, IDLE, LOOK_BYTES};
+use crate::limits::{ANSWER, IDLE, LOOK, STRANGER};
 use crate::vault::{Begun, Grant, Writing};
 
 /// Pause after a connection could not be taken, as where the process has too many files open.
@@ -31,19 +31,43 @@ pub fn serve(house: &Arc<House>, listener: &TcpListener) {
             continue;
         };
         // Whoever finds no place sees the connection end, and tries again later.
-        let Some(place) = house.crowd.enter(from) else { continue };
+        let Some(waiting) = house.crowd.enter(from, socket.try_clone().ok()) else { continue };
         let own = house.clone();
-        let talks = move || talk(&own, socket, &place);
+        let talks = move || talk(&own, socket, waiting);
         // Without a thread the connection ends, and so does its place.
         let _ = Builder::new().name("guest".into()).spawn(talks);
     }
 }
 
-fn talk(house: &House, socket: TcpStream, _place: &Place) {
+/// Place of a connection: among those whom nobody knows, or of a loan.
+struct Place {
+    waiting: Option<Waiting>,
+    seat: Option<Seat>,
+}
+
+impl Place {
+    /// Takes a place of a loan, where it has none of that.
+    fn sit(&mut self, crowd: &Crowd, loan: &str) -> Result<(), Refusal> {
+        if self.seat.as_ref().is_some_and(|seat| seat.of() == loan) {
+            return Ok(());
+        }
+        // The key may be in another loan by now.
+        self.seat = None;
+        self.seat = Some(crowd.sit(loan).ok_or(Refusal::Crowded)?);
+        self.waiting = None;
+        Ok(())
+    }
+}
+
+fn talk(house: &House, socket: TcpStream, waiting: Waiting) {
     let Ok((mut line, key)) = house.tls.greet(socket) else { return };
-    let mut seat = None;
+    let mut place = Place { waiting: Some(waiting), seat: None };
+    // A guest leaves those whom nobody knows at once: their crowd ends no connection of its. One without a place is told so with its first request.
+    if let Some(loan) = house.loan_of(key) {
+        let _ = place.sit(&house.crowd, &loan);
+    }
     loop {
-        line.allow(IDLE, 0);
+        line.allow(if place.seat.is_some() { IDLE } else { STRANGER }, 0);
         let request = match line.hear::<Request>(REQUEST_BYTES_MAX) {
             Ok(request) => request,
             Err(cause) => {
@@ -55,7 +79,7 @@ fn talk(house: &House, socket: TcpStream, _place: &Place) {
             }
         };
         line.allow(ANSWER, 0);
-        if !matches!(one(house, &mut line, key, &mut seat, &request), Ok(Next::Goes)) {
+        if !matches!(one(house, &mut line, key, &mut place, &request), Ok(Next::Goes)) {
             break;
         }
     }
@@ -75,13 +99,13 @@ fn one(
     house: &House,
     line: &mut Line,
     key: NodePublicKey,
-    seat: &mut Option<Place>,
+    place: &mut Place,
     request: &Request,
 ) -> io::Result<Next> {
     let begun = house.begin();
     let guest = match begun {
         None => Err(Refusal::Crowded),
-        Some(_) => house.guest(key).and_then(|guest| seated(house, seat, guest)),
+        Some(_) => house.guest(key).and_then(|guest| place.sit(&house.crowd, &guest.name).map(|()| guest)),
     };
     let guest = match guest {
         Ok(guest) => guest,
@@ -90,10 +114,10 @@ fn one(
             return Ok(Next::Ends);
         }
     };
-    let rights = guest.loan.rights(Timestamp::now());
+    let rights = guest.rights(Timestamp::now());
     let answer = match *request {
-        Request::Put { .. } if !rights.stores => Err(Refusal::Over),
-        Request::Delete { .. } if !rights.removes => Err(Refusal::Over),
+        Request::Put { .. } if !rights.stores => Err(guest.refusal()),
+        Request::Delete { .. } if !rights.removes => Err(guest.refusal()),
         Request::Put { name, bytes } => return put(house, line, key, &guest, (name, bytes)).map(|()| Next::Goes),
         Request::Read { name, from, bytes } => {
             return read(line, &guest, name, from, u64::from(bytes)).map(|()| Next::Goes);
@@ -115,16 +139,6 @@ fn one(
     Ok(Next::Goes)
 }
 
-/// A guest with a place of its loan: the one that the connection has, or a new one.
-fn seated(house: &House, seat: &mut Option<Place>, guest: Guest) -> Result<Guest, Refusal> {
-    if seat.as_ref().is_none_or(|seat| seat.of() != guest.name) {
-        // The key may be in another loan by now.
-        *seat = None;
-        *seat = Some(house.crowd.sit(&guest.name).ok_or(Refusal::Crowded)?);
-    }
-    Ok(guest)
-}
-
 fn put(
     house: &House,
     line: &mut Line,
@@ -140,20 +154,21 @@ fn put(
     };
     line.say(&Answer::Send)?;
     line.allow(ANSWER, bytes);
-    let still = || house.guest(key).is_ok_and(|guest| guest.loan.rights(Timestamp::now()).stores);
+    let is_same = |now: &Guest| now.name == guest.name && now.rights(Timestamp::now()).stores;
+    let still = || house.guest(key).is_ok_and(|now| is_same(&now));
     let kept = received(line, writing, bytes, &still)?;
     line.allow(ANSWER, 0);
     line.say(&kept.map_or_else(Answer::Refused, |new| Answer::Kept { new }))
 }
 
-/// Takes the bytes of an object, and keeps it. What cannot be kept is heard to its end, so that the guest hears why.
+/// Takes the bytes of an object, and keeps it. What cannot be kept is heard to its end, so that the guest hears why; its room is given back at once.
 fn received(
     line: &mut Line,
-    mut writing: Writing<'_>,
+    writing: Writing<'_>,
     bytes: u64,
     still: &dyn Fn() -> bool,
 ) -> io::Result<Result<bool, Refusal>> {
-    let (mut left, mut looked, mut refused) = (bytes, bytes, None);
+    let (mut left, mut looked, mut writing) = (bytes, Instant::now(), Ok(writing));
     let mut piece = vec![0; PIECE_BYTES];
     while left > 0 {
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(PIECE_BYTES);
@@ -161,20 +176,15 @@ fn received(
         // Where the line breaks here, what was written goes with its writer.
         let taken = line.read(room)?;
         left = left.saturating_sub(taken as u64);
-        if looked - left >= LOOK_BYTES {
-            looked = left;
-            if !still() {
-                refused.get_or_insert(Refusal::Over);
-            }
+        // By time, not by bytes: whoever is slow on purpose would store for an hour after the loan was taken away.
+        if looked.elapsed() >= LOOK {
+            looked = Instant::now();
+            writing = writing.and_then(|object| if still() { Ok(object) } else { Err(Refusal::Over) });
         }
-        if refused.is_none() {
-            refused = writing.write(room.get(..taken).unwrap_or_default()).err();
-        }
+        let read = room.get(..taken).unwrap_or_default();
+        writing = writing.and_then(|mut object| object.write(read).map(|()| object));
     }
-    Ok(match refused {
-        Some(refusal) => Err(refusal),
-        None => writing.finish(),
-    })
+    Ok(writing.and_then(|object| if still() { object.finish() } else { Err(Refusal::Over) }))
 }
 
 fn read(line: &mut Line, guest: &Guest, name: Name, from: u64, bytes: u64) -> io::Result<()> {

@@ -3,42 +3,55 @@
 //! ```text
 //! GUESTS/NAME/objects/        the guest's store, in the layout of B-6: a disk that is carried away is a place of the kind `folder`
 //!             held/DAY/       what the guest removed on a day of the lender, in the same layout
+//!             held/DAY.gone/  a day whose objects are let go
 //!             brought         number of the last order to bring back that was done
 //! ```
 //!
 //! An object is written beside its place, held against its name, synced, and linked to it: it is whole or absent, whoever dies. Removing one moves it to the
-//! withheld ones of the day.
+//! withheld ones of the day. What is taken is counted once, at the start, and kept in step from then on: a million objects are not looked at each day.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use openmesh_backup::peer::wire::{About, Entry, PAGE_OBJECTS, object_bytes_max};
-use openmesh_backup::{Folder, Id, IdHasher, Kind, Name, Refusal, Store as _, StoreError, Writer};
+use openmesh_backup::{Folder, Handed, Id, IdHasher, Kind, Name, Refusal, Store as _, StoreError, Writer};
 
 use crate::account::Account;
 use crate::days::is_over;
-use crate::effects::{Effects, effect};
+use crate::effects::{Effects, effect, of_disk};
 use crate::files;
+use crate::limits::INODES_KEPT;
+use crate::loans::BringBack;
 
 /// Folder of the guest's store.
 const OBJECTS: &str = "objects";
 /// Folder of what is withheld.
 const HELD: &str = "held";
+/// End of the name of a day whose objects are let go.
+const GONE: &str = ".gone";
 /// File with the number of the last order to bring back that was done.
 const BROUGHT: &str = "brought";
 /// Beginning of every marker of a repository, whatever its version.
 const FORMAT_PREFIX: &[u8] = b"openmesh backup ";
+/// Part of the files of a small file system that it can still have when nothing more is taken.
+const INODES_PART: u64 = 10;
 
 /// The objects of a loan.
 pub struct Vault {
     root: PathBuf,
     objects: Folder,
     account: Mutex<Account>,
-    /// Taken by each request for its time, and alone by an order to bring back, which counts everything anew.
-    turn: RwLock<()>,
+    /// True while removed objects are brought back: none is removed then. Held for the time of each removal, since two of one object would count it twice.
+    brings: Mutex<bool>,
+    /// Number of the last order to bring back that was done.
+    brought: AtomicU64,
+    /// Bytes of all loans that were announced and have not come to their end: the disk has to have room for each of them.
+    coming: Arc<AtomicU64>,
     effects: Effects,
 }
 
@@ -66,6 +79,7 @@ fn failed(cause: &dyn std::fmt::Display) -> Refusal {
 fn of_store(error: StoreError) -> Refusal {
     match error {
         StoreError::Missing { .. } => Refusal::Missing,
+        StoreError::Io { ref cause, .. } if of_disk(cause) == Refusal::Disk => Refusal::Disk,
         error => failed(&error),
     }
 }
@@ -75,15 +89,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Vault {
-    /// Opens the objects of a loan, makes their folder where it is not there, and counts them.
+    /// Opens the objects of a loan, makes their folder where it is not there, and counts them. `coming` counts what is announced in all loans.
     ///
     /// # Errors
     /// The system refuses.
-    pub fn open(root: PathBuf, effects: Effects) -> Result<Vault, Refusal> {
+    pub fn open(root: PathBuf, coming: Arc<AtomicU64>, effects: Effects) -> Result<Vault, Refusal> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(root.join(HELD));
-        made.map_err(|cause| failed(&cause))?;
+        made.and_then(|()| root.parent().map_or(Ok(()), sync)).map_err(|cause| of_disk(&cause))?;
         let objects = Folder::open(root.join(OBJECTS)).map_err(of_store)?;
-        let vault = Vault { root, objects, account: Mutex::default(), turn: RwLock::new(()), effects };
+        let brought = AtomicU64::new(files::read(&root.join(BROUGHT)).unwrap_or(0));
+        let (account, brings) = (Mutex::default(), Mutex::new(false));
+        let vault = Vault { root, objects, account, brings, brought, coming, effects };
+        vault.tidy()?;
         *lock(&vault.account) = vault.counted()?;
         Ok(vault)
     }
@@ -94,10 +111,8 @@ impl Vault {
         if let Some((bytes, _)) = self.objects.stat(Name::Format).map_err(of_store)? {
             account.add_used(Name::Format, bytes);
         }
-        for kind in Kind::ALL {
-            for listed in self.objects.list(kind).map_err(of_store)? {
-                account.add_used(Name::Object(kind, listed.id), listed.bytes);
-            }
+        for (name, bytes) in objects_of(&self.objects)? {
+            account.add_used(name, bytes);
         }
         for day in held_days(&self.root).map_err(|cause| failed(&cause))? {
             for (name, bytes) in objects_of(&self.held(day)?)? {
@@ -117,25 +132,11 @@ impl Vault {
         lock(&self.account).clone()
     }
 
-    fn turn(&self) -> RwLockReadGuard<'_, ()> {
-        self.turn.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The vault without any request; none while one is under way, which may be a slow one: nobody waits behind it.
-    fn alone(&self) -> Option<RwLockWriteGuard<'_, ()>> {
-        match self.turn.try_write() {
-            Ok(alone) => Some(alone),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
-    }
-
     /// Begins an object, and takes its room.
     ///
     /// # Errors
     /// It is too large, there is no room for it, or the system refuses.
     pub fn begin(&self, name: Name, bytes: u64, grant: Grant) -> Result<Begun<'_>, Refusal> {
-        let turn = self.turn();
         let bytes_max = object_bytes_max(name);
         if bytes > bytes_max {
             return Err(Refusal::Size { bytes_max });
@@ -143,18 +144,27 @@ impl Vault {
         if self.objects.stat(name).map_err(of_store)?.is_some() {
             // Whoever put it may have died before it was durable.
             let folder = self.path(name).parent().map_or(self.root.clone(), Path::to_path_buf);
-            File::open(folder).and_then(|folder| folder.sync_all()).map_err(|cause| failed(&cause))?;
+            sync(&folder).map_err(|cause| failed(&cause))?;
             return Ok(Begun::There);
         }
-        let disk = rustix::fs::statvfs(&self.root).map_err(|errno| failed(&errno))?;
-        if disk.f_bavail.saturating_mul(disk.f_frsize) < grant.reserve_bytes.saturating_add(bytes) {
-            return Err(Refusal::Disk);
-        }
+        // Counted before the disk is looked at: of two that come at once, one sees the other.
+        let coming = Coming::begin(&self.coming, bytes);
+        self.check_disk(grant.reserve_bytes)?;
         lock(&self.account).take(name, bytes, grant.room_bytes)?;
         let charged = Charged { vault: self, name, bytes, is_kept: false };
         let writer = effect(&self.effects, "begin object", || self.objects.writer(name).map_err(of_store))?;
         let hasher = Box::new(IdHasher::new());
-        Ok(Begun::Writing(Writing { writer, charged, hasher, head: Vec::new(), left: bytes, _turn: turn }))
+        Ok(Begun::Writing(Writing { writer, charged, hasher, head: Vec::new(), left: bytes, _coming: coming }))
+    }
+
+    /// Refuses where the disk has no room beside what stays for the machine and what is on its way.
+    fn check_disk(&self, reserve_bytes: u64) -> Result<(), Refusal> {
+        let disk = rustix::fs::statvfs(&self.root).map_err(|errno| failed(&errno))?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let wanted = reserve_bytes.saturating_add(self.coming.load(Ordering::SeqCst));
+        // A file system without a bound of files says that it has none of none.
+        let is_short = disk.f_favail < INODES_KEPT.min(disk.f_files / INODES_PART);
+        if free < wanted || is_short { Err(Refusal::Disk) } else { Ok(()) }
     }
 
     fn path(&self, name: Name) -> PathBuf {
@@ -166,7 +176,6 @@ impl Vault {
     /// # Errors
     /// It is not there, or the system refuses.
     pub fn read(&self, name: Name, from: u64, bytes_max: u64) -> Result<(io::Take<File>, u64), Refusal> {
-        let _turn = self.turn();
         let opened = File::open(self.path(name)).and_then(|mut file| {
             let left = file.metadata()?.len().saturating_sub(from).min(bytes_max);
             file.seek(SeekFrom::Start(from))?;
@@ -180,7 +189,6 @@ impl Vault {
     /// # Errors
     /// The system refuses.
     pub fn stat(&self, name: Name) -> Result<Option<About>, Refusal> {
-        let _turn = self.turn();
         let found = self.objects.stat(name).map_err(of_store)?;
         Ok(found.map(|(bytes, stored)| About { bytes, stored }))
     }
@@ -190,7 +198,6 @@ impl Vault {
     /// # Errors
     /// The system refuses.
     pub fn page(&self, kind: Kind, after: Option<Id>) -> Result<(Vec<Entry>, bool), Refusal> {
-        let _turn = self.turn();
         let mut page = Vec::new();
         for folder in folders(&self.objects.root().join(kind.folder()), kind, after) {
             for id in ids(&folder, after).map_err(|cause| failed(&cause))? {
@@ -208,10 +215,13 @@ impl Vault {
     /// once: they hold no data.
     ///
     /// # Errors
-    /// It is the marker, or the system refuses.
+    /// It is the marker, removed objects are being brought back, or the system refuses.
     pub fn delete(&self, name: Name, held_days: u32, today: u32) -> Result<bool, Refusal> {
-        let _turn = self.turn();
         let Name::Object(kind, _) = name else { return Err(Refusal::Protected) };
+        let brings = lock(&self.brings);
+        if *brings {
+            return Err(Refusal::Crowded);
+        }
         let Some((bytes, _)) = self.objects.stat(name).map_err(of_store)? else { return Ok(false) };
         if held_days == 0 || matches!(kind, Kind::Session | Kind::Mark) {
             let was = effect(&self.effects, "remove object", || self.objects.delete(name).map_err(of_store))?;
@@ -221,63 +231,115 @@ impl Vault {
             return Ok(was);
         }
         let held = self.held(today)?;
-        let was =
+        let handed =
             effect(&self.effects, "withhold object", || self.objects.hand_over(name, &held).map_err(of_store))?;
-        if was {
-            lock(&self.account).hold(bytes);
+        match handed {
+            Some(Handed::Moved) => lock(&self.account).hold(bytes),
+            // Stored again and removed again on one day: it is withheld once.
+            Some(Handed::WasThere) => lock(&self.account).give_back(name, bytes),
+            None => {}
         }
-        Ok(was)
+        Ok(handed.is_some())
     }
 
-    /// Lets go of what was withheld for its days. While a request is under way nothing is done: it is asked for again.
+    /// Lets go of what was withheld for its days.
     ///
     /// # Errors
     /// The system refuses; what has gone is counted.
     pub fn purge(&self, held_days_of_loan: u32, today: u32) -> Result<(), Refusal> {
+        self.tidy()?;
         let mut over = held_days(&self.root).map_err(|cause| failed(&cause))?;
         over.retain(|day| is_over(*day, held_days_of_loan, today));
-        if over.is_empty() {
-            return Ok(());
+        let held = self.root.join(HELD);
+        for day in &over {
+            let gone = objects_of(&self.held(*day)?)?;
+            let (from, to) = (held.join(day.to_string()), held.join(format!("{day}{GONE}")));
+            // At once, so that the account is that of what is there also where the rest of it fails.
+            let renamed = effect(&self.effects, "let go", || fs::rename(&from, to).map_err(|cause| failed(&cause)));
+            if !from.exists() {
+                let mut account = lock(&self.account);
+                gone.into_iter().for_each(|(name, bytes)| account.let_go(name, bytes));
+            }
+            renamed?;
         }
-        let Some(_alone) = self.alone() else { return Ok(()) };
-        for day in over {
-            let folder = self.root.join(HELD).join(day.to_string());
-            effect(&self.effects, "let go", || fs::remove_dir_all(folder).map_err(|cause| failed(&cause)))?;
+        if over.is_empty() { Ok(()) } else { self.tidy() }
+    }
+
+    /// Removes days whose objects were let go.
+    fn tidy(&self) -> Result<(), Refusal> {
+        for entry in fs::read_dir(self.root.join(HELD)).map_err(|cause| failed(&cause))? {
+            let path = entry.map_err(|cause| failed(&cause))?.path();
+            if path.to_string_lossy().ends_with(GONE) {
+                fs::remove_dir_all(&path).map_err(|cause| failed(&cause))?;
+            }
         }
-        *lock(&self.account) = self.counted()?;
         Ok(())
     }
 
-    /// Brings back everything that was removed in the last days, the present one among them, and returns the number of objects. Nothing that is there is
-    /// replaced. Each order is done once, by its number; while a request is under way it is not done yet.
+    /// Takes notice of an order to bring back: from now on until it is done nothing is removed.
+    pub fn expect(&self, order: Option<BringBack>) {
+        *lock(&self.brings) = order.is_some_and(|order| order.number > self.brought());
+    }
+
+    /// Brings back everything that was removed in the last days of an order, the present one among them, until a moment, and returns the number of objects. Nothing
+    /// that is there is replaced. Each order is done once, by its number; asked again it goes on.
     ///
     /// # Errors
     /// The system refuses; asked again it goes on.
-    pub fn bring_back(&self, number: u64, days: u32, today: u32) -> Result<u64, Refusal> {
-        if self.brought() >= number {
+    pub fn bring_back(&self, order: BringBack, today: u32, until: Instant) -> Result<u64, Refusal> {
+        if self.brought() >= order.number {
             return Ok(0);
         }
-        let Some(_alone) = self.alone() else { return Ok(0) };
-        let mut brought = 0;
+        self.expect(Some(order));
+        let mut moved = 0;
         let mut meant = held_days(&self.root).map_err(|cause| failed(&cause))?;
-        meant.retain(|day| day.saturating_add(days) > today);
-        for held in meant.into_iter().map(|day| self.held(day)) {
-            let held = held?;
-            for (name, _) in objects_of(&held)? {
-                let back = || held.hand_over(name, &self.objects).map_err(of_store);
-                brought += u64::from(effect(&self.effects, "bring back object", back)?);
+        meant.retain(|day| day.saturating_add(order.days) > today);
+        for day in meant {
+            let held = self.held(day)?;
+            for kind in Kind::ALL {
+                for folder in folders(&held.root().join(kind.folder()), kind, None) {
+                    for id in ids(&folder, None).map_err(|cause| failed(&cause))? {
+                        if Instant::now() >= until {
+                            return Ok(moved);
+                        }
+                        moved += u64::from(self.bring_one(&held, Name::Object(kind, id))?);
+                    }
+                }
             }
+            // Nothing is removed meanwhile, so nothing has come into it.
             fs::remove_dir_all(held.root()).map_err(|cause| failed(&cause))?;
         }
-        *lock(&self.account) = self.counted()?;
-        files::replace(&self.root.join(BROUGHT), &number).map_err(|cause| failed(&cause))?;
-        Ok(brought)
+        files::replace(&self.root.join(BROUGHT), &order.number).map_err(|cause| of_disk(&cause))?;
+        self.brought.store(order.number, Ordering::SeqCst);
+        self.expect(Some(order));
+        Ok(moved)
+    }
+
+    /// Brings one object back. True where it was not there.
+    fn bring_one(&self, held: &Folder, name: Name) -> Result<bool, Refusal> {
+        let Some((bytes, _)) = held.stat(name).map_err(of_store)? else { return Ok(false) };
+        let back = || held.hand_over(name, &self.objects).map_err(of_store);
+        match effect(&self.effects, "bring back object", back)? {
+            Some(Handed::Moved) => {
+                lock(&self.account).come_back(bytes);
+                Ok(true)
+            }
+            Some(Handed::WasThere) => {
+                lock(&self.account).let_go(name, bytes);
+                Ok(false)
+            }
+            None => Ok(false),
+        }
     }
 
     /// Number of the last order to bring back that was done; 0 before the first.
     pub fn brought(&self) -> u64 {
-        files::read(&self.root.join(BROUGHT)).unwrap_or(0)
+        self.brought.load(Ordering::SeqCst)
     }
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 /// Days of which something is withheld in the folder of a loan, ascending.
@@ -349,6 +411,25 @@ impl Drop for Charged<'_> {
     }
 }
 
+/// Bytes that were announced, until they are there or do not come.
+struct Coming<'v> {
+    all: &'v AtomicU64,
+    bytes: u64,
+}
+
+impl<'v> Coming<'v> {
+    fn begin(all: &'v AtomicU64, bytes: u64) -> Coming<'v> {
+        all.fetch_add(bytes, Ordering::SeqCst);
+        Coming { all, bytes }
+    }
+}
+
+impl Drop for Coming<'_> {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::SeqCst);
+    }
+}
+
 /// An object that is being written. Dropped before its end, nothing of it stays.
 pub struct Writing<'v> {
     writer: Writer<'v>,
@@ -357,7 +438,7 @@ pub struct Writing<'v> {
     /// First bytes of a marker.
     head: Vec<u8>,
     left: u64,
-    _turn: RwLockReadGuard<'v, ()>,
+    _coming: Coming<'v>,
 }
 
 impl Writing<'_> {
@@ -399,7 +480,7 @@ impl Writing<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::time::Duration;
 
     use super::*;
     use crate::effects::free;
@@ -423,7 +504,12 @@ mod tests {
     }
 
     fn vault(folder: &Path) -> Vault {
-        Vault::open(folder.join("guest"), free()).unwrap()
+        Vault::open(folder.join("guest"), Arc::default(), free()).unwrap()
+    }
+
+    /// Brings back in one go.
+    fn bring(vault: &Vault, number: u64, days: u32, today: u32) -> u64 {
+        vault.bring_back(BringBack { number, days }, today, Instant::now() + Duration::from_secs(600)).unwrap()
     }
 
     #[test]
@@ -441,26 +527,56 @@ mod tests {
         assert_eq!(vault(folder.path()).account(), opened.account(), "counted anew it is the same");
         opened.purge(2, 7).unwrap();
         // Removed two days before: an order for two days does not reach it, one for three does, and is done once.
-        assert_eq!((opened.bring_back(1, 2, 7).unwrap(), opened.bring_back(2, 3, 7).unwrap()), (0, 1));
-        assert_eq!((opened.bring_back(2, 3, 7).unwrap(), opened.brought()), (0, 2));
+        assert_eq!((bring(&opened, 1, 2, 7), bring(&opened, 2, 3, 7)), (0, 1));
+        assert_eq!((bring(&opened, 2, 3, 7), opened.brought(), vault(folder.path()).brought()), (0, 2, 2));
         assert_eq!((opened.stat(pack).unwrap().unwrap().bytes, opened.account().taken()), (4, (4096, 0)));
         opened.delete(pack, 2, 7).unwrap();
         assert_eq!(held_days(&folder.path().join("guest")).unwrap(), [7]);
         opened.purge(2, 10).unwrap();
-        assert_eq!((opened.account(), opened.bring_back(3, 9, 10).unwrap()), (Account::default(), 0));
+        assert_eq!((opened.account(), bring(&opened, 3, 9, 10)), (Account::default(), 0));
+        assert_eq!(fs::read_dir(folder.path().join("guest/held")).unwrap().count(), 0, "nothing of it is left");
     }
 
     #[test]
     fn nothing_is_brought_back_in_place_of_what_is_there() {
         let folder = tempfile::tempdir().unwrap();
-        let vault = vault(folder.path());
+        let opened = vault(folder.path());
         let pack = object(Kind::Pack, b"pack");
-        put(&vault, pack, b"pack").unwrap();
-        vault.delete(pack, 2, 0).unwrap();
-        put(&vault, pack, b"pack").unwrap();
-        assert_eq!(vault.account().taken(), (4096, 4096));
-        vault.bring_back(1, 1, 0).unwrap();
-        assert_eq!((vault.account().taken(), vault.stat(pack).unwrap().is_some()), ((4096, 0), true));
+        put(&opened, pack, b"pack").unwrap();
+        opened.delete(pack, 2, 0).unwrap();
+        put(&opened, pack, b"pack").unwrap();
+        assert_eq!(opened.account().taken(), (4096, 4096));
+        assert_eq!(bring(&opened, 1, 1, 0), 0);
+        assert_eq!((opened.account().taken(), opened.stat(pack).unwrap().is_some()), ((4096, 0), true));
+        // Removed, stored and removed again on one day, it is withheld once.
+        for _ in 0..3 {
+            opened.delete(pack, 2, 0).unwrap();
+            assert_eq!((opened.account().taken(), opened.account().objects()), ((0, 4096), 1));
+            put(&opened, pack, b"pack").unwrap();
+        }
+        assert_eq!(vault(folder.path()).account(), opened.account());
+    }
+
+    #[test]
+    fn nothing_is_removed_from_an_order_to_bring_back_until_it_is_done_and_it_goes_on_where_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let opened = vault(folder.path());
+        let names: Vec<Name> = (0..9_u8).map(|number| object(Kind::Pack, &[number])).collect();
+        for (number, name) in names.iter().enumerate() {
+            put(&opened, *name, &[number as u8]).unwrap();
+            opened.delete(*name, 2, 0).unwrap();
+        }
+        put(&opened, object(Kind::Pack, b"new"), b"new").unwrap();
+        let order = BringBack { number: 1, days: 1 };
+        opened.expect(Some(order));
+        // Whoever has stolen the guest's machine goes on removing: in vain.
+        assert_eq!(opened.delete(object(Kind::Pack, b"new"), 2, 0), Err(Refusal::Crowded));
+        assert_eq!(opened.bring_back(order, 0, Instant::now()).unwrap(), 0, "no time is left for it");
+        assert_eq!(opened.delete(object(Kind::Pack, b"new"), 2, 0), Err(Refusal::Crowded));
+        assert_eq!((opened.brought(), bring(&opened, 1, 1, 0), opened.brought()), (0, 9, 1));
+        assert!(names.iter().all(|name| opened.stat(*name).unwrap().is_some()));
+        assert!(opened.delete(object(Kind::Pack, b"new"), 2, 0).unwrap(), "it is done");
+        assert_eq!(vault(folder.path()).account(), opened.account());
     }
 
     #[test]
@@ -488,6 +604,23 @@ mod tests {
         assert_eq!((vault.account().taken(), vault.stat(pack).unwrap(), left), ((4096, 0), None, 0));
     }
 
+    /// Each of two that come at once finds room for itself alone on the disk, and together they have none.
+    #[test]
+    fn what_is_on_its_way_counts_against_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let coming: Arc<AtomicU64> = Arc::default();
+        let vault = Vault::open(folder.path().join("guest"), coming.clone(), free()).unwrap();
+        let pack = object(Kind::Pack, b"pack");
+        let Ok(Begun::Writing(writing)) = vault.begin(pack, 4, GRANT) else { panic!("it is there") };
+        assert_eq!(coming.load(Ordering::SeqCst), 4);
+        // Another loan's, as large as any disk.
+        coming.fetch_add(1 << 62, Ordering::SeqCst);
+        assert!(matches!(vault.begin(object(Kind::Pack, b"other"), 5, GRANT), Err(Refusal::Disk)));
+        coming.fetch_sub(1 << 62, Ordering::SeqCst);
+        drop(writing);
+        assert_eq!((coming.load(Ordering::SeqCst), vault.account()), (0, Account::default()));
+    }
+
     #[test]
     fn lists_come_in_pages_by_ascending_id() {
         let folder = tempfile::tempdir().unwrap();
@@ -512,7 +645,7 @@ mod tests {
                 true => Err(io::Error::other("as asked")),
                 false => Ok(()),
             });
-            let broken = Vault::open(folder.path().join("guest"), effects).unwrap();
+            let broken = Vault::open(folder.path().join("guest"), Arc::default(), effects).unwrap();
             let pack = object(Kind::Pack, b"pack");
             assert!(matches!(put(&broken, pack, b"pack"), Err(Refusal::Failed { .. })), "{stopped}");
             assert_eq!(vault(folder.path()).account(), broken.account(), "{stopped}");

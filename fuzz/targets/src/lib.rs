@@ -29,6 +29,8 @@ pub mod gateway;
 pub mod images;
 pub mod input;
 pub mod ledger;
+#[cfg(feature = "backups")]
+pub mod lending;
 pub mod market;
 pub mod mutate;
 #[cfg(feature = "queries")]
@@ -118,6 +120,10 @@ pub const TARGETS: &[Target] = &[
     Target { name: "layer_archive", run: images::archive, seeds: images::archive_seeds, mutations: 8_000 },
     #[cfg(feature = "images")]
     Target { name: "image_document", run: images::document, seeds: images::document_seeds, mutations: 8_000 },
+    #[cfg(feature = "backups")]
+    Target { name: "lend_words", run: lending::words, seeds: lending::words_seeds, mutations: 8_000 },
+    #[cfg(feature = "backups")]
+    Target { name: "lend_files", run: lending::files, seeds: lending::files_seeds, mutations: 4_000 },
 ];
 
 /// The target of this name.

@@ -131,6 +131,10 @@ tests! {
     layer_archive,
     #[cfg(feature = "images")]
     image_document,
+    #[cfg(feature = "backups")]
+    lend_words,
+    #[cfg(feature = "backups")]
+    lend_files,
 }
 
 /// The fuzzer's shells and its package name the same targets.

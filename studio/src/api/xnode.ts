@@ -646,6 +646,18 @@ export interface BackupKeys {
   /** Public half of the owner's key (`age1...`); none before it was set. */
   owner: string | null;
   node: string;
+  /** Key by which other Xnodes know this machine that lend it room; an agent of before says none. */
+  guest?: string;
+  /** Key by which other Xnodes know the owner, who reads alone there; none where nobody has told it. */
+  reading?: string | null;
+}
+
+/** Room that another Xnode grants, as it was said last. */
+export interface BackupRoom {
+  all_bytes: number;
+  /** Withheld objects too. */
+  used_bytes: number;
+  until: string | null;
 }
 
 export interface BackupTarget {
@@ -656,6 +668,8 @@ export interface BackupTarget {
   state: BackupState;
   cause: string | null;
   tended: string | null;
+  /** None where nobody bounds it; an agent of before does not say. */
+  room?: BackupRoom | null;
 }
 
 export interface Backup {
@@ -750,6 +764,55 @@ export interface DataLine {
   at: string;
   /** It had traffic from outside, so that no machine removes it. */
   admitted: boolean;
+}
+
+// Room for others (`crates/agent/src/lending/views.rs`).
+
+export type LoanStanding = "lent" | "over" | "ended" | "going";
+
+/** Room that is lent to the backups of another machine. */
+export interface Loan {
+  name: string;
+  /** Public keys of the guest's machines. */
+  keys: string[];
+  /** Public keys of the guest's owner, who reads alone. */
+  readers?: string[];
+  room_bytes: number;
+  used_bytes: number;
+  /** Of what the guest removed, which is withheld for some days. */
+  held_bytes: number;
+  objects: number;
+  /** Moment after which nothing new is taken; none where it has no end. */
+  until: string | null;
+  held_days: number;
+  standing: LoanStanding;
+  connections: number;
+  /** Last request of the guest since the lender began. */
+  seen: string | null;
+  trouble: string | null;
+  /** What the guest has removed is being brought back. */
+  brings_back: boolean;
+  by: string;
+  at: string;
+}
+
+export interface Lending {
+  /** Key by which guests know this machine. */
+  key: string;
+  listens: string[];
+  troubles: string[];
+  /** The kernel keeps the lender from everything but its folders and its port; none while it does not run. */
+  shut: boolean | null;
+  disk_free_bytes: number | null;
+  loans: Loan[];
+}
+
+export interface LoanWish {
+  keys: string[];
+  readers: string[];
+  room_bytes: number;
+  until: string | null;
+  held_days: number | null;
 }
 
 // Jobs (`crates/agent/src/api/jobs.rs`).
@@ -889,6 +952,9 @@ export type AlertKind =
   | "out_of_memory"
   | "disk"
   | "certificate"
+  | "lender"
+  | "loan_full"
+  | "loan_ends"
   | "update";
 
 export interface Alert {

@@ -24,6 +24,8 @@ import type {
   Generation,
   Imported,
   JobRun,
+  Lending,
+  LoanWish,
   ProcessList,
   Restarting,
   SecretInfo,
@@ -49,7 +51,9 @@ export const XNODE_STALE_MS = 10_000;
 export const isAbsent = (error: unknown): boolean =>
   error instanceof RequestError &&
   ((error.status === 404 &&
-    !["no_application", "no_generation", "no_secret", "no_template", "missing"].includes(error.code)) ||
+    !["no_application", "no_generation", "no_loan", "no_secret", "no_template", "missing"].includes(
+      error.code,
+    )) ||
     error.status === 502 ||
     error.status === 503);
 
@@ -250,9 +254,33 @@ export const useBackups = () =>
       state.data?.jobs.some(({ ended }) => ended === null) ? WORKS_MS : 10_000,
   });
 
-/** Sets the public half of the owner's key, by which every backup can be read by its owner alone. */
-export const setOwnerKey = ({ key, replace }: { key: string; replace: boolean }) =>
-  send<BackupKeys>("PUT", `${ROOT}/backups/key${query({ replace: replace ? "true" : null })}`, key.trim());
+/**
+ * Sets the public half of the owner's key, by which every backup can be read by its owner alone, and that of the key by which the
+ * owner reads at Xnodes that lend room, where it is told.
+ */
+export const setOwnerKey = ({ key, reading, replace }: { key: string; reading: string; replace: boolean }) =>
+  send<BackupKeys>(
+    "PUT",
+    `${ROOT}/backups/key${query({ replace: replace ? "true" : null, reading: reading.trim() })}`,
+    key.trim(),
+  );
+
+/** Room that this machine lends to the backups of others, and how its lender stands. */
+export const useLoans = () =>
+  useQuery({
+    queryKey: ["xnode", "loans"],
+    queryFn: ({ signal }) => get<Lending>(`${ROOT}/loans`, signal),
+    refetchInterval: RESTS_MS,
+  });
+
+const ofLoan = (name: string) => `${ROOT}/loans/${part(name)}`;
+export const giveLoan = ({ name, wish }: { name: string; wish: LoanWish }) => put<Lending>(ofLoan(name), wish);
+export const endLoan = (name: string) => send<Lending>("POST", `${ofLoan(name)}/end`);
+/** Brings back what a guest has removed in the last days. */
+export const bringBack = ({ name, days }: { name: string; days: number }) =>
+  post<Lending>(`${ofLoan(name)}/bring-back`, { days });
+/** Removes an ended loan with all backups of its guest. */
+export const forgetLoan = (name: string) => remove<Lending>(ofLoan(name));
 
 export const useBackupsOf = (name: string) =>
   useQuery({

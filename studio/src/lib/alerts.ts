@@ -24,6 +24,9 @@ const KINDS: Record<string, string | undefined> = {
   out_of_memory: "out of memory",
   disk: "disk nearly full",
   certificate: "certificate ends",
+  lender: "room for others",
+  loan_full: "loan nearly full",
+  loan_ends: "loan ends",
   update: "update",
 };
 export const alertWords = (kind: string): string => KINDS[kind] ?? kind.replaceAll("_", " ");

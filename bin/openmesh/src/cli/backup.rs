@@ -98,10 +98,22 @@ pub enum BackupKeyCommand {
         #[command(flatten)]
         agent: AgentName,
     },
+    /// Print the public keys of an owner's key: its recipient, and the key by which the owner reads at Xnodes that lend room. No agent is asked.
+    Reading {
+        /// File with the owner's key.
+        #[arg(long, value_name = "FILE")]
+        identity: PathBuf,
+        /// Output.
+        #[command(flatten)]
+        output: Output,
+    },
     /// Set the public half of the owner's key, made elsewhere (age-keygen, or backup-key make).
     Set {
         /// Recipient of age (age1...).
         recipient: String,
+        /// Key by which the owner reads at Xnodes that lend room, as backup-key reading prints it.
+        #[arg(long, value_name = "KEY")]
+        reading: Option<String>,
         /// Take the place of another owner's key.
         #[arg(long)]
         replace: bool,
@@ -143,7 +155,7 @@ pub struct MachineArgs {
     /// File with the secret access key.
     #[arg(long, value_name = "FILE")]
     pub secret_key_file: Option<PathBuf>,
-    /// Address (HOST:PORT) of another Xnode that lends room to this machine's key.
+    /// Address (HOST:PORT) of another Xnode with the repository, which lends room to this machine's key or knows the owner's reading key.
     #[arg(long, value_name = "ADDRESS", requires = "peer_key", conflicts_with = "s3")]
     pub peer: Option<String>,
     /// Key of that Xnode as a lender.

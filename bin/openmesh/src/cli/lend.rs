@@ -69,6 +69,9 @@ pub struct GiveArgs {
     /// Guest's key, as `openmesh xnode backup-key show` prints it there; several for the machines of one guest.
     #[arg(long = "to", value_name = "KEY", required = true)]
     pub keys: Vec<String>,
+    /// Reading key of the guest's owner, as the same command prints it: with the owner's key all of it can be restored onto any machine.
+    #[arg(long = "reader", value_name = "KEY")]
+    pub readers: Vec<String>,
     /// Room, such as 200GiB.
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub room: Size,

@@ -10,8 +10,9 @@ use futures::StreamExt as _;
 use openmesh_agent::views::backups::{
     Application, Backup, Ended, Job, Keys, MachinePlan, MachineRequest, Overview, Place, Room, State,
 };
-use openmesh_agent::{Client, Identity};
+use openmesh_agent::{BackupError, Client, Identity, NodeKey};
 use reqwest::Method;
+use serde::Serialize;
 
 use super::agent::{ask, client, columns, failure, get, json, moment, one_line, print};
 use crate::cli::backup::{ActArgs, BackupKeyCommand, MachineArgs};
@@ -187,12 +188,17 @@ pub async fn key(command: BackupKeyCommand) -> Result<(), Failure> {
             }
             let identity = Identity::generate().map_err(|error| Failure::new(error.to_string()))?;
             write_identity(&file, &identity)?;
-            let keys = set(&client, &identity.recipient().to_string(), replace).await?;
+            let reading = NodeKey::of_owner(&identity).public().to_string();
+            let keys = set(&client, &identity.recipient().to_string(), Some(&reading), replace).await?;
             let text = "keep it away from this machine: whoever has it can open every backup, and without it nobody can when the machine is lost";
             print(&format!("{}{} holds the owner's key; {text}\n", keys_text(&keys), file.display()))
         }
-        BackupKeyCommand::Set { recipient, replace, agent } => {
-            let keys = set(&client(&agent)?, &recipient, replace).await?;
+        BackupKeyCommand::Reading { identity, output } => {
+            let owner = owner_keys(&read(&identity)?).map_err(|cause| Failure::from_display(identity.display(), &cause))?;
+            if output.json { json(&owner) } else { print(&owner.text()) }
+        }
+        BackupKeyCommand::Set { recipient, reading, replace, agent } => {
+            let keys = set(&client(&agent)?, &recipient, reading.as_deref(), replace).await?;
             print(&keys_text(&keys))
         }
         BackupKeyCommand::Join { target, identity, agent } => {
@@ -205,8 +211,30 @@ pub async fn key(command: BackupKeyCommand) -> Result<(), Failure> {
     }
 }
 
-async fn set(client: &Client, recipient: &str, replace: bool) -> Result<Keys, Failure> {
-    let path = format!("/backups/key?replace={replace}&by={}", asker());
+/// Public halves of an owner's key.
+#[derive(Debug, Serialize)]
+struct OwnerKeys {
+    owner: String,
+    reading: String,
+}
+
+impl OwnerKeys {
+    fn text(&self) -> String {
+        let OwnerKeys { owner, reading } = self;
+        format!("owner      {owner}\nreading    {reading}\n")
+    }
+}
+
+/// Public halves of the identity in a text.
+fn owner_keys(text: &str) -> Result<OwnerKeys, BackupError> {
+    let identity: Identity = text.parse()?;
+    let (owner, reading) = (identity.recipient().to_string(), NodeKey::of_owner(&identity).public().to_string());
+    Ok(OwnerKeys { owner, reading })
+}
+
+async fn set(client: &Client, recipient: &str, reading: Option<&str>, replace: bool) -> Result<Keys, Failure> {
+    let reading = reading.map(|reading| format!("&reading={reading}")).unwrap_or_default();
+    let path = format!("/backups/key?replace={replace}&by={}{reading}", asker());
     ask(client, client.request(Method::PUT, &path).body(recipient.to_owned())).await
 }
 
@@ -216,7 +244,8 @@ fn keys_text(keys: &Keys) -> String {
         "" => String::new(),
         key => format!("guest      {key}\n"),
     };
-    format!("owner      {owner}\nmachine    {}\n{guest}", keys.node)
+    let reading = keys.reading.as_ref().map(|key| format!("reading    {key}\n")).unwrap_or_default();
+    format!("owner      {owner}\nmachine    {}\n{guest}{reading}", keys.node)
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
@@ -306,6 +335,17 @@ mod tests {
     fn sizes_are_short() {
         let sizes = [0, 1023, 1024, 5 << 20, (3 << 30) + (512 << 20)].map(size);
         assert_eq!(sizes, ["0 B", "1023 B", "1 KiB", "5 MiB", "3.5 GiB"]);
+    }
+
+    /// Made by Debian's age-keygen; the reading key by other programs from RFC 5869 and RFC 8032.
+    #[test]
+    fn public_halves_of_an_owners_key_are_told_without_an_agent() {
+        let text = "# a comment\nAGE-SECRET-KEY-1SVAHTJM63C7XUGMK2RSCNC7CNQE8C3HCU9CWG2JRW3AT28RG7KEQD6KV4Y\n";
+        let told = owner_keys(text).unwrap().text();
+        let want = "owner      age1aa635u53k7l77y7lpchkdsvhdumdnzq745gycsygvpyj5pqvaauqhssn0k\nreading    e902f5200af6a94f07d4c1a5eb0a2064b49e4d4b40a24888cd2849b49c81f035\n";
+        assert_eq!(told, want);
+        let refused = owner_keys("AGE-SECRET-KEY-1WRONG").unwrap_err().to_string();
+        assert!(refused.contains("not one identity") && !refused.contains("WRONG"), "{refused}");
     }
 
     #[test]

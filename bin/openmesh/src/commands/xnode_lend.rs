@@ -48,7 +48,8 @@ pub async fn run(command: LendCommand) -> Result<(), Failure> {
 
 async fn give(asked: &GiveArgs) -> Result<(), Failure> {
     let (room_bytes, until, held_days) = (asked.room.0, asked.until, asked.hold);
-    let wish = LoanWish { keys: asked.keys.clone(), room_bytes, until, held_days };
+    let (keys, readers) = (asked.keys.clone(), asked.readers.clone());
+    let wish = LoanWish { keys, readers, room_bytes, until, held_days };
     let lending = change(&client(&asked.agent)?, Method::PUT, asked.name.as_str(), Some(wish)).await?;
     shown(&lending, asked.output)
 }
@@ -84,14 +85,18 @@ fn text(lending: &Lending) -> String {
         return text + "nothing is lent; `openmesh xnode lend give NAME --to KEY --room SIZE` lends room\n";
     }
     let rows: Vec<Vec<String>> = lending.loans.iter().map(row).collect();
-    text += &columns(&["LOAN", "STANDING", "ROOM", "USED", "WITHHELD", "DAYS", "UNTIL", "SEEN", "KEYS", "TROUBLE"], &rows);
+    let heads = ["LOAN", "STANDING", "ROOM", "USED", "WITHHELD", "DAYS", "UNTIL", "SEEN", "KEYS", "READERS", "TROUBLE"];
+    text += &columns(&heads, &rows);
     let port = lending.listens.first().and_then(|address| address.rsplit_once(':')).map_or("7790", |(_, port)| port);
     let place = format!("{{kind: peer, address: \"THIS-MACHINE:{port}\", node: {}}}", lending.key);
     text + &format!("in the guest's document: machine: {{backups: {{NAME: {place}}}}}\n")
 }
 
 fn row(loan: &Loan) -> Vec<String> {
-    let keys = loan.keys.iter().map(|key| key.get(..KEY_DIGITS).unwrap_or(key));
+    let short = |keys: &[String]| {
+        let keys = keys.iter().map(|key| key.get(..KEY_DIGITS).unwrap_or(key));
+        keys.collect::<Vec<_>>().join(", ")
+    };
     let trouble = loan.trouble.clone().or_else(|| loan.brings_back.then(|| "removed objects come back".to_owned()));
     vec![
         loan.name.clone(),
@@ -102,7 +107,8 @@ fn row(loan: &Loan) -> Vec<String> {
         loan.held_days.to_string(),
         loan.until.map(moment).unwrap_or_default(),
         loan.seen.map(moment).unwrap_or_default(),
-        keys.collect::<Vec<_>>().join(", "),
+        short(&loan.keys),
+        short(&loan.readers),
         trouble.unwrap_or_default(),
     ]
 }
@@ -137,6 +143,7 @@ mod tests {
         let loan = Loan {
             name: "ann".into(),
             keys: vec!["cd".repeat(32)],
+            readers: vec!["ef".repeat(32)],
             room_bytes: 2 << 30,
             used_bytes: 5 << 20,
             held_bytes: 0,
@@ -152,7 +159,7 @@ mod tests {
             at: Timestamp(0),
         };
         let shown = text(&Lending { listens: vec!["[::]:7791".into()], loans: vec![loan], ..none });
-        for part in ["ann", "2.0 GiB", "5 MiB", "2027-06-30 00:00:00", "cdcdcdcdcdcdcdcd ", "THIS-MACHINE:7791", &key] {
+        for part in ["ann", "2.0 GiB", "5 MiB", "2027-06-30 00:00:00", "cdcdcdcdcdcdcdcd ", "efefefefefefefef ", "THIS-MACHINE:7791", &key] {
             assert!(shown.contains(part), "{part}: {shown}");
         }
     }

@@ -36,6 +36,7 @@ pub(super) fn of(service: &Service, wished: &Wished) -> Facts {
         machine: troubles.map(|trouble| (trouble.cause, trouble.attempts)).collect(),
         backups: saved,
         targets,
+        lending: part("loans", service.lending().view(), &mut unread),
         disk: disk(service),
         certificates,
         members_due: service.agent().machine().doors.get().and_then(Carrier::people_due),

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use openmesh_primitives::Timestamp;
+
 use crate::alerts::views::{AlertKind, Severity};
 use crate::backups::views::{Application as Backups, State as BackupState, Target};
+use crate::lending::views::{Lending, Loan, LoanStanding};
 use crate::views::ApplicationState;
 
 /// Time for which an application is down before somebody is woken: a switch or a restart by its policy is shorter.
@@ -19,6 +22,8 @@ pub const BACKUP_LASTS: Duration = Duration::from_secs(600);
 pub const FULL_LASTS: Duration = Duration::from_secs(60);
 /// Time for which the door does not take changed members: one that is started again or replaced takes them within it.
 pub const MEMBERS_LASTS: Duration = Duration::from_secs(10);
+/// Time for which the lender does not do what it was told: one that is started again or replaced does it within it.
+pub const LENDER_LASTS: Duration = Duration::from_secs(60);
 /// Time for which everything else lasts: a look that saw half of a change is over by then.
 pub const OTHER_LASTS: Duration = Duration::from_secs(30);
 
@@ -26,6 +31,12 @@ pub const OTHER_LASTS: Duration = Duration::from_secs(30);
 pub const DISK_WARNING_PERMILLE: u64 = 800;
 /// The same above which images and backups soon find none.
 pub const DISK_CRITICAL_PERMILLE: u64 = 900;
+/// Share of room that is lent which is used, thousandths, above which the next backups may not fit.
+pub const ROOM_WARNING_PERMILLE: u64 = 900;
+/// The same above which the next one does not.
+pub const ROOM_CRITICAL_PERMILLE: u64 = 980;
+/// Time before its end at which whoever lends or borrows should speak of it, seconds.
+pub const LOAN_WARNING_S: u64 = 14 * 86_400;
 /// Time before its end at which a certificate should have been renewed, seconds: those of the own authority are 30 days before.
 pub const CERTIFICATE_WARNING_S: u64 = 14 * 86_400;
 /// The same at which visitors see a warning soon, seconds.
@@ -46,6 +57,8 @@ pub struct Facts {
     pub backups: Vec<Backups>,
     /// Places for backups.
     pub targets: Vec<Target>,
+    /// Room that this machine lends; none where it cannot be looked at.
+    pub lending: Option<Lending>,
     /// Bytes of the machine's disk, and those that are free for everybody.
     pub disk: Option<(u64, u64)>,
     /// Certificates of names that the door serves.
@@ -122,6 +135,8 @@ pub fn findings(facts: &Facts) -> Findings {
         conditions(application, &mut found);
     }
     backups(facts, &mut found);
+    places(facts, &mut found);
+    lender(facts, &mut found);
     disk(facts, &mut found);
     certificates(facts, &mut found);
     members(facts, &mut found);
@@ -204,11 +219,112 @@ fn backups(facts: &Facts, found: &mut Findings) {
             found.insert(key(AlertKind::DrillFailed, Some(name), None), finding);
         }
     }
-    for target in facts.targets.iter().filter(|target| target.state == BackupState::Failed) {
-        let cause = format!("the place for backups `{}` ({}): {}", target.name, target.place, words(&target.cause));
-        let remedy = "`openmesh xnode backups` tells more".to_string();
-        let finding = Finding { severity: Severity::Critical, cause, remedy, lasts: BACKUP_LASTS };
-        found.insert(key(AlertKind::BackupTarget, None, Some(&target.name)), finding);
+}
+
+/// Places for backups that fail, and those at other Xnodes that soon take nothing more.
+fn places(facts: &Facts, found: &mut Findings) {
+    for target in &facts.targets {
+        let (name, place) = (&target.name, &target.place);
+        let finding = if target.state == BackupState::Failed {
+            let cause = target.cause.as_deref().unwrap_or("no cause is known");
+            let cause = format!("the place for backups `{name}` ({place}): {cause}");
+            let remedy = "`openmesh xnode backups` tells more".to_string();
+            Finding { severity: Severity::Critical, cause, remedy, lasts: BACKUP_LASTS }
+        } else {
+            let Some(room) = &target.room else { continue };
+            let parts = [fullness(room.used_bytes, room.all_bytes), ending_soon(room.until, facts.now_s)];
+            let Some(severity) = parts.iter().flatten().map(|(severity, _)| *severity).max() else { continue };
+            let words: Vec<&str> = parts.iter().flatten().map(|(_, words)| words.as_str()).collect();
+            let cause = format!("the room that `{name}` ({place}) lends to this machine {}", words.join(", and "));
+            let remedy = "speak with whoever lends it, keep fewer backups, or name another place in the document";
+            Finding { severity, cause, remedy: remedy.into(), lasts: OTHER_LASTS }
+        };
+        found.insert(key(AlertKind::BackupTarget, None, Some(name)), finding);
+    }
+}
+
+/// Severity and words of room that is nearly full.
+fn fullness(used_bytes: u64, all_bytes: u64) -> Option<(Severity, String)> {
+    let permille = match all_bytes {
+        0 => 1_000,
+        all => u64::try_from(u128::from(used_bytes) * 1_000 / u128::from(all)).unwrap_or(u64::MAX),
+    };
+    let severity = match permille {
+        ROOM_CRITICAL_PERMILLE.. => Severity::Critical,
+        ROOM_WARNING_PERMILLE.. => Severity::Warning,
+        _ => return None,
+    };
+    let left = all_bytes.saturating_sub(used_bytes) >> 20;
+    Some((severity, format!("is at {}.{} %, with {left} MiB free", permille / 10, permille % 10)))
+}
+
+/// Severity and words of room whose end is near, or has passed.
+fn ending_soon(until: Option<Timestamp>, now_s: u64) -> Option<(Severity, String)> {
+    let until = until?;
+    let left = u64::try_from(until.nanos().div_euclid(1_000_000_000)).unwrap_or(0).saturating_sub(now_s);
+    let when = until.to_rfc3339();
+    match left {
+        0 => Some((Severity::Critical, format!("has ended at {when}, and takes nothing new"))),
+        left if left <= LOAN_WARNING_S => Some((Severity::Warning, format!("ends at {when}"))),
+        _ => None,
+    }
+}
+
+/// The lender of this machine, and its loans. What a person ended is as that person wants it.
+fn lender(facts: &Facts, found: &mut Findings) {
+    let Some(lending) = facts.lending.as_ref().filter(|lending| !lending.loans.is_empty()) else { return };
+    let known = lending.troubles.join("; ");
+    let finding = match lending.shut {
+        None => {
+            let why = if known.is_empty() { "no cause is known" } else { known.as_str() };
+            let cause = format!("the lender does not run, so that guests neither store nor read: {why}");
+            let remedy = "mount the disk with the guests' objects, or correct `[lend]` in the agent's settings; `openmesh xnode lend list` tells more";
+            Some((Severity::Critical, cause, remedy))
+        }
+        Some(_) if !known.is_empty() => {
+            let cause = format!("the lender does not do all that it was told: {known}");
+            let remedy = "free its address, or name another one in `[lend]` of the agent's settings; `openmesh xnode lend list` tells more";
+            Some((Severity::Critical, cause, remedy))
+        }
+        Some(false) => {
+            let cause = "the kernel does not shut the lender in, which answers strangers: landlock with ABI 2 (Linux 5.19) is missing";
+            let remedy = "boot a kernel with CONFIG_SECURITY_LANDLOCK and `landlock` in its lsm list; until then the lender's user alone keeps it in its folders";
+            Some((Severity::Warning, cause.into(), remedy))
+        }
+        Some(true) => None,
+    };
+    if let Some((severity, cause, remedy)) = finding {
+        let finding = Finding { severity, cause, remedy: remedy.into(), lasts: LENDER_LASTS };
+        found.insert(key(AlertKind::Lender, None, None), finding);
+    }
+    lending.loans.iter().for_each(|one| loan(one, facts.now_s, found));
+}
+
+fn loan(loan: &Loan, now_s: u64, found: &mut Findings) {
+    let name = loan.name.as_str();
+    let mut add = |kind, (severity, words): (Severity, String), remedy: String, lasts| {
+        let finding = Finding { severity, cause: format!("the loan `{name}` {words}"), remedy, lasts };
+        found.insert(key(kind, None, Some(name)), finding);
+    };
+    if let Some(trouble) = &loan.trouble {
+        let words = (Severity::Critical, format!("cannot be served: {trouble}"));
+        let remedy = "look at the disk with the guests' objects; `openmesh xnode lend list` tells more";
+        add(AlertKind::Lender, words, remedy.into(), LENDER_LASTS);
+    }
+    if !matches!(loan.standing, LoanStanding::Lent | LoanStanding::Over) {
+        return;
+    }
+    if let Some(words) = fullness(loan.used_bytes.saturating_add(loan.held_bytes), loan.room_bytes) {
+        let (held, days) = (loan.held_bytes >> 20, loan.held_days);
+        let remedy = format!(
+            "`openmesh xnode lend give {name}` with a larger `--room`; {held} MiB of it were removed by the guest, and go after {days} days each"
+        );
+        add(AlertKind::LoanFull, words, remedy, OTHER_LASTS);
+    }
+    if let Some((_, words)) = ending_soon(loan.until, now_s) {
+        let remedy = format!("`openmesh xnode lend give {name}` with a later `--until`, or `openmesh xnode lend end {name}`");
+        // Whoever borrows is told that nothing is backed up; whoever lends has chosen that day.
+        add(AlertKind::LoanEnds, (Severity::Warning, words), remedy, OTHER_LASTS);
     }
 }
 
@@ -375,6 +491,103 @@ mod tests {
     fn what_cannot_be_looked_at_is_trouble_of_the_machine() {
         let (key, finding) = only(&Facts { unread: vec!["backups: damaged".into()], ..Facts::default() });
         assert!(key.kind == AlertKind::Machine && finding.cause.ends_with("backups: damaged"), "{finding:?}");
+    }
+
+    /// A loan of a GiB to somebody, with so much of it taken.
+    fn loan(used_bytes: u64, until_s: Option<u64>) -> Loan {
+        Loan {
+            name: "ann".into(),
+            keys: vec!["ab".repeat(32)],
+            readers: vec![],
+            room_bytes: 1 << 30,
+            used_bytes,
+            held_bytes: 0,
+            objects: 1,
+            until: until_s.map(|until| Timestamp(until as i64 * 1_000_000_000)),
+            held_days: 14,
+            standing: LoanStanding::Lent,
+            connections: 0,
+            seen: None,
+            trouble: None,
+            brings_back: false,
+            by: "root".into(),
+            at: Timestamp(0),
+        }
+    }
+
+    fn lent(shut: Option<bool>, troubles: &[&str], loans: Vec<Loan>) -> Facts {
+        let troubles = troubles.iter().map(ToString::to_string).collect();
+        let (key, listens) = ("cd".repeat(32), vec!["[::]:7790".to_string()]);
+        let lending = Lending { key, listens, troubles, shut, disk_free_bytes: None, loans };
+        Facts { now_s: NOW_S, lending: Some(lending), ..Facts::default() }
+    }
+
+    #[test]
+    fn a_lender_that_does_not_do_what_it_was_told_is_told_with_cause_and_remedy() {
+        assert!(findings(&lent(Some(true), &[], vec![loan(0, None)])).is_empty());
+        assert!(findings(&lent(None, &["it is not there"], vec![])).is_empty(), "nothing is lent");
+        for (shut, troubles, severity, words) in [
+            (None, vec!["its disk is away"], Severity::Critical, "guests neither store nor read: its disk is away"),
+            (None, vec![], Severity::Critical, "no cause is known"),
+            (Some(true), vec!["it cannot listen at [::]:7790"], Severity::Critical, "it cannot listen"),
+            (Some(false), vec!["it cannot listen at [::]:7790"], Severity::Critical, "it cannot listen"),
+            (Some(false), vec![], Severity::Warning, "landlock"),
+        ] {
+            let (key, finding) = only(&lent(shut, &troubles, vec![loan(0, None)]));
+            assert_eq!((key.kind, key.subject, finding.severity), (AlertKind::Lender, None, severity), "{words}");
+            assert!(finding.cause.contains(words) && !finding.remedy.is_empty(), "{finding:?}");
+            assert_eq!(finding.lasts, LENDER_LASTS);
+        }
+        let broken = Loan { trouble: Some("its disk failed".into()), ..loan(0, None) };
+        let (key, finding) = only(&lent(Some(true), &[], vec![broken]));
+        assert_eq!((key.kind, key.subject.as_deref()), (AlertKind::Lender, Some("ann")));
+        assert!(finding.cause.ends_with("cannot be served: its disk failed"), "{finding:?}");
+    }
+
+    #[test]
+    fn loans_that_are_nearly_full_or_soon_over_are_told() {
+        let severity = |one: Loan| {
+            let all = findings(&lent(Some(true), &[], vec![one]));
+            all.into_iter().map(|(key, finding)| (key.kind, finding.severity)).collect::<Vec<_>>()
+        };
+        let part = |permille: u64| loan((1 << 30) / 1_000 * permille, None);
+        assert_eq!(severity(part(890)), vec![]);
+        assert_eq!(severity(part(910)), [(AlertKind::LoanFull, Severity::Warning)]);
+        assert_eq!(severity(part(985)), [(AlertKind::LoanFull, Severity::Critical)]);
+        // What is withheld takes its room.
+        let held = Loan { held_bytes: 1 << 29, ..part(450) };
+        assert_eq!(severity(held), [(AlertKind::LoanFull, Severity::Warning)]);
+        assert_eq!(severity(loan(0, Some(NOW_S + LOAN_WARNING_S + 1))), vec![]);
+        assert_eq!(severity(loan(0, Some(NOW_S + LOAN_WARNING_S))), [(AlertKind::LoanEnds, Severity::Warning)]);
+        let over = Loan { standing: LoanStanding::Over, ..loan(1 << 30, Some(NOW_S - 1)) };
+        assert_eq!(
+            severity(over.clone()),
+            [(AlertKind::LoanFull, Severity::Critical), (AlertKind::LoanEnds, Severity::Warning)]
+        );
+        // A person has ended it: nothing is left to say.
+        assert_eq!(severity(Loan { standing: LoanStanding::Ended, ..over.clone() }), vec![]);
+        assert_eq!(severity(Loan { standing: LoanStanding::Going, ..over }), vec![]);
+    }
+
+    #[test]
+    fn whoever_borrows_room_is_told_before_it_is_full_or_over() {
+        let target = |used_bytes: u64, until_s: Option<u64>, state| {
+            let until = until_s.map(|until| Timestamp(until as i64 * 1_000_000_000));
+            let room = Some(crate::backups::views::Room { all_bytes: 1_000, used_bytes, until });
+            let (name, place) = ("attic".to_string(), "Xnode ab at attic.lan:7790".to_string());
+            let target = Target { name, place, repository: None, state, cause: None, tended: None, room };
+            Facts { now_s: NOW_S, targets: vec![target], ..Facts::default() }
+        };
+        assert!(findings(&target(899, None, BackupState::Ok)).is_empty());
+        let (key, finding) = only(&target(900, Some(NOW_S + 60), BackupState::Ok));
+        assert_eq!((key.kind, key.subject.as_deref()), (AlertKind::BackupTarget, Some("attic")));
+        assert_eq!(finding.severity, Severity::Warning);
+        assert!(finding.cause.contains("lends to this machine is at 90.0 %, with 0 MiB free, and ends at 2001-"), "{finding:?}");
+        let (_, finding) = only(&target(0, Some(NOW_S - 60), BackupState::Ok));
+        assert!(finding.severity == Severity::Critical && finding.cause.contains("takes nothing new"), "{finding:?}");
+        // What fails is told with its own cause.
+        let (_, finding) = only(&target(1_000, None, BackupState::Failed));
+        assert!(finding.cause.ends_with("no cause is known"), "{finding:?}");
     }
 
     #[test]

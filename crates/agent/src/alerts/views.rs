@@ -40,6 +40,12 @@ pub enum AlertKind {
     Disk,
     /// A certificate ends soon.
     Certificate,
+    /// The lender does not run, or does not all that it was told.
+    Lender,
+    /// The room of a loan is nearly full.
+    LoanFull,
+    /// A loan ends soon, or has ended by its date.
+    LoanEnds,
     /// An update has failed, one of the agent itself waits, or a document of a file is not taken.
     Update,
 }
@@ -63,7 +69,7 @@ pub struct Alert {
     pub kind: AlertKind,
     /// Application; none for the machine.
     pub application: Option<String>,
-    /// One of several: a place for backups, a name of a certificate, an instance.
+    /// One of several: a place for backups, a loan, a name of a certificate, an instance.
     pub subject: Option<String>,
     /// Severity.
     pub severity: Severity,

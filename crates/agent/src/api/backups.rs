@@ -12,7 +12,7 @@ use axum::routing::{delete, get, post};
 use axum::{Extension, Json, Router};
 use futures::stream;
 use openmesh_access::Principal;
-use openmesh_backup::{Identity, Recipient};
+use openmesh_backup::{BadKey, Identity, NodePublicKey, Recipient};
 use openmesh_blueprint::generation::PlacedVolume;
 use openmesh_volume::Asker;
 use serde::Deserialize;
@@ -59,6 +59,9 @@ struct Owner {
     /// Another key that is set is replaced.
     #[serde(default)]
     replace: bool,
+    /// Key by which the owner reads at lenders.
+    #[serde(default)]
+    reading: Option<String>,
     /// Whoever asks, where root asks for somebody.
     #[serde(default)]
     by: Option<String>,
@@ -72,8 +75,10 @@ async fn set_owner(
 ) -> Result<Json<Keys>, AgentError> {
     let owner: Recipient = text.trim().parse()?;
     let by = query.by.filter(|_| principal.is_root()).unwrap_or_else(|| principal.to_string());
+    let wrong = |cause: BadKey| BackupsError::Value(format!("`reading` is {cause}"));
+    let reading = query.reading.as_deref().map(str::parse::<NodePublicKey>).transpose().map_err(wrong)?;
     let set = blocking(&service, move |service| {
-        service.backups().keys.set_owner(owner, query.replace)?;
+        service.backups().keys.set_owner(owner, reading, query.replace)?;
         let text = format!("{by} set {owner} as the owner's key of backups");
         service.history().note(EventKind::Secret, service.wanted()?, None, text);
         service.backups().look_now();

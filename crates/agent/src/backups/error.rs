@@ -100,6 +100,16 @@ pub enum BackupsError {
         /// Those that are there.
         known: String,
     },
+    /// A lender that knows neither this machine nor the owner.
+    #[error(
+        "the lender knows neither this machine's key {guest} nor the owner's reading key {reading}; whoever owns it adds one of them to the loan: `openmesh xnode lend give NAME --to {guest}`, or `--reader {reading}`, beside what the loan has (`openmesh xnode lend list`)"
+    )]
+    Unknown {
+        /// Key of this machine as a guest.
+        guest: String,
+        /// Reading key of the owner.
+        reading: String,
+    },
     /// A machine that has something already.
     #[error(
         "this machine has generation {wanted} already; a whole machine is restored onto one without any, and an application with `openmesh app restore`"
@@ -192,6 +202,7 @@ impl BackupsError {
             BackupsError::NoBackup { .. } => ("no_backup", 404),
             BackupsError::NoVolume { .. } => ("no_volume", 404),
             BackupsError::NotFresh { .. } => ("not_fresh", 409),
+            BackupsError::Unknown { .. } => ("no_loan", 409),
             BackupsError::Description { .. } => ("backup_damaged", 422),
             BackupsError::Value(_) => ("value", 400),
             BackupsError::Check { .. } => ("check_failed", 422),
@@ -212,7 +223,7 @@ fn of_store(error: &StoreError) -> (&'static str, u16) {
     let StoreError::Refused { refusal, .. } = error else { return AWAY };
     match refusal {
         Refusal::Room { .. } | Refusal::Objects { .. } | Refusal::Disk => ("lent_room", 507),
-        Refusal::Stranger | Refusal::Over => ("no_loan", 409),
+        Refusal::Stranger | Refusal::Over | Refusal::Reader => ("no_loan", 409),
         _ => AWAY,
     }
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use openmesh_backup::{Identity, Recipient};
+use openmesh_backup::{Identity, NodePublicKey, Recipient};
 use openmesh_xnode::marks::replace;
 
 use crate::backups::error::BackupsError;
@@ -55,6 +55,10 @@ impl Keys {
         self.folder.join("owner")
     }
 
+    fn reading_file(&self) -> PathBuf {
+        self.folder.join("owner-reads")
+    }
+
     fn machine_file(&self) -> PathBuf {
         self.folder.join("machine")
     }
@@ -69,20 +73,50 @@ impl Keys {
         text.trim().parse::<Recipient>().map(Some).map_err(|_| damaged(&path, "it holds no recipient of age"))
     }
 
-    /// Sets the owner's key. Done already: nothing changes. Another one only where it is to be replaced.
+    /// Public half of the owner's reading key (B-83); none where nobody has told it.
     ///
     /// # Errors
-    /// Another one is set, or the file cannot be written.
-    pub fn set_owner(&self, owner: Recipient, replaces: bool) -> Result<(), AgentError> {
-        match self.owner()? {
-            Some(set) if set == owner => return Ok(()),
-            Some(set) if !replaces => {
+    /// The file cannot be read, or holds none.
+    pub fn reading(&self) -> Result<Option<NodePublicKey>, AgentError> {
+        let path = self.reading_file();
+        let Some(text) = read(&path)? else { return Ok(None) };
+        text.trim().parse::<NodePublicKey>().map(Some).map_err(|_| damaged(&path, "it holds no key of a machine"))
+    }
+
+    /// Sets the owner's key, and that by which he reads at lenders where it is told. Done already: nothing changes. Another one only where it is to be replaced.
+    ///
+    /// # Errors
+    /// Another one is set, or a file cannot be written.
+    pub fn set_owner(
+        &self,
+        owner: Recipient,
+        reading: Option<NodePublicKey>,
+        replaces: bool,
+    ) -> Result<(), AgentError> {
+        let is_new = match self.owner()? {
+            Some(set) if set != owner && !replaces => {
                 return Err(BackupsError::OwnerSet { owner: set.to_string(), wanted: owner.to_string() }.into());
             }
-            _ => {}
+            set => set != Some(owner),
+        };
+        let path = self.reading_file();
+        if is_new {
+            // First: that of the owner before is none of this one's.
+            match fs::remove_file(&path) {
+                Err(cause) if cause.kind() != ErrorKind::NotFound => {
+                    return Err(AgentError::file("removing", &path)(cause));
+                }
+                _ => {}
+            }
+            let path = self.owner_file();
+            replace(&path, format!("{owner}\n").as_bytes()).map_err(AgentError::file("writing", &path))?;
         }
-        let path = self.owner_file();
-        replace(&path, format!("{owner}\n").as_bytes()).map_err(AgentError::file("writing", &path))
+        match reading {
+            Some(reading) => {
+                replace(&path, format!("{reading}\n").as_bytes()).map_err(AgentError::file("writing", &path))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Recipients of a repository's key: the owner and the node.
@@ -149,15 +183,21 @@ mod tests {
         let keys = Keys::open(folder.path()).unwrap();
         assert!(matches!(keys.recipients(), Err(AgentError::Backups(BackupsError::NoOwner))));
         let (one, two) = (Identity::generate().unwrap().recipient(), Identity::generate().unwrap().recipient());
-        keys.set_owner(one, false).unwrap();
-        keys.set_owner(one, false).unwrap();
-        let refused = keys.set_owner(two, false);
+        keys.set_owner(one, None, false).unwrap();
+        keys.set_owner(one, None, false).unwrap();
+        let refused = keys.set_owner(two, None, false);
         assert!(matches!(refused, Err(AgentError::Backups(BackupsError::OwnerSet { .. }))), "{refused:?}");
         let again = Keys::open(folder.path()).unwrap();
         assert_eq!(again.recipients().unwrap(), [one, keys.node().recipient()]);
         assert_eq!((again.machine().unwrap(), again.machine().unwrap().len()), (keys.machine().unwrap(), 32));
-        again.set_owner(two, true).unwrap();
-        assert_eq!(keys.owner().unwrap(), Some(two));
+        // The reading key is told with the owner's or later, and goes with its owner.
+        let reading = openmesh_backup::NodeKey::from_seed([1; 32]).public();
+        assert_eq!(keys.reading().unwrap(), None);
+        again.set_owner(one, Some(reading), false).unwrap();
+        again.set_owner(one, None, false).unwrap();
+        assert_eq!(keys.reading().unwrap(), Some(reading));
+        again.set_owner(two, None, true).unwrap();
+        assert_eq!((keys.owner().unwrap(), keys.reading().unwrap()), (Some(two), None));
         let mode = fs::metadata(folder.path().join("node.key")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         // A key that is damaged is not taken for none: another one could not open the repositories.

@@ -6,7 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use openmesh_backup::{Id, Identity, Repository, RepositoryId, Snapshot, open};
+use data_encoding::BASE64;
+use openmesh_backup::{
+    BackupError, Id, Identity, NodeKey, Recipient, Refusal, Repository, RepositoryId, Snapshot, StoreError, open,
+};
 use openmesh_blueprint::Document;
 use openmesh_blueprint::document::{Name, Wish};
 use openmesh_xnode::marks;
@@ -97,7 +100,7 @@ pub(crate) fn restore(
     let reason = format!("the machine {} is restored from its backups", found.node);
     let path = mark(service);
     marks::replace(&path, reason.as_bytes()).map_err(AgentError::file("writing", &path))?;
-    take_over(service, job, (&target, &repository, &identity), &found, &opened)?;
+    let is_in = take_over(service, job, (&request.place, &target, &repository, &identity), &found, &opened)?;
     let asked = Asked { by: job.by.clone(), reason, expected: None };
     job.say("deploys the document, with what has data stopped");
     let taken = deploy(service, runtime, &stopped(&opened.document), &asked)?;
@@ -119,13 +122,30 @@ pub(crate) fn restore(
             names(left.iter())
         );
     }
+    if !is_in {
+        text += &format!(
+            "; its place takes nothing of this machine yet, so that no backup is made: the lender's owner adds the key {} to the loan, and backups go on by themselves",
+            service.lending().guest_key().public()
+        );
+    }
     Ok(Done { text, backup: Some(found.newest.id), generation: Some((taken.generation, taken.events)) })
 }
 
+/// The place of a request, with the owner's identity. At another Xnode that does not know this machine the owner's reading key opens it (B-83).
 fn opened_place(service: &Service, request: &MachineRequest) -> Result<(Target, Identity), AgentError> {
     let identity: Identity = request.identity.parse()?;
     let name: Name = crate::api::name(PLACE)?;
-    Ok((open_place(service.lending().guest_key(), &name, &request.place, true)?, identity))
+    let (guest, owner) = (service.lending().guest_key(), NodeKey::of_owner(&identity));
+    for key in [guest, &owner] {
+        let target = open_place(key, &name, &request.place, true)?;
+        match target.store().room() {
+            Ok(_) => return Ok((target, identity)),
+            Err(StoreError::Refused { refusal: Refusal::Stranger, .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let (guest, reading) = (guest.public().to_string(), owner.public().to_string());
+    Err(BackupsError::Unknown { guest, reading }.into())
 }
 
 fn repository<'t>(
@@ -185,27 +205,43 @@ fn describe(
     head::read(repository, find::id(backup)?, identity, &scratch)
 }
 
-/// Makes this machine the one of before for its backups: owner, mark, a key file of its own, secrets, the repository of each target that is this place.
+/// Stores a key file for this machine, and returns it where the place takes nothing at present: a loan that is over or full, or that the owner alone reads (B-84).
+fn let_in(
+    target: &Target,
+    repository: &Repository<'_>,
+    recipients: &[Recipient],
+) -> Result<Option<String>, AgentError> {
+    let file = repository.key_file(recipients)?;
+    match Repository::put_key_file(target.store(), &file, &open) {
+        Err(BackupError::Store(StoreError::Refused { .. })) => Ok(Some(BASE64.encode(&file))),
+        put => {
+            put?;
+            Ok(None)
+        }
+    }
+}
+
+/// Makes this machine the one of before for its backups: owner, mark, a key file of its own, secrets, the repository of each target that is this place. False
+/// where the key file waits until the place takes it.
 fn take_over(
     service: &Service,
     job: &Job,
-    (target, repository, identity): (&Target, &Repository<'_>, &Identity),
+    (place, target, repository, identity): (&views::Place, &Target, &Repository<'_>, &Identity),
     found: &Found,
     opened: &Opened,
-) -> Result<(), AgentError> {
+) -> Result<bool, AgentError> {
     let (keys, records) = (&service.backups().keys, &service.backups().records);
-    keys.set_owner(identity.recipient(), false)?;
+    keys.set_owner(identity.recipient(), Some(NodeKey::of_owner(identity).public()), false)?;
     keys.set_machine(&found.machine)?;
     let recipients = keys.recipients()?;
-    repository.add_key(&recipients, &open)?;
-    for (name, store) in
-        opened.document.machine.backups.iter().filter(|(_, store)| targets::words(store) == target.place)
-    {
+    let key_file = let_in(target, repository, &recipients)?;
+    for (name, store) in opened.document.machine.backups.iter().filter(|(_, store)| targets::is_at(store, place)) {
         records.change_target(name, |record| {
             *record = TargetRecord {
                 place: targets::words(store),
                 repository: repository.id().to_string(),
                 recipients: recipients.iter().map(ToString::to_string).collect(),
+                key_file: key_file.clone(),
                 ..TargetRecord::default()
             };
         })?;
@@ -220,7 +256,7 @@ fn take_over(
             service.set_secret(name, value)?;
         }
     }
-    Ok(())
+    Ok(key_file.is_none())
 }
 
 /// A document with every application that has volumes stopped.

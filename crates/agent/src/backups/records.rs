@@ -114,6 +114,8 @@ pub(crate) struct TargetRecord {
     pub repository: String,
     /// Recipients for whom there is a key file.
     pub recipients: Vec<String>,
+    /// Key file that is to be stored once the place takes something again (B-84), in base64.
+    pub key_file: Option<String>,
     /// Hash of the description of the machine that it has.
     pub described: Option<String>,
     /// Last time that it was tidied and checked.

@@ -41,7 +41,8 @@ pub(crate) fn keys(service: &Service) -> Result<views::Keys, AgentError> {
     let keys = &service.backups().keys;
     let owner = keys.owner()?.map(|owner| owner.to_string());
     let guest = service.lending().guest_key().public().to_string();
-    Ok(views::Keys { owner, node: keys.node().recipient().to_string(), guest })
+    let reading = keys.reading()?.map(|reading| reading.to_string());
+    Ok(views::Keys { owner, node: keys.node().recipient().to_string(), guest, reading })
 }
 
 /// States of backups that nobody wished, for the status of the machine and for alerts.

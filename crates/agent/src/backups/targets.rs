@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use data_encoding::BASE64;
 use openmesh_backup::peer::TRIES;
 use openmesh_backup::{
     BackupError, BadId, Folder, NodeKey, NodePublicKey, Peer, PeerSettings, Repository, RepositoryId, Room, S3, S3Settings,
@@ -86,6 +87,14 @@ pub(crate) fn place(service: &Service, name: &Name, store: &document::Store) -> 
     }
 }
 
+/// Returns true where a place of a document is a place that was named in a request. A lender is known by its key: its address may be another one by now.
+pub(crate) fn is_at(store: &document::Store, place: &Place) -> bool {
+    match place {
+        Place::Peer { node, .. } => store.kind == StoreKind::Peer && store.node.as_ref() == Some(node),
+        Place::Folder { .. } | Place::S3 { .. } => words(store) == format!("{place:?}"),
+    }
+}
+
 /// Present value of a secret, as a text without the line break at its end.
 fn secret_text(service: &Service, name: &Name) -> Result<Option<String>, AgentError> {
     let present = service.secrets()?.into_iter().find(|secret| secret.name == name.as_str());
@@ -126,7 +135,8 @@ pub(crate) fn open_place(own: &NodeKey, name: &Name, place: &Place, known: bool)
             Box::new(S3::open(settings).map_err(failed)?)
         }
         Place::Peer { address, node } => {
-            let lender = node.parse::<NodePublicKey>().map_err(|_| wrong(name, format!("`{node}` is no key of a machine")))?;
+            let none = |_| wrong(name, format!("`{node}` is no key of a machine"));
+            let lender = node.parse::<NodePublicKey>().map_err(none)?;
             let settings = PeerSettings { address: address.clone(), lender, own: own.clone(), tries: TRIES };
             Box::new(Peer::open(settings).map_err(failed)?)
         }
@@ -190,6 +200,7 @@ impl Target {
             record.place.clone_from(&self.place);
             record.repository = repository.id().to_string();
             record.recipients = recipients.into_iter().collect();
+            record.key_file = None;
             record.cause = None;
         })?;
         Ok(repository)
@@ -230,7 +241,17 @@ impl Target {
     fn opened(&self, keys: &Keys, known: Option<&TargetRecord>) -> Result<(Repository<'_>, bool), AgentError> {
         let identities = std::slice::from_ref(keys.node());
         if let Some(known) = known {
-            return Ok((Repository::open(self.store(), identities, Some(self.id_of(known)?))?, false));
+            let expected = Some(self.id_of(known)?);
+            return match (Repository::open(self.store(), identities, expected), &known.key_file) {
+                // This machine was restored from it while it took nothing (B-84).
+                (Err(BackupError::NotForThisKey { .. }), Some(file)) => {
+                    let damaged = |_| wrong(&self.name, "the key file for its repository is damaged");
+                    let file = BASE64.decode(file.as_bytes()).map_err(damaged)?;
+                    Repository::put_key_file(self.store(), &file, &open)?;
+                    Ok((Repository::open(self.store(), identities, expected)?, false))
+                }
+                (opened, _) => Ok((opened?, false)),
+            };
         }
         match Repository::open(self.store(), identities, None) {
             Err(BackupError::NoRepository) => {}
@@ -268,6 +289,10 @@ impl Target {
         let keys = &service.backups().keys;
         let repository = Repository::open(self.store(), std::slice::from_ref(identity), None)?;
         let recipients = keys.recipients()?;
+        if recipients.contains(&identity.recipient()) {
+            // Whoever has it tells by the way what a lender has to know.
+            keys.set_owner(identity.recipient(), Some(NodeKey::of_owner(identity).public()), false)?;
+        }
         repository.add_key(&recipients, &open)?;
         let id = repository.id();
         service.backups().records.change_target(&self.name, |record| {
@@ -289,10 +314,15 @@ mod tests {
     #[test]
     fn places_tell_no_secrets_and_are_known_by_their_words() {
         let node = "0123456789abcdef".repeat(4);
-        let text = format!("version: 1\nmachine: {{backups: {{other: {{kind: peer, address: \"10.0.0.7:7790\", node: {node}}}}}}}\n");
+        let other = format!("{{kind: peer, address: \"10.0.0.7:7790\", node: {node}}}");
+        let text = format!("version: 1\nmachine: {{backups: {{other: {other}}}}}\n");
         let document = openmesh_blueprint::Document::parse(&text).unwrap();
-        let place = Place::Peer { address: "10.0.0.7:7790".into(), node };
+        let place = Place::Peer { address: "10.0.0.7:7790".into(), node: node.clone() };
         let store = document.machine.backups.values().next().unwrap();
+        // A lender that moved is the same one; another key at the same address is another one.
+        assert!(is_at(store, &place) && is_at(store, &Place::Peer { address: "attic.lan:1".into(), node: node.clone() }));
+        let another = Place::Peer { address: "10.0.0.7:7790".into(), node: node.replace('0', "1") };
+        assert!(!is_at(store, &another) && !is_at(store, &Place::Folder { path: "/mnt/a".into() }));
         assert_eq!(words(store), "Xnode 0123456789abcdef at 10.0.0.7:7790");
         assert_eq!(format!("{place:?}"), words(store));
         let place = Place::S3 {

@@ -17,6 +17,9 @@ pub struct Keys {
     /// Key by which other Xnodes know this machine that lend it room.
     #[serde(default)]
     pub guest: String,
+    /// Key by which other Xnodes know the owner, who reads alone there; none where nobody has told it.
+    #[serde(default)]
+    pub reading: Option<String>,
 }
 
 /// Everything about backups of a machine.

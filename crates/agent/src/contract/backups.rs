@@ -15,6 +15,7 @@ pub(super) fn list(list: &mut List) {
     list.add(TAG, ("put", "/backups/key"), "Set the public half of the owner's key")
         .query(&[
             flag("replace", "Another key that is set is replaced"),
+            text("reading", "Key by which the owner reads at lenders, derived from the owner's identity"),
             text("by", "Whoever asks, where root asks for somebody"),
         ])
         .body(of("text/plain"), true)

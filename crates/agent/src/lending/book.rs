@@ -1,6 +1,6 @@
 //! Keys and loans as they are kept, and what people change of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -77,6 +77,8 @@ pub(crate) struct Lending {
     settings_file: String,
     guest: NodeKey,
     lender: NodeKey,
+    /// Cause for which the lender does not run.
+    failure: Mutex<Option<String>>,
     changes: Mutex<()>,
     woken: Mutex<bool>,
     wake: Condvar,
@@ -109,6 +111,7 @@ impl Lending {
             first_id,
             settings_file: settings.file().display().to_string(),
             folder,
+            failure: Mutex::default(),
             changes: Mutex::default(),
             woken: Mutex::default(),
             wake: Condvar::new(),
@@ -169,46 +172,68 @@ impl Lending {
         marks::replace(&path, &bytes).map_err(AgentError::file("writing", &path))
     }
 
-    fn give(&self, book: &mut Book, name: &Name, wish: &views::LoanWish, by: &str) -> Result<String, AgentError> {
-        if self.listen.is_none() {
-            return Err(LendingError::NoAddress { file: self.settings_file.clone() }.into());
+    /// The lack for which nothing can be lent; none where all is there.
+    pub(super) fn lack(&self) -> Option<LendingError> {
+        match (self.listen, &self.program) {
+            (None, _) => Some(LendingError::NoAddress { file: self.settings_file.clone() }),
+            (_, None) => Some(LendingError::NoProgram { program: programs::LENDER }),
+            _ => None,
         }
-        if self.program.is_none() {
-            return Err(LendingError::NoProgram { program: programs::LENDER }.into());
+    }
+
+    /// Notes the cause for which the lender does not run, or that there is none.
+    pub(super) fn note_failure(&self, cause: Option<String>) {
+        *lock(&self.failure) = cause;
+    }
+
+    fn give(&self, book: &mut Book, name: &Name, wish: &views::LoanWish, by: &str) -> Result<String, LendingError> {
+        if let Some(lack) = self.lack() {
+            return Err(lack);
         }
         let held_days = wish.held_days.unwrap_or(HELD_DAYS);
         check(wish, held_days)?;
-        let mut keys = std::collections::BTreeSet::new();
-        for text in &wish.keys {
+        let keys = self.keys(book, name, &wish.keys)?;
+        let readers = self.keys(book, name, &wish.readers)?;
+        if let Some(both) = keys.intersection(&readers).next() {
+            return Err(LendingError::Value(format!("{both} stands among the guest's keys and among the owner's")));
+        }
+        let before = book.get(name.as_str());
+        if before.is_some_and(|kept| kept.loan.standing == Standing::Forgotten) {
+            return Err(LendingError::Going { name: name.to_string() });
+        }
+        if before.is_none() && book.len() >= LOANS_MAX {
+            return Err(LendingError::Value(format!("there are {LOANS_MAX} loans, and no more are kept")));
+        }
+        let bring_back = before.and_then(|kept| kept.loan.bring_back);
+        let (room_bytes, until, standing) = (wish.room_bytes, wish.until, Standing::Lent);
+        let (count, mebibytes) = (keys.len(), room_bytes >> 20);
+        let loan = Loan { keys, readers, room_bytes, until, held_days, standing, bring_back };
+        book.insert(name.to_string(), Kept { loan, by: by.into(), at: Timestamp::now() });
+        let end = until.map(|until| format!(" until {}", until.to_rfc3339())).unwrap_or_default();
+        Ok(format!(
+            "{by} lends {mebibytes} MiB to `{name}` ({count} keys){end}; what it removes is withheld for {held_days} days"
+        ))
+    }
+
+    /// Keys of a wish, each of which no other loan has.
+    fn keys(&self, book: &Book, name: &Name, texts: &[String]) -> Result<BTreeSet<String>, LendingError> {
+        let mut keys = BTreeSet::new();
+        for text in texts {
             let key = text.trim().parse::<NodePublicKey>();
             let key = key.map_err(|cause| LendingError::Value(format!("`{text}` is {cause}")))?;
             if key == self.guest.public() {
                 let words = format!("{key} is this machine's own key; a backup beside what it is of is lost with it");
-                return Err(LendingError::Value(words).into());
+                return Err(LendingError::Value(words));
             }
             let text = key.to_string();
-            let other = book.iter().find(|(other, kept)| *other != name.as_str() && kept.loan.keys.contains(&text));
+            let has = |loan: &Loan| loan.keys.contains(&text) || loan.readers.contains(&text);
+            let other = book.iter().find(|(other, kept)| *other != name.as_str() && has(&kept.loan));
             if let Some((other, _)) = other {
-                return Err(LendingError::KeyTaken { key: text, name: other.clone() }.into());
+                return Err(LendingError::KeyTaken { key: text, name: other.clone() });
             }
             keys.insert(text);
         }
-        let before = book.get(name.as_str());
-        if before.is_some_and(|kept| kept.loan.standing == Standing::Forgotten) {
-            return Err(LendingError::Going { name: name.to_string() }.into());
-        }
-        if before.is_none() && book.len() >= LOANS_MAX {
-            return Err(LendingError::Value(format!("there are {LOANS_MAX} loans, and no more are kept")).into());
-        }
-        let bring_back = before.and_then(|kept| kept.loan.bring_back);
-        let (room_bytes, until, standing) = (wish.room_bytes, wish.until, Standing::Lent);
-        let loan = Loan { keys, room_bytes, until, held_days, standing, bring_back };
-        book.insert(name.to_string(), Kept { loan, by: by.into(), at: Timestamp::now() });
-        let end = until.map(|until| format!(" until {}", until.to_rfc3339())).unwrap_or_default();
-        let (keys, mebibytes) = (wish.keys.len(), room_bytes >> 20);
-        Ok(format!(
-            "{by} lends {mebibytes} MiB to `{name}` ({keys} keys){end}; what it removes is withheld for {held_days} days"
-        ))
+        Ok(keys)
     }
 
     fn change_one(&self, name: &Name, kept: &mut Kept, wish: &Wish, by: &str) -> Result<String, LendingError> {
@@ -270,11 +295,13 @@ impl Lending {
         let (book, now) = (self.book()?, Timestamp::now());
         let report = self.report().unwrap_or_default();
         let lives = report::lives(&self.folder);
+        // What is lent to nobody needs no lender.
+        let failure = lock(&self.failure).clone().filter(|_| !book.is_empty());
         let disk = rustix::fs::statvfs(&self.guests).or_else(|_| rustix::fs::statvfs(&self.folder));
         Ok(views::Lending {
             key: self.lender.public().to_string(),
             listens: if lives { report.listens.clone() } else { Vec::new() },
-            troubles: if lives { report.troubles.clone() } else { Vec::new() },
+            troubles: if lives { report.troubles.clone() } else { failure.into_iter().collect() },
             shut: lives.then_some(report.landlock),
             disk_free_bytes: disk.ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
             loans: book.iter().map(|(name, kept)| loan_view(name, kept, &report, now)).collect(),
@@ -305,8 +332,10 @@ fn known(book: &Book) -> String {
 
 /// Holds a wish against the bounds of loans.
 fn check(wish: &views::LoanWish, held_days: u32) -> Result<(), LendingError> {
-    if !(1..=KEYS_MAX).contains(&wish.keys.len()) {
-        return Err(LendingError::Value(format!("a loan has 1 to {KEYS_MAX} keys, and this one {}", wish.keys.len())));
+    if !(1..=KEYS_MAX).contains(&wish.keys.len()) || wish.readers.len() > KEYS_MAX {
+        let (keys, readers) = (wish.keys.len(), wish.readers.len());
+        let words = format!("a loan has 1 to {KEYS_MAX} keys of a guest and at most {KEYS_MAX} of its owner, and this one {keys} and {readers}");
+        return Err(LendingError::Value(words));
     }
     if wish.room_bytes < ROOM_BYTES_MIN {
         return Err(LendingError::Value(format!("a loan has at least {ROOM_BYTES_MIN} bytes, less hold no backup")));
@@ -329,6 +358,7 @@ fn loan_view(name: &str, kept: &Kept, report: &Report, now: Timestamp) -> views:
     views::Loan {
         name: name.into(),
         keys: loan.keys.iter().cloned().collect(),
+        readers: loan.readers.iter().cloned().collect(),
         room_bytes: loan.room_bytes,
         used_bytes: told.used_bytes,
         held_bytes: told.held_bytes,
@@ -376,7 +406,7 @@ mod tests {
 
     fn wish(keys: &[&str]) -> Wish {
         let keys = keys.iter().map(ToString::to_string).collect();
-        Wish::Give(views::LoanWish { keys, room_bytes: 1 << 30, until: None, held_days: None })
+        Wish::Give(views::LoanWish { keys, readers: Vec::new(), room_bytes: 1 << 30, until: None, held_days: None })
     }
 
     #[test]
@@ -408,6 +438,41 @@ mod tests {
         report.loans.entry("ann".into()).or_default().forgotten = true;
         assert_eq!(lending.drop_gone(&report).unwrap(), ["ann"]);
         assert!(lending.view().unwrap().loans.is_empty());
+    }
+
+    #[test]
+    fn an_owner_reads_one_loan_and_is_no_guest() {
+        let folder = tempfile::tempdir().unwrap();
+        let lending = lending(folder.path());
+        let (ann, bob): (Name, Name) = ("ann".parse().unwrap(), "bob".parse().unwrap());
+        let key = |number: u8| NodeKey::from_seed([number; 32]).public().to_string();
+        let give = |name: &Name, guest: u8, owner: &str| {
+            let (keys, readers) = (vec![key(guest)], vec![owner.to_string()]);
+            let wish = views::LoanWish { keys, readers, room_bytes: 1 << 30, until: None, held_days: None };
+            lending.change(name, &Wish::Give(wish), "root").map_err(|error| error.code().0)
+        };
+        assert_eq!(give(&ann, 1, &key(1)), Err("value"));
+        assert_eq!(give(&ann, 1, "ab"), Err("value"));
+        give(&ann, 1, &key(9)).unwrap();
+        assert_eq!(lending.view().unwrap().loans[0].readers, [key(9)]);
+        // The same key would lead to two loans, and nobody could tell to which one.
+        assert_eq!(give(&bob, 2, &key(9)), Err("key_taken"));
+        assert_eq!(give(&bob, 9, &key(8)), Err("key_taken"));
+        give(&bob, 2, &key(8)).unwrap();
+        give(&ann, 1, &key(9)).unwrap();
+    }
+
+    #[test]
+    fn a_lender_that_does_not_run_is_a_trouble_where_something_is_lent() {
+        let folder = tempfile::tempdir().unwrap();
+        let lending = lending(folder.path());
+        lending.note_failure(Some("its disk is not mounted".into()));
+        assert_eq!(lending.view().unwrap().troubles, Vec::<String>::new());
+        let key = NodeKey::from_seed([1; 32]).public().to_string();
+        lending.change(&"ann".parse().unwrap(), &wish(&[key.as_str()]), "root").unwrap();
+        assert_eq!(lending.view().unwrap().troubles, ["its disk is not mounted"]);
+        lending.note_failure(None);
+        assert_eq!(lending.view().unwrap().troubles, Vec::<String>::new());
     }
 
     #[test]

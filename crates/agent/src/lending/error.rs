@@ -26,7 +26,7 @@ pub enum LendingError {
         known: String,
     },
     /// A key that is in another loan.
-    #[error("the key {key} is in the loan `{name}` already; take it out of that one first")]
+    #[error("the key {key} is in the loan `{name}` already; take it out of that one first, or put all machines of this owner into one loan")]
     KeyTaken {
         /// The key.
         key: String,

@@ -32,7 +32,9 @@ pub(crate) fn watch(service: &Arc<Service>) -> Result<JoinHandle<()>, AgentError
         let mut watch = Watch::new(&watched);
         while !watched.is_leaving() {
             if let Err(error) = watch.look() {
-                watch.say(EventKind::Failed, &format!("the lender cannot be kept: {error}"));
+                let text = format!("the lender cannot be kept: {error}");
+                watched.lending().note_failure(Some(text.clone()));
+                watch.say(EventKind::Failed, &text);
             }
             watched.lending().sleep(LOOK);
         }
@@ -62,15 +64,21 @@ impl<'a> Watch<'a> {
         self.reap();
         let book = lending.book()?;
         if book.is_empty() {
+            lending.note_failure(None);
             return start::tell_nobody(lending);
         }
-        let Some(prepared) = start::prepare(lending)? else { return start::tell_nobody(lending) };
+        let Some(prepared) = start::prepare(lending)? else {
+            lending.note_failure(lending.lack().map(|lack| lack.to_string()));
+            return start::tell_nobody(lending);
+        };
         start::tell(lending, &prepared.start, &book, self.reserve_bytes())?;
-        if self.child.is_none() && self.again <= Instant::now() && !report::lives(&lending.folder) {
+        let lives = report::lives(&lending.folder);
+        if self.child.is_none() && self.again <= Instant::now() && !lives {
             self.begin(&prepared);
         }
         let Some(report) = lending.report().filter(|report| report.run == prepared.start.run) else { return Ok(()) };
-        if !report.listens.is_empty() {
+        if lives && !report.listens.is_empty() {
+            lending.note_failure(None);
             start::note_known(lending)?;
         }
         for name in lending.drop_gone(&report)? {
@@ -127,6 +135,7 @@ impl<'a> Watch<'a> {
         let pause = PAUSE.saturating_mul(1 << self.failures.min(16)).min(PAUSE_MAX);
         self.again = Instant::now() + pause;
         self.failures = self.failures.saturating_add(1);
+        self.service.lending().note_failure(Some(text.clone()));
         self.say(EventKind::Failed, &text);
     }
 

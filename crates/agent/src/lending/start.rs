@@ -1,7 +1,7 @@
 //! Files with which the lender is started and told, and its end.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -21,7 +21,7 @@ use crate::error::AgentError;
 /// Size at which the log begins anew, bytes: the lender says a line for each start that fails.
 const LOG_BYTES_MAX: u64 = 1 << 20;
 /// Last bytes of the log that tell why a lender has ended.
-const LAST_WORDS_BYTES: usize = 500;
+const LAST_WORDS_BYTES: u64 = 500;
 /// Longest wait for a lender that was told to leave: requests under way, and the look at what it is told.
 const LEAVE: Duration = Duration::from_secs(45);
 /// Pause between two looks whether it has left.
@@ -178,10 +178,18 @@ pub(super) fn begin(lending: &Lending, prepared: &Prepared) -> io::Result<Child>
 
 /// End of the lender's log.
 pub(super) fn last_words(lending: &Lending) -> String {
-    let text = fs::read(lending.folder.join("log")).unwrap_or_default();
-    let end = text.get(text.len().saturating_sub(LAST_WORDS_BYTES)..).unwrap_or_default();
-    let line = String::from_utf8_lossy(end).lines().next_back().unwrap_or("it said nothing").to_string();
-    line.trim_start_matches("openmesh-lender: ").to_string()
+    let mut end = Vec::new();
+    // Its end alone: whoever has taken the lender over may have written any length.
+    let read = File::open(lending.folder.join("log")).and_then(|mut file| {
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(LAST_WORDS_BYTES)))?;
+        file.take(LAST_WORDS_BYTES).read_to_end(&mut end)
+    });
+    if let Err(cause) = read {
+        return format!("its log cannot be read: {cause}");
+    }
+    let line = String::from_utf8_lossy(&end).lines().next_back().unwrap_or("it said nothing").to_string();
+    report::plain(line.trim_start_matches("openmesh-lender: "))
 }
 
 /// Ends the lender of an agent that is removed. Guests' objects that lie beside the agent's own folder go with `wipe`, as those in it do.

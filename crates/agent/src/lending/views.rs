@@ -11,7 +11,7 @@ pub struct Lending {
     pub key: String,
     /// Addresses at which it answers; none while nothing is lent.
     pub listens: Vec<String>,
-    /// Causes for which it does not do all that it was told.
+    /// Causes for which it does not do all that it was told; where it does not run, those of that.
     pub troubles: Vec<String>,
     /// The lender is kept from everything but its folders and its port by the kernel; none while it does not run.
     pub shut: Option<bool>,
@@ -42,6 +42,9 @@ pub struct Loan {
     pub name: String,
     /// Public keys of the guest's machines.
     pub keys: Vec<String>,
+    /// Public keys of the guest's owner, who reads alone.
+    #[serde(default)]
+    pub readers: Vec<String>,
     /// Room, bytes.
     pub room_bytes: u64,
     /// Room that objects take, bytes.
@@ -79,6 +82,9 @@ pub struct Loan {
 pub struct LoanWish {
     /// Public keys of the guest's machines, as `openmesh xnode backup-key show` prints them there.
     pub keys: Vec<String>,
+    /// Public reading keys of the guest's owner, as the same command prints them: whoever has the owner's key restores with it onto any machine.
+    #[serde(default)]
+    pub readers: Vec<String>,
     /// Room, bytes.
     pub room_bytes: u64,
     /// Moment after which nothing new is taken; none where it has no end.

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use openmesh_primitives::ValidatorKey;
 
+use crate::age::Identity;
 use crate::error::BackupError;
 use crate::secret::random;
 
@@ -13,6 +14,8 @@ const PKCS8_HEAD: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 /// DER of a SubjectPublicKeyInfo of Ed25519 before the key. Source: RFC 8410, section 4.
 const SPKI_HEAD: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+/// Purpose of the key that is derived from an owner's identity (B-83).
+const READING: &[u8] = b"openmesh lend 1 owner's reading key";
 
 /// Text that is no key of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +45,11 @@ impl NodeKey {
     /// The key of a seed.
     pub fn from_seed(seed: [u8; 32]) -> NodeKey {
         NodeKey { seed, public: NodePublicKey(ValidatorKey::from_seed(seed).public().0) }
+    }
+
+    /// The reading key of an owner of backups (B-83): whoever has the identity has it, on any machine, and nobody who has it learns the identity.
+    pub fn of_owner(owner: &Identity) -> NodeKey {
+        NodeKey::from_seed(owner.derived(READING))
     }
 
     /// The public half.
@@ -124,6 +132,17 @@ mod tests {
         for wrong in ["", "ab", "xy", &key.public().to_string().to_uppercase(), &format!("{}0", key.public())] {
             assert_eq!(wrong.parse::<NodePublicKey>(), Err(BadKey), "{wrong}");
         }
+    }
+
+    /// A change of it would shut owners out of what their machines have stored. The values were computed by other programs from RFC 5869 and RFC 8032.
+    #[test]
+    fn the_reading_key_of_an_owner_is_always_the_same() {
+        let text = "AGE-SECRET-KEY-1SVAHTJM63C7XUGMK2RSCNC7CNQE8C3HCU9CWG2JRW3AT28RG7KEQD6KV4Y";
+        let (owner, other): (Identity, Identity) = (text.parse().unwrap(), Identity::generate().unwrap());
+        let key = NodeKey::of_owner(&owner);
+        assert_eq!(key.secret_text(), "8eb2300f8b1412a68c8c9bd940a87623e491af05cb672daac06cd2e9f0420090");
+        assert_eq!(key.public().to_string(), "e902f5200af6a94f07d4c1a5eb0a2064b49e4d4b40a24888cd2849b49c81f035");
+        assert_ne!(NodeKey::of_owner(&other).public(), key.public());
     }
 
     /// Source: RFC 8032, section 7.1, TEST 1.

@@ -66,9 +66,17 @@ pub enum Refusal {
         /// The system's word.
         words: String,
     },
+    /// The key is one of an owner, which reads alone (B-83).
+    #[error("the owner's key reads what is there, and stores and removes nothing")]
+    Reader,
 }
 
 impl Refusal {
+    /// Returns true where the lender ends the connection after it: nothing more is heard on it.
+    pub fn ends_line(&self) -> bool {
+        matches!(self, Refusal::Stranger | Refusal::Crowded | Refusal::Malformed)
+    }
+
     /// A failure of the lender's disk, with a bounded part of its words.
     pub fn failed(words: &str) -> Refusal {
         let mut end = words.len().min(WORDS_BYTES_MAX);

@@ -20,6 +20,15 @@ pub const PAGE_OBJECTS: usize = 4096;
 pub const READ_BYTES_MAX: usize = SEALED_BYTES_MAX + 1;
 /// Longest marker of a repository, bytes: it has 83, and those of later versions not much more.
 const FORMAT_BYTES_MAX: usize = 256;
+/// Packs of one repository at a lender: 64 TiB of full ones.
+const PACKS_MAX: u64 = 1 << 22;
+/// Objects of each other kind in one repository at a lender: years of nightly backups of a hundred applications.
+const OTHERS_MAX: u64 = 100_000;
+
+/// Most objects of a kind: what a lender takes, and what a guest believes of a list, which else could fill its memory.
+pub fn objects_max(kind: Kind) -> u64 {
+    if kind == Kind::Pack { PACKS_MAX } else { OTHERS_MAX }
+}
 
 /// Largest object of a name, bytes: what its readers take.
 pub fn object_bytes_max(name: Name) -> u64 {
@@ -192,6 +201,7 @@ mod tests {
             (Answer::Deleted { was: false }, "0600".to_string()),
             (Answer::Refused(Refusal::Stranger), "0700".to_string()),
             (Answer::Refused(Refusal::Disk), "0705".to_string()),
+            (Answer::Refused(Refusal::Reader), "070c".to_string()),
         ] {
             assert_eq!(hex_of(&answer), bytes, "{answer:?}");
         }

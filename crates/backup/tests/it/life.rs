@@ -73,6 +73,12 @@ fn keys_of_others_do_not_open_it_and_more_owners_can_be_added() {
     assert!(matches!(open_with(&node, Some(stranger)), Err(BackupError::OtherRepository { .. })));
     repository.remove_key(added, &open).unwrap();
     assert!(matches!(open_with(&node, None), Err(BackupError::NotForThisKey { .. })));
+    // A key file that is stored later, by somebody without any key.
+    let file = repository.key_file(&[node.recipient()]).unwrap();
+    assert!(matches!(open_with(&node, None), Err(BackupError::NotForThisKey { .. })));
+    let later = Repository::put_key_file(&world.store, &file, &open).unwrap();
+    assert_eq!(open_with(&node, None).unwrap().id(), repository.id());
+    repository.remove_key(later, &open).unwrap();
     let last = openmesh_backup::Store::list(&world.store, openmesh_backup::Kind::Key).unwrap()[0].id;
     assert!(matches!(repository.remove_key(last, &open), Err(BackupError::Key { .. })));
     assert!(matches!(Repository::create(&world.store, &[node.recipient()], &open), Err(BackupError::Exists { .. })));

@@ -10,7 +10,8 @@ use openmesh_backup::peer::wire::{
 };
 use openmesh_backup::{Id, Kind, Name, Peer, Refusal, Store as _, StoreError};
 use openmesh_lender::effects::free;
-use openmesh_lender::limits::CONNECTIONS_OF_ADDRESS_MAX;
+use openmesh_lender::limits::WAITING_OF_ADDRESS_MAX;
+use openmesh_lender::loans::{BringBack, Loan};
 use openmesh_primitives::Timestamp;
 
 use crate::conformance::object;
@@ -154,10 +155,16 @@ fn a_guest_that_breaks_off_or_stalls_leaves_nothing_and_holds_nothing() {
 fn a_crowd_of_one_address_keeps_out_itself_and_goes_by() {
     let folder = tempfile::tempdir().unwrap();
     let stage = Stage::free(folder.path());
+    let mut guest = stage.line(1);
+    until("the guest is known", || stage.house.reports()["ann"].connections == 1);
     let silent: Vec<TcpStream> =
-        (0..CONNECTIONS_OF_ADDRESS_MAX).map(|_| TcpStream::connect(stage.address).unwrap()).collect();
-    until("all places are taken", || stage.house.crowd.enter(silent[0].local_addr().unwrap().ip()).is_none());
+        (0..WAITING_OF_ADDRESS_MAX).map(|_| TcpStream::connect(stage.address).unwrap()).collect();
+    until("all places are taken", || stage.house.crowd.enter(silent[0].local_addr().unwrap().ip(), None).is_none());
     assert_eq!(ended(TcpStream::connect(stage.address).unwrap()), b"", "there is no place");
+    // A guest that is known does not stand in that crowd.
+    guest.allow(PATIENCE, 0);
+    guest.say(&Request::Terms).unwrap();
+    assert!(matches!(guest.hear::<Answer>(ANSWER_BYTES_MAX).unwrap(), Answer::Terms(_)));
     drop(silent);
     until("places are free", || stage.peer(1).terms().is_ok());
 }
@@ -185,10 +192,95 @@ fn an_error_of_the_lenders_disk_is_told_and_the_guest_goes_on() {
     let stage = Stage::at(folder.path(), effects);
     let (peer, content) = (stage.peer(1), noise(1, 1 << 20));
     let failed = peer.put_new(object(&content), &content).unwrap_err();
-    assert!(matches!(&failed, StoreError::Refused { refusal: Refusal::Failed { .. }, .. }), "{failed}");
+    assert!(matches!(&failed, StoreError::Refused { refusal: Refusal::Disk, .. }), "{failed}");
     assert_eq!(stage.taken("ann"), (0, 0));
     is_full.store(false, std::sync::atomic::Ordering::SeqCst);
     assert!(peer.put_new(object(&content), &content).unwrap());
+}
+
+/// Whoever is slow on purpose stores nothing after the loan was taken away, though no further piece would have been looked at by its bytes.
+#[test]
+fn a_loan_that_is_taken_away_takes_nothing_of_what_is_on_its_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let stage = Stage::free(folder.path());
+    let content = noise(1, 1000);
+    let begin = || {
+        let mut line = stage.line(1);
+        line.say(&Request::Put { name: object(&content), bytes: 1000 }).unwrap();
+        assert_eq!(line.hear::<Answer>(ANSWER_BYTES_MAX).unwrap(), Answer::Send);
+        line.write(&content[..999]).unwrap();
+        line
+    };
+    // It goes to nobody, and the key to another loan: what comes is for neither.
+    for (loans, refused) in [(vec![], true), (vec![("bob", loan(&[1]))], true), (vec![("ann", loan(&[1, 2]))], false)] {
+        stage.lend(&[("ann", loan(&[1]))]);
+        let mut line = begin();
+        stage.lend(&loans);
+        line.write(&content[999..]).unwrap();
+        let answer: Answer = line.hear(ANSWER_BYTES_MAX).unwrap();
+        assert_eq!(answer == Answer::Refused(Refusal::Over), refused, "{answer:?}");
+        let is_begun = |path: &std::path::PathBuf| path.parent().is_some_and(|at| at.ends_with("tmp"));
+        assert!(!files(&folder.path().join("guests")).iter().any(is_begun), "{answer:?}");
+    }
+    stage.lend(&[("ann", loan(&[1])), ("bob", loan(&[2]))]);
+    assert_eq!(stage.taken("ann"), (4096, 0));
+    assert_eq!(stage.taken("bob"), (0, 0));
+}
+
+/// The owner's key opens the line where every machine is lost, and changes nothing (B-83).
+#[test]
+fn an_owner_reads_everything_and_stores_and_removes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let stage = Stage::free(folder.path());
+    let readers = [key(9).public().to_string()].into();
+    stage.lend(&[("ann", Loan { readers, ..loan(&[1]) }), ("bob", loan(&[2]))]);
+    let (guest, owner) = (stage.peer(1), stage.peer(9));
+    guest.put_new(object(b"a"), b"a").unwrap();
+    stage.peer(2).put_new(object(b"b"), b"b").unwrap();
+    assert_eq!(owner.read(object(b"a"), 0, 9).unwrap(), b"a");
+    assert_eq!(owner.list(Kind::Pack).unwrap().len(), 1, "of its own loan alone");
+    assert!(owner.stat(object(b"a")).unwrap().is_some() && owner.terms().unwrap().used_bytes > 0);
+    let refused = |failed: StoreError| matches!(failed, StoreError::Refused { refusal: Refusal::Reader, .. });
+    for name in [object(b"c"), Name::Format, Name::Object(Kind::Key, Id::of(b"c"))] {
+        assert!(refused(owner.put_new(name, b"c").unwrap_err()), "{name}");
+    }
+    assert!(refused(owner.delete(object(b"a")).unwrap_err()) && guest.stat(object(b"a")).unwrap().is_some());
+    // Also of a loan that has ended: that is when it may be needed.
+    let readers = [key(9).public().to_string()].into();
+    stage.lend(&[("ann", Loan { readers, until: Some(Timestamp(1)), ..loan(&[1]) })]);
+    assert_eq!(owner.read(object(b"a"), 0, 9).unwrap(), b"a");
+    stage.lend(&[("ann", loan(&[1]))]);
+    let failed = owner.read(object(b"a"), 0, 9).unwrap_err();
+    assert!(matches!(failed, StoreError::Refused { refusal: Refusal::Stranger, .. }), "{failed}");
+}
+
+/// A thief that goes on removing, and one that keeps an upload under way for ever, hold no order of the lender's owner up.
+#[test]
+fn an_order_to_bring_back_is_done_while_a_thief_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let stage = Stage::free(folder.path());
+    let peer = stage.peer(1);
+    for number in 0..5_u8 {
+        peer.put_new(object(&[number]), &[number]).unwrap();
+        assert!(peer.delete(object(&[number])).unwrap());
+    }
+    peer.put_new(object(b"left"), b"left").unwrap();
+    let mut slow = stage.line(1);
+    slow.say(&Request::Put { name: object(&noise(1, 1000)), bytes: 1000 }).unwrap();
+    assert_eq!(slow.hear::<Answer>(ANSWER_BYTES_MAX).unwrap(), Answer::Send);
+    stage.lend(&[("ann", Loan { bring_back: Some(BringBack { number: 1, days: 1 }), ..loan(&[1]) })]);
+    let failed = peer.delete(object(b"left")).unwrap_err();
+    assert!(matches!(failed, StoreError::Refused { refusal: Refusal::Crowded, .. }), "{failed}");
+    until("it is done", || {
+        stage.house.tend();
+        stage.house.reports()["ann"].brought == 1
+    });
+    assert_eq!(peer.list(Kind::Pack).unwrap().len(), 6);
+    // What was on its way is counted until it breaks off, and no longer.
+    assert_eq!(stage.taken("ann"), (7 * 4096, 0));
+    drop(slow);
+    until("its room is free", || stage.taken("ann") == (6 * 4096, 0));
+    assert!(peer.delete(object(b"left")).unwrap());
 }
 
 /// A lender that answers each request with the next of some words, whatever it was asked.
@@ -225,6 +317,11 @@ fn a_lender_that_lies_is_an_error_in_words_and_fills_no_memory() {
         let failed = at(answers, Vec::new()).list(Kind::Pack).unwrap_err().to_string();
         assert!(failed.contains(words), "{failed}");
     }
+    // One that says that it is crowded, and leaves the line open, is not asked on it again and again without a pause.
+    let (none, found) = (Answer::Stat { found: None }, Answer::Stat { found: Some(about) });
+    let crowded = at(vec![none, Answer::Refused(Refusal::Crowded), found], Vec::new());
+    assert_eq!(crowded.stat(object(b"a")).unwrap(), None);
+    assert!(crowded.stat(object(b"a")).is_err(), "the line is not used again");
     // The same page again and again would be a list without an end.
     let again = Answer::Page { listed: vec![entry(1)], more: true };
     let failed = at(vec![again.clone(), again], Vec::new()).list(Kind::Pack).unwrap_err().to_string();

@@ -134,7 +134,10 @@ fn what_a_thief_removes_comes_back_whole() {
     let planted = noise(7, 100);
     peer.put_new(object(&planted), &planted).unwrap();
     stage.lend(&[("ann", Loan { bring_back: order(1, 1), ..loan(&[1]) })]);
-    stage.house.tend();
+    until("it is brought back", || {
+        stage.house.tend();
+        stage.house.reports()["ann"].brought == 1
+    });
     assert_eq!(stage.taken("ann").1, 0);
     let repository = Repository::open(&peer, &[owner], None).unwrap();
     let target = world.path("target");

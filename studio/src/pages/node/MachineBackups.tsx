@@ -1,10 +1,11 @@
 import { useState } from "react";
 import { Link } from "react-router";
-import type { BackedApplication, BackupKeys, BackupState, BackupTarget } from "../../api/xnode";
+import type { BackedApplication, BackupKeys, BackupRoom, BackupState, BackupTarget } from "../../api/xnode";
 import { useMay } from "../../api/xnodeAccess";
 import { setOwnerKey, useAct, useBackups } from "../../api/xnodeQueries";
-import { Badge, Card, Copy, Notice } from "../../design";
+import { Badge, Card, Copy, Notice, Share } from "../../design";
 import { Table } from "../../design/Table";
+import { binary } from "../../lib/quantity";
 import { BACKUP_STATES, BackupJobs } from "../apps/Backups";
 import { Command, Live, Refused } from "../apps/parts";
 import { At, When } from "../parts";
@@ -17,6 +18,7 @@ export function MachineBackups() {
       {({ keys, targets, applications, jobs }) => (
         <>
           <OwnerKey keys={keys} />
+          <KeysForLenders keys={keys} />
           <Card title="Places" flush>
             <Places all={targets} />
             <p className="quiet pad flat">
@@ -35,19 +37,62 @@ export function MachineBackups() {
   );
 }
 
+/** Keys that whoever lends room to this machine has to know. */
+function KeysForLenders({ keys: { guest = "", reading = null } }: { keys: BackupKeys }) {
+  if (guest === "") return null;
+  return (
+    <Card title="Keys for whoever lends room">
+      <div className="stack">
+        <p className="flat">
+          Another Xnode lends room for backups to this machine&apos;s key, under its Node,{" "}
+          <Link to="/node/lending">Room for others</Link>:
+        </p>
+        <p className="flat">
+          <code className="long">{guest}</code> <Copy text={guest} label="this machine's key as a guest" />
+        </p>
+        {reading === null ? (
+          <>
+            <p className="quiet flat">
+              With the owner&apos;s reading key in the loan too, everything comes back onto any machine by the
+              owner&apos;s key alone. It is not known here; this prints it where the owner&apos;s key is:
+            </p>
+            <Command text="openmesh xnode backup-key reading --identity ~/owner.key" />
+          </>
+        ) : (
+          <>
+            <p className="flat">
+              and to the owner&apos;s reading key, by which everything comes back onto any machine with the
+              owner&apos;s key alone:
+            </p>
+            <p className="flat">
+              <code className="long">{reading}</code> <Copy text={reading} label="the owner's reading key" />
+            </p>
+          </>
+        )}
+      </div>
+    </Card>
+  );
+}
+
 function OwnerKey({ keys }: { keys: BackupKeys }) {
   const [written, setWritten] = useState("");
+  const [reading, setReading] = useState("");
   const [isSure, setSure] = useState(false);
   const may = useMay("owner");
   const setting = useAct(setOwnerKey);
   const isKey = /^age1[02-9ac-hj-np-z]{58}$/.test(written.trim());
+  const isReading = /^([0-9a-f]{64})?$/.test(reading.trim());
+  // The key that is set may be told again, with the reading key beside it.
+  const replaces = keys.owner !== null && keys.owner !== written.trim();
   const why =
     may ??
-    (isKey
-      ? keys.owner !== null && !isSure
-        ? "Agree first that the key is replaced"
-        : undefined
-      : "The public half of an age key is needed: age1 and 58 letters and digits");
+    (!isKey
+      ? "The public half of an age key is needed: age1 and 58 letters and digits"
+      : !isReading
+        ? "A reading key has 64 hexadecimal digits in lower case"
+        : replaces && !isSure
+          ? "Agree first that the key is replaced"
+          : undefined);
   return (
     <Card title="The owner's key">
       <form
@@ -57,8 +102,13 @@ function OwnerKey({ keys }: { keys: BackupKeys }) {
           event.preventDefault();
           if (why === undefined)
             setting.mutate(
-              { key: written, replace: keys.owner !== null },
-              { onSuccess: () => setWritten("") },
+              { key: written, reading, replace: replaces },
+              {
+                onSuccess: () => {
+                  setWritten("");
+                  setReading("");
+                },
+              },
             );
         }}
       >
@@ -90,6 +140,17 @@ function OwnerKey({ keys }: { keys: BackupKeys }) {
             spellCheck={false}
             aria-invalid={written.trim() !== "" && !isKey}
             onChange={(event) => setWritten(event.target.value)}
+          />
+        </label>
+        <label className="field">
+          <span>Reading key, for Xnodes that lend room (may be left out)</span>
+          <input
+            className="input mono"
+            value={reading}
+            autoComplete="off"
+            spellCheck={false}
+            aria-invalid={!isReading}
+            onChange={(event) => setReading(event.target.value)}
           />
         </label>
         {keys.owner === null ? null : (
@@ -152,9 +213,38 @@ function Places({ all }: { all: BackupTarget[] }) {
               </>
             ),
         },
+        {
+          head: "Room",
+          tone: () => "wrap",
+          cell: ({ name, room }) =>
+            room ? <RoomLeft room={room} of={name} /> : <span className="quiet">–</span>,
+        },
         { head: "Checked", cell: ({ tended }) => <When at={tended} /> },
       ]}
     />
+  );
+}
+
+/** Room that another Xnode grants, as it was said with the last backup. */
+function RoomLeft({
+  room: { all_bytes: all, used_bytes: used, until },
+  of,
+}: {
+  room: BackupRoom;
+  of: string;
+}) {
+  return (
+    <>
+      <Share value={all === 0 ? 1 : Math.min(1, used / all)} label={`Room of ${of} that is used`} />
+      <span className="below quiet">
+        {binary(used)} of {binary(all)}
+        {until === null ? null : (
+          <>
+            , until <At at={until} />
+          </>
+        )}
+      </span>
+    </>
   );
 }
 

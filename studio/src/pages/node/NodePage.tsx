@@ -9,6 +9,7 @@ import { Alerts } from "./Alerts";
 import { Audit } from "./Audit";
 import { Doors } from "./Doors";
 import { Events } from "./Events";
+import { Lending } from "./Lending";
 import { Machine } from "./Machine";
 import { MachineBackups } from "./MachineBackups";
 import { Secrets } from "./Secrets";
@@ -20,6 +21,7 @@ const TABS: readonly (Tab & { shows: () => ReactNode })[] = [
   { id: "history", name: "Generations", shows: () => <History /> },
   { id: "secrets", name: "Secrets", shows: () => <Secrets /> },
   { id: "backups", name: "Backups", shows: () => <MachineBackups /> },
+  { id: "lending", name: "Room for others", shows: () => <Lending /> },
   { id: "doors", name: "Doors", shows: () => <Doors /> },
   { id: "access", name: "Access", shows: () => <Access /> },
   { id: "audit", name: "Audit", shows: () => <Audit /> },
