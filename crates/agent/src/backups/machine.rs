@@ -185,7 +185,8 @@ fn describe(
     head::read(repository, find::id(backup)?, identity, &scratch)
 }
 
-/// Makes this machine the one of before for its backups: owner, mark, a key file of its own, secrets, the repository of each target that is this place.
+/// Makes this machine the one of before for its backups: owner, mark, a key file of its own, secrets, texts of templates, the repository of each target that is
+/// this place.
 fn take_over(
     service: &Service,
     job: &Job,
@@ -220,7 +221,8 @@ fn take_over(
             service.set_secret(name, value)?;
         }
     }
-    Ok(())
+    // The catalogues that they came from may be gone with their publishers.
+    service.publishers().adopt(&opened.templates)
 }
 
 /// A document with every application that has volumes stopped.
