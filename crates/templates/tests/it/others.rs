@@ -255,6 +255,7 @@ fn a_publisher_has_a_name_that_is_read_in_one_way() {
 fn a_publisher_hears_every_fault_of_a_folder() {
     let root = SHOP.replacen("  user: 1000:1000\n", "  wish: stopped\n", 1);
     let named = SHOP.replacen("name: shop", "name: redis", 1);
+    let powerful = SHOP.replacen("name: shop", "name: power", 1).replacen("  user: 1000:1000\n", "", 1);
     let faults = entries(&files(&[
         ("shop@4.yaml", SHOP),
         ("shop@05.yaml", SHOP),
@@ -262,6 +263,7 @@ fn a_publisher_hears_every_fault_of_a_folder() {
         ("redis@3.yaml", named.as_str()),
         ("bad@1.yaml", "name: ["),
         ("odd@1.yaml", root.as_str()),
+        ("power@3.yaml", powerful.as_str()),
         ("till.svg", "<svg onload=\"x\"></svg>"),
     ]));
     let faults = faults.unwrap_err().join("\n");
@@ -272,6 +274,7 @@ fn a_publisher_hears_every_fault_of_a_folder() {
         "redis@3.yaml: has the name of a built-in template",
         "bad@1.yaml:",
         "odd@1.yaml:",
+        "power@3.yaml: the application that it comes to",
         "till.svg:",
     ] {
         assert!(faults.contains(words), "{words}: {faults}");
