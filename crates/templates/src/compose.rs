@@ -197,7 +197,7 @@ impl Composer<'_> {
     fn add(&mut self, name: &Name, template: &Template, mut answers: BTreeMap<Name, Content>, depth: u32) {
         self.begun += 1;
         if self.begun > APPLICATIONS_MAX {
-            let message = format!("comes to more than {APPLICATIONS_MAX} applications");
+            let message = format!("the order comes to more than {APPLICATIONS_MAX} applications");
             self.faults.push(Fault { option: None, message });
             return;
         }
