@@ -21,9 +21,13 @@ pub use option::{
     ANSWER_BYTES_MAX, Companion, Generate, OptionKind, PATTERN_BYTES_MAX, SECRET_CHARS_MAX, SECRET_CHARS_MIN,
     TemplateOption,
 };
-pub use others::OTHERS_BYTES_MAX;
+pub use others::{OTHERS_BYTES_MAX, is_hidden};
 pub use placing::Publication;
 pub use policy::BackupPolicy;
+
+/// Most bytes of all single values of an application once they are filled in: as many as a whole document has. A name of an option has some bytes and an answer
+/// thousands, so that a text of a hundred kilobytes could become a hundred megabytes.
+const FILLED_BYTES_MAX: usize = 1 << 20;
 
 /// A template of a catalogue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,9 +78,7 @@ impl Template {
             others::check_form(&parts, &mut problems);
         }
         match template {
-            Some(template) if problems.is_empty() => {
-                Ok(Template { catalogue: Some(catalogue.clone()), ..template })
-            }
+            Some(template) if problems.is_empty() => Ok(Template { catalogue: Some(catalogue.clone()), ..template }),
             _ => Err(problems.into_sorted()),
         }
     }
@@ -116,7 +118,8 @@ impl Template {
             return Err(problems.into_sorted());
         }
         let mut tree = self.application.clone();
-        fill(&mut tree, &answers, &mut problems);
+        let mut room = FILLED_BYTES_MAX;
+        fill(&mut tree, &answers, &mut room, &mut problems);
         let beside = Application { template: None, ..own.clone() };
         overlay(&mut tree, node_of(&beside.write()));
         let application = Application::read(&tree, &mut problems);
@@ -165,14 +168,14 @@ impl Template {
     }
 }
 
-/// Replaces `${option}` in every single value; `$${` stands for `${`.
-fn fill(node: &mut Node, answers: &BTreeMap<Name, (OptionKind, Content)>, problems: &mut Problems) {
+/// Replaces `${option}` in every single value; `$${` stands for `${`. `room`: bytes that the values may still come to.
+fn fill(node: &mut Node, answers: &BTreeMap<Name, (OptionKind, Content)>, room: &mut usize, problems: &mut Problems) {
     let place = node.place;
     match &mut node.value {
-        Value::List(items) => items.iter_mut().for_each(|item| fill(item, answers, problems)),
+        Value::List(items) => items.iter_mut().for_each(|item| fill(item, answers, room, problems)),
         Value::Map(entries) => {
             for entry in entries {
-                problems.below(&entry.key, |problems| fill(&mut entry.value, answers, problems));
+                problems.below(&entry.key, |problems| fill(&mut entry.value, answers, room, problems));
             }
         }
         Value::Scalar { text, plain } => match whole(text, answers) {
@@ -182,14 +185,31 @@ fn fill(node: &mut Node, answers: &BTreeMap<Name, (OptionKind, Content)>, proble
             }
             Some((kind, Content::Text(answer))) => {
                 *plain = matches!(kind, OptionKind::Number | OptionKind::Size | OptionKind::Boolean);
-                *text = answer.clone();
+                match spend(answer.len(), room) {
+                    Ok(()) => text.clone_from(answer),
+                    Err(reason) => problems.add(place, reason),
+                }
             }
-            None => match filled(text, answers) {
+            None => match filled(text, answers, *room).and_then(|done| spend(done.len(), room).map(|()| done)) {
                 Ok(done) => *text = done,
                 Err(reason) => problems.add(place, reason),
             },
         },
     }
+}
+
+/// Takes bytes of a room. Fails with words where there are fewer.
+fn spend(bytes: usize, room: &mut usize) -> Result<(), String> {
+    let (left, spent) = match room.checked_sub(bytes) {
+        Some(left) => (left, Ok(())),
+        None => (0, Err(too_much())),
+    };
+    *room = left;
+    spent
+}
+
+fn too_much() -> String {
+    format!("comes to more text with the answers than the {FILLED_BYTES_MAX} bytes that an application has")
 }
 
 /// The answer of a value that is nothing but `${option}`.
@@ -198,10 +218,14 @@ fn whole<'a>(text: &str, answers: &'a BTreeMap<Name, (OptionKind, Content)>) -> 
     answers.iter().find(|(known, _)| known.as_str() == name).map(|(_, answer)| answer)
 }
 
-fn filled(text: &str, answers: &BTreeMap<Name, (OptionKind, Content)>) -> Result<String, String> {
+/// A text with its answers. Fails with words: beyond `room` bytes nothing is put together.
+fn filled(text: &str, answers: &BTreeMap<Name, (OptionKind, Content)>, room: usize) -> Result<String, String> {
     let mut done = String::new();
     let mut rest = text;
     while let Some(at) = rest.find("${") {
+        if done.len() > room {
+            return Err(too_much());
+        }
         if rest[..at].ends_with('$') {
             done.push_str(&rest[..at - 1]);
             done.push_str("${");

@@ -1,6 +1,6 @@
 //! Applications of a document out of a person's answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use openmesh_blueprint::catalogue::Catalogue;
 use openmesh_blueprint::document::{
@@ -15,6 +15,8 @@ use crate::library::Library;
 
 /// Companions of companions: a site, its database, and nothing behind that was ever needed.
 const DEPTH_MAX: u32 = 3;
+/// Most applications of one order: the longest of a built-in template has two, and forty companions of forty companions would be thousands.
+const APPLICATIONS_MAX: u32 = 16;
 /// Beginning of an answer that names a secret.
 const SECRET: &str = "secret:";
 
@@ -94,14 +96,28 @@ pub fn compose(library: &Library, order: &Order) -> Result<Composition, Vec<Faul
     // Of one order everything that keeps something has the same moments: a site and its database belong together.
     let policy = template.backup.clone();
     let backup = order.backup.clone().map(|to| (to, policy));
-    let is_others = template.catalogue.is_some();
-    let mut composer = Composer { library, is_others, backup, faults: Vec::new(), done: Composition::default() };
+    let mut composer = Composer {
+        library,
+        is_others: template.catalogue.is_some(),
+        backup,
+        begun: 0,
+        named: named(template, &order.answers),
+        faults: Vec::new(),
+        done: Composition::default(),
+    };
     let answers = composer.typed(template, &order.answers);
     composer.add(&order.name, template, answers, 0);
     let mut faults = composer.faults;
     faults.sort();
     faults.dedup();
     if faults.is_empty() { Ok(composer.done) } else { Err(faults) }
+}
+
+/// Applications that a person names in answers to a template.
+fn named(template: &Template, answers: &BTreeMap<Name, String>) -> BTreeSet<Name> {
+    let is_asked =
+        |name: &Name| template.options.get(name).is_some_and(|option| option.kind == OptionKind::Application);
+    answers.iter().filter(|(name, _)| is_asked(name)).filter_map(|(_, answer)| answer.parse().ok()).collect()
 }
 
 /// Secrets that the templates of applications make, with their letters and digits: those that the answers of such options name. What several make has the
@@ -127,6 +143,10 @@ struct Composer<'a> {
     is_others: bool,
     /// Place of backups, and those that the template of the order proposes; none where none are to be made.
     backup: Option<(Name, Option<BackupPolicy>)>,
+    /// Applications that were begun with.
+    begun: u32,
+    /// Applications that the order names.
+    named: BTreeSet<Name>,
     faults: Vec<Fault>,
     done: Composition,
 }
@@ -175,6 +195,12 @@ impl Composer<'_> {
 
     /// Adds an application and its companions.
     fn add(&mut self, name: &Name, template: &Template, mut answers: BTreeMap<Name, Content>, depth: u32) {
+        self.begun += 1;
+        if self.begun > APPLICATIONS_MAX {
+            let message = format!("the order comes to more than {APPLICATIONS_MAX} applications");
+            self.faults.push(Fault { option: None, message });
+            return;
+        }
         if self.done.applications.contains_key(name) {
             self.faults.push(Fault::of("name", format!("`{name}` would be two applications")));
             return;
@@ -283,7 +309,9 @@ impl Composer<'_> {
             let message = format!("{name}: would be open to others, which nobody has asked for");
             self.faults.push(Fault { option: None, message });
         }
-        for link in own.links.iter().filter(|link| !self.done.applications.contains_key(*link)) {
+        let is_known = |link: &Name| self.done.applications.contains_key(link) || self.named.contains(link);
+        let unknown: Vec<&Name> = own.links.iter().filter(|link| !is_known(link)).collect();
+        for link in unknown {
             let message = format!("{name}: would reach the application {link}, which nobody has named");
             self.faults.push(Fault { option: None, message });
         }

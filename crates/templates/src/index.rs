@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use openmesh_blueprint::document::Name;
-use openmesh_blueprint::template::OTHERS_BYTES_MAX;
+use openmesh_blueprint::template::{OTHERS_BYTES_MAX, is_hidden};
 use openmesh_primitives::{Digest, Timestamp, ValidatorKey, ValidatorPublicKey, ValidatorSignature, sha256};
 use serde::{Deserialize, Serialize};
 
@@ -35,8 +35,12 @@ pub const LIFE_DAYS_MAX: u32 = 400;
 const DAY_NANOS: i64 = 86_400 * 1_000_000_000;
 /// Longest name of a publisher, in characters.
 const PUBLISHER_CHARS_MAX: usize = 60;
-/// Longest part of a wrong first line that is shown, in characters.
+/// Longest part of a wrong first line, or of a wrong name, that is shown, in characters.
 const SHOWN_CHARS_MAX: usize = 40;
+/// Longest words about what somebody else has written, in characters: they are kept, and told again and again.
+pub(crate) const WORDS_CHARS_MAX: usize = 400;
+/// Characters of this program's own name that make a publisher's a name like it, beside letters that are none of ASCII.
+const LIKE_CHARS_MIN: usize = 4;
 
 /// A text of a catalogue, by its hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -227,9 +231,7 @@ pub fn open(bytes: &[u8], key: &ValidatorPublicKey) -> Result<Opened, IndexRefus
     }
     let (format, rest) = line(bytes);
     if format != FORMAT.as_bytes() {
-        let found = String::from_utf8_lossy(format);
-        let shown = found.chars().take(SHOWN_CHARS_MAX).map(|c| if c.is_control() { '\u{fffd}' } else { c });
-        return Err(IndexRefusal::Format { found: shown.collect() });
+        return Err(IndexRefusal::Format { found: shown(&String::from_utf8_lossy(format), SHOWN_CHARS_MAX) });
     }
     let (own, rest) = line(rest);
     let (signature, body) = line(rest);
@@ -240,7 +242,8 @@ pub fn open(bytes: &[u8], key: &ValidatorPublicKey) -> Result<Opened, IndexRefus
     let signature: ValidatorSignature = word(signature, "signature ")?;
     let digest = sha256(&[body]);
     key.verify(&message(&digest), &signature).map_err(|_| IndexRefusal::Signature)?;
-    let index: Index = serde_json::from_slice(body).map_err(|error| IndexRefusal::Form(error.to_string()))?;
+    let form = |error: serde_json::Error| IndexRefusal::Form(shown(&error.to_string(), WORDS_CHARS_MAX));
+    let index: Index = serde_json::from_slice(body).map_err(form)?;
     if index.text().as_bytes() != body {
         return Err(IndexRefusal::Form("its JSON is not in the one form that is signed".to_string()));
     }
@@ -258,6 +261,11 @@ pub fn seal(index: &Index, key: &ValidatorKey) -> Result<String, IndexRefusal> {
     let signature = key.sign(&message(&sha256(&[body.as_bytes()])));
     let sealed = format!("{FORMAT}\nkey {}\nsignature {signature}\n{body}", key.public());
     if sealed.len() > INDEX_BYTES_MAX { Err(IndexRefusal::TooLarge) } else { Ok(sealed) }
+}
+
+/// The beginning of a text of somebody else, with a sign in place of what nobody sees or commands a terminal.
+pub(crate) fn shown(text: &str, chars_max: usize) -> String {
+    text.chars().take(chars_max).map(|c| if is_hidden(c) || c == '\n' { '\u{fffd}' } else { c }).collect()
 }
 
 /// The first line, without its end, and the rest.
@@ -383,25 +391,73 @@ impl Index {
 
 /// The fault of an entry, in words.
 fn entry_fault(entry: &Entry) -> Option<String> {
-    let shown: String = entry.name.chars().take(SHOWN_CHARS_MAX).filter(|c| !c.is_control()).collect();
+    let name = shown(&entry.name, SHOWN_CHARS_MAX);
     if entry.name.parse::<Name>().is_err() || !(1..=VERSION_MAX).contains(&entry.version) {
-        return Some(format!("`{shown}` {} is no name and version of a template", entry.version));
+        return Some(format!("`{name}` {} is no name and version of a template", entry.version));
     }
-    let most = [(entry.text, OTHERS_BYTES_MAX)].into_iter().chain(entry.icon.map(|icon| (icon, ICON_BYTES_MAX)));
-    let over = most.into_iter().find(|(part, most)| part.bytes > *most as u64);
-    over.map(|(part, most)| format!("a file of {shown} has {} bytes, but at most {most} fit", part.bytes))
+    let icon = entry.icon.map(|icon| (icon, ICON_BYTES_MAX));
+    let mut most = std::iter::once((entry.text, OTHERS_BYTES_MAX)).chain(icon);
+    let over = most.find(|(part, most)| part.bytes > *most as u64);
+    over.map(|(part, most)| format!("a file of {name} has {} bytes, but at most {most} fit", part.bytes))
 }
 
 /// The fault of a publisher's name as a half sentence. None may pass for those who made this program.
 pub fn publisher_fault(text: &str) -> Option<&'static str> {
-    let plain =
-        |c: char| c.is_alphanumeric() || matches!(c, ' ' | '.' | ',' | '-' | '_' | '&' | '\'' | '(' | ')' | '+');
-    let folded: String = text.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect();
+    let is_mark = |c: char| matches!(c, ' ' | '.' | ',' | '-' | '_' | '&' | '\'' | '(' | ')' | '+');
+    let plain = |c: char| c.is_ascii_digit() || is_mark(c) || Alphabet::of(c).is_some();
+    let has = |alphabet: Alphabet| text.chars().any(|c| Alphabet::of(c) == Some(alphabet));
+    let alike = [Alphabet::Latin, Alphabet::Greek, Alphabet::Cyrillic].into_iter().filter(|one| has(*one)).count();
     match text.chars().count() {
         0..=1 => Some("has no name"),
         count if count > PUBLISHER_CHARS_MAX => Some("has a name of more than 60 characters"),
         _ if !text.chars().all(plain) => Some("has a name with a character that is no letter, digit or usual mark"),
-        _ if folded.contains("openmesh") || folded.contains("builtin") => Some("has a name that is this program's own"),
+        _ if alike > 1 => Some("has a name with letters of two alphabets that look alike"),
+        _ if is_like(text, "openmesh") || is_like(text, "builtin") => Some("has a name that is this program's own"),
         _ => None,
     }
+}
+
+/// Alphabets in which a publisher may be called.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Alphabet {
+    Latin,
+    Greek,
+    Cyrillic,
+    /// Chinese, Japanese and Korean letters, which look like none of the others.
+    EastAsian,
+}
+
+impl Alphabet {
+    /// The alphabet of a letter; none of another character, nor of a letter that is another one's double (as the wide Latin ones).
+    fn of(c: char) -> Option<Alphabet> {
+        match c {
+            'A'..='Z' | 'a'..='z' => Some(Alphabet::Latin),
+            '\u{c0}'..='\u{24f}' if c.is_alphabetic() => Some(Alphabet::Latin),
+            '\u{370}'..='\u{3ff}' if c.is_alphabetic() => Some(Alphabet::Greek),
+            '\u{400}'..='\u{4ff}' if c.is_alphabetic() => Some(Alphabet::Cyrillic),
+            '\u{3041}'..='\u{30ff}' | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' if c.is_alphabetic() => {
+                Some(Alphabet::EastAsian)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Returns true for a text that a reader takes for one with a name in it: marks count for nothing, digits for the letters that they look like, and a letter that
+/// is none of ASCII for any.
+fn is_like(text: &str, name: &str) -> bool {
+    let letter = |c: char| match c {
+        '0' => 'o',
+        '1' => 'i',
+        '3' => 'e',
+        '5' => 's',
+        c => c,
+    };
+    let text: Vec<char> = text.to_lowercase().chars().filter(|c| c.is_alphanumeric()).map(letter).collect();
+    let name: Vec<char> = name.chars().collect();
+    text.windows(name.len()).any(|part| {
+        let same = part.iter().zip(&name).filter(|(c, own)| c == own).count();
+        let is_open = part.iter().zip(&name).all(|(c, own)| c == own || !c.is_ascii());
+        is_open && same >= LIKE_CHARS_MIN
+    })
 }

@@ -7,7 +7,7 @@ use openmesh_blueprint::template::Template;
 use openmesh_primitives::Digest;
 
 use crate::icons::{PLAIN, icon_fault};
-use crate::index::{Entry, Index};
+use crate::index::{Entry, Index, WORDS_CHARS_MAX, shown};
 
 /// Templates of one catalogue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub fn read(
     let text = std::str::from_utf8(bytes).map_err(|_| "its text is none".to_string())?;
     let parsed = Template::parse_of_others(text, catalogue);
     let template = parsed.map_err(|problems| {
-        let first = problems.first().map(ToString::to_string).unwrap_or_default();
+        let first = problems.first().map(|problem| shown(&problem.to_string(), WORDS_CHARS_MAX)).unwrap_or_default();
         let more = if problems.len() > 1 { format!(" (and {} more)", problems.len() - 1) } else { String::new() };
         format!("{first}{more}")
     })?;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use openmesh_blueprint::document::Name;
+use openmesh_blueprint::document::{Application, Content, Name, TemplateUse};
+use openmesh_blueprint::template::{OptionKind, Template, TemplateOption};
+use openmesh_blueprint::text::Shape as _;
 use openmesh_primitives::Timestamp;
 
 use crate::icons::icon_fault;
@@ -12,6 +14,8 @@ use crate::others;
 
 /// Name under which the texts are read, where no machine has given one.
 const NOBODYS: &str = "catalogue";
+/// Name of an application or a secret where no person has given one.
+const STAND_IN: &str = "stand-in";
 /// Nanoseconds of a day.
 const DAY_NANOS: i64 = 86_400 * 1_000_000_000;
 
@@ -56,8 +60,46 @@ fn entry(stem: &str, bytes: &[u8], files: &BTreeMap<String, Vec<u8>>) -> Result<
     let icon = files.get(&format!("{name}.svg")).map(|icon| Part::of(icon));
     let entry = Entry { name: name.to_string(), version: number, text: Part::of(bytes), icon };
     let catalogue = NOBODYS.parse::<Name>().map_err(|error| error.to_string())?;
-    others::read(&catalogue, &entry, bytes, &|name: &Name| built_in().templates().contains_key(name))?;
+    let template = others::read(&catalogue, &entry, bytes, &|name: &Name| built_in().templates().contains_key(name))?;
+    try_out(&template)?;
     Ok(entry)
+}
+
+/// Fills a template in, as a machine does for an order. Fails with the first problem of the application. One whose answers a person alone can give is not tried.
+fn try_out(template: &Template) -> Result<(), String> {
+    let open = template.options.iter().filter(|(_, option)| option.default.is_none());
+    let answers: Option<BTreeMap<Name, Content>> =
+        open.map(|(name, option)| Some((name.clone(), stand_in(option)?))).collect();
+    let (Some(answers), Some(mut own)) = (answers, Application::absent()) else { return Ok(()) };
+    own.template = Some(TemplateUse {
+        name: template.name.clone(),
+        catalogue: template.catalogue.clone(),
+        version: Some(template.version.clone()),
+        answers,
+    });
+    let problems = template.render(&own).err().unwrap_or_default();
+    match problems.first() {
+        Some(first) if !problems.iter().any(|problem| problem.path.starts_with("template.answers")) => {
+            Err(format!("the application that it comes to: {first}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An answer where no person has given one; none where a person alone can.
+fn stand_in(option: &TemplateOption) -> Option<Content> {
+    let text = |text: &str| Some(Content::Text(text.to_string()));
+    match option.kind {
+        OptionKind::Secret => STAND_IN.parse().ok().map(Content::Secret),
+        OptionKind::Application => text(STAND_IN),
+        OptionKind::Domain => text("a.example"),
+        OptionKind::Port => text("none"),
+        OptionKind::Boolean => text("true"),
+        OptionKind::Choice => option.choices.first().and_then(|choice| text(choice)),
+        OptionKind::Number => text(option.least.as_deref().unwrap_or("1")),
+        OptionKind::Size => text(option.least.as_deref().unwrap_or("64 MiB")),
+        OptionKind::Text => None,
+    }
 }
 
 /// The index that follows another one, or the first.

@@ -210,6 +210,7 @@ export function useRefreshCatalogue() {
     mutationFn: (name: string) => send<Catalogue>("POST", `${ROOT}/catalogues/${part(name)}/refresh`),
     onSettled: async () => {
       await client.invalidateQueries({ queryKey: ["xnode-templates"] });
+      await client.invalidateQueries({ queryKey: ["xnode-template"] });
       await fresh(client);
     },
   });

@@ -180,23 +180,23 @@ fn backups_of(
     Ok(Some(BackupOutcome { to: placed.order.backup.as_ref().map(ToString::to_string), places, lacks }))
 }
 
-/// Faults of an order from a catalogue of others: a secret that is made under a name which another application has would be handed to it.
+/// Faults of an order from a catalogue of others: a secret that is there under the name of one that is made would be handed to it, whoever it is for.
 fn faults_of_others(service: &Service, placed: &Placed, composition: &Composition) -> Result<Vec<Fault>, AgentError> {
     if placed.order.catalogue.is_none() {
         return Ok(Vec::new());
     }
-    let own = |user: &String| composition.applications.keys().any(|name| name.as_str() == user);
     let is_made = |secret: &str| composition.secrets.keys().any(|name| name.as_str() == secret);
     let held = service.secrets()?.into_iter().filter(|secret| is_made(&secret.name));
     let fault = |secret: views::Secret| {
-        let user = secret.used_by.keys().find(|user| !own(*user))?;
-        let message = format!(
-            "its secret `{}` would be the one that {user} has; take another name for the application",
-            secret.name
-        );
-        Some(Fault { option: Some("name".to_string()), message })
+        let whose = match secret.used_by.keys().next() {
+            Some(user) => format!("would be the one that {user} has"),
+            None => "is there already, and nobody has handed it over".to_string(),
+        };
+        let name = &secret.name;
+        let way = format!("take another name for the application, or answer with `secret:{name}` if it is to have it");
+        Fault { option: Some("name".to_string()), message: format!("its secret `{name}` {whose}; {way}") }
     };
-    Ok(held.filter_map(fault).collect())
+    Ok(held.map(fault).collect())
 }
 
 /// The wanted document with the number of its generation; an empty one before the first.

@@ -5,6 +5,7 @@
 //! document.yaml      the document of the whole machine
 //! generation         canonical bytes of the generation
 //! secrets/NAME.age   present value of each secret, for the owner and the node alone
+//! templates/N.json   text of each template of another publisher that applications of the document are made of
 //! ```
 //!
 //! Secrets are sealed once more in here, each in a file of age: all who write to a repository can read what is in it, and secrets are no business of theirs.
@@ -27,12 +28,17 @@ use serde::{Deserialize, Serialize};
 use crate::backups::error::BackupsError;
 use crate::backups::views;
 use crate::error::AgentError;
+use crate::publishers::Carried;
 use crate::service::{Service, names};
 
 /// Version of the description.
 const VERSION: u32 = 1;
 /// Largest description and document that are read, bytes: hundreds of applications with their files.
 const FILE_BYTES_MAX: u64 = 16 << 20;
+/// Most texts of templates that are read: more than applications fit into a document.
+const TEMPLATES_MAX: usize = 1_000;
+/// Largest file with such a text, bytes: JSON makes at most six of one.
+const TEMPLATE_BYTES_MAX: u64 = 1 << 20;
 
 /// Label: mark of the machine.
 pub(crate) const MACHINE: &str = "machine";
@@ -149,6 +155,8 @@ pub(crate) struct Opened {
     pub secrets: BTreeMap<Name, Vec<u8>>,
     /// Secrets that are for other keys than the one given: of an owner or a machine before.
     pub closed: BTreeSet<Name>,
+    /// Texts of templates of other publishers; none in a backup of before.
+    pub templates: Vec<Carried>,
 }
 
 impl Opened {
@@ -193,7 +201,9 @@ pub(crate) fn write(service: &Service, head: &Head, folder: &Path) -> Result<(),
     let file = |name: &str, bytes: &[u8]| write_file(&folder.join(name), bytes);
     let words = |cause: serde_json::Error| BackupsError::Value(cause.to_string());
     file("backup.json", &serde_json::to_vec_pretty(head).map_err(words)?)?;
-    file("document.yaml", service.document(head.generation)?.to_yaml().as_bytes())?;
+    let document = service.document(head.generation)?;
+    file("document.yaml", document.to_yaml().as_bytes())?;
+    write_templates(&folder.join("templates"), &service.publishers().carried(&document))?;
     let generation = marks::generation(&service.agent().machine().paths, head.generation)?;
     file("generation", &canonical::encode(&generation))?;
     let secrets = folder.join("secrets");
@@ -206,6 +216,30 @@ pub(crate) fn write(service: &Service, head: &Head, folder: &Path) -> Result<(),
         write_file(&secrets.join(format!("{name}.age")), &seal_file(&recipients, &value)?)?;
     }
     Ok(())
+}
+
+/// Writes texts of templates, each into a file of its own.
+fn write_templates(folder: &Path, templates: &[Carried]) -> Result<(), AgentError> {
+    make(folder)?;
+    let words = |cause: serde_json::Error| BackupsError::Value(cause.to_string());
+    for (number, template) in templates.iter().enumerate() {
+        write_file(&folder.join(format!("{number}.json")), &serde_json::to_vec(template).map_err(words)?)?;
+    }
+    Ok(())
+}
+
+/// Reads texts of templates; none where there is no such folder. One that is none is left out: a deployment that needs it says so.
+fn read_templates(folder: &Path) -> Result<Vec<Carried>, AgentError> {
+    let entries = match fs::read_dir(folder) {
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(AgentError::file("listing", folder))?,
+    };
+    let mut templates = Vec::new();
+    for entry in entries.take(TEMPLATES_MAX) {
+        let path = entry.map_err(AgentError::file("listing", folder))?.path();
+        templates.extend(serde_json::from_slice::<Carried>(&read_file(&path, TEMPLATE_BYTES_MAX)?).ok());
+    }
+    Ok(templates)
 }
 
 /// Removes the folder of a description.
@@ -277,7 +311,8 @@ fn parse(id: Id, folder: &Path, identity: &Identity) -> Result<Opened, AgentErro
             }
         }
     }
-    Ok(Opened { id, head, document, secrets, closed })
+    let templates = read_templates(&folder.join("templates"))?;
+    Ok(Opened { id, head, document, secrets, closed, templates })
 }
 
 fn read_file(path: &Path, bytes_max: u64) -> Result<Vec<u8>, AgentError> {
@@ -349,7 +384,27 @@ pub(crate) fn view(id: Id, snapshot: &Snapshot, target: &str) -> Option<views::B
 
 #[cfg(test)]
 mod tests {
+    use openmesh_primitives::ValidatorPublicKey;
+
     use super::*;
+
+    #[test]
+    fn texts_of_templates_are_read_as_they_were_written_and_may_be_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("templates");
+        assert_eq!(read_templates(&place).unwrap(), []);
+        let one = Carried {
+            catalogue: "acme".into(),
+            name: "shop".into(),
+            version: "3".into(),
+            publisher: "Acme Ltd.".into(),
+            key: ValidatorPublicKey([7; 32]),
+            text: "name: shop\n".into(),
+        };
+        write_templates(&place, std::slice::from_ref(&one)).unwrap();
+        fs::write(place.join("more.json"), b"{}").unwrap();
+        assert_eq!(read_templates(&place).unwrap(), [one]);
+    }
 
     #[test]
     fn labels_are_those_that_a_list_reads() {

@@ -221,8 +221,8 @@ fn let_in(
     }
 }
 
-/// Makes this machine the one of before for its backups: owner, mark, a key file of its own, secrets, the repository of each target that is this place. False
-/// where the key file waits until the place takes it.
+/// Makes this machine the one of before for its backups: owner, mark, a key file of its own, secrets, texts of templates, the repository of each target that is
+/// this place. False where the key file waits until the place takes it.
 fn take_over(
     service: &Service,
     job: &Job,
@@ -256,6 +256,8 @@ fn take_over(
             service.set_secret(name, value)?;
         }
     }
+    // The catalogues that they came from may be gone with their publishers.
+    service.publishers().adopt(&opened.templates)?;
     Ok(key_file.is_none())
 }
 

@@ -20,8 +20,10 @@ pub(super) struct Fetched {
 
 /// Facts against which a fetched index is held.
 pub(super) struct Known {
-    /// Traces of the key's last index.
+    /// Traces of the key's last index at this place.
     pub seen: Option<Seen>,
+    /// Those under the other names that the machine has, or had, for catalogues of the key.
+    pub elsewhere: Vec<Seen>,
     /// The index of the copy.
     pub before: Option<Index>,
     /// Texts that applications were made of.
@@ -50,6 +52,10 @@ pub(super) async fn fetch(
     let opened = open(&bytes, &source.key)?;
     opened.check_time(now)?;
     if let Some(seen) = &known.seen {
+        opened.check_order(seen)?;
+    }
+    // A key may sign several catalogues. Of one and the same, nothing is taken that is older than under another name.
+    for seen in known.elsewhere.iter().filter(|seen| seen.catalogue == opened.index.catalogue) {
         opened.check_order(seen)?;
     }
     if let Some(before) = &known.before {

@@ -1,5 +1,7 @@
 //! Copies of catalogues: what is on the shelves, what applications use, and the store that is made of both.
 
+mod carried;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +15,7 @@ use openmesh_templates::index::{Index, Opened, open};
 use openmesh_templates::{Library, Others, built_in};
 use tokio::sync::Notify;
 
+pub(crate) use self::carried::Carried;
 use super::error::CatalogueError;
 use super::fetch::{Fetched, Known, fetch, kept_name};
 use super::kept::{AllKept, Failure, Folder, Kept, Record};
@@ -178,8 +181,11 @@ impl Publishers {
         let inner = self.lock();
         let shelf = inner.shelves.get(name);
         let before = shelf.and_then(|shelf| Some(shelf.copy(source)?.0.index.clone()));
-        let seen = shelf.and_then(|shelf| shelf.record.seen.get(&source.key.to_string()).cloned());
-        Known { seen, before, kept: inner.kept.clone(), folder: self.folder.clone() }
+        let key = source.key.to_string();
+        let seen = shelf.and_then(|shelf| shelf.record.seen.get(&key).cloned());
+        let others = inner.shelves.iter().filter(|(other, _)| *other != name);
+        let elsewhere = others.filter_map(|(_, shelf)| shelf.record.seen.get(&key).cloned()).collect();
+        Known { seen, elsewhere, before, kept: inner.kept.clone(), folder: self.folder.clone() }
     }
 
     /// Puts a catalogue on its shelf: its texts first, then what names them.
@@ -190,11 +196,13 @@ impl Publishers {
         fetched: Fetched,
         now: Timestamp,
     ) -> Result<(), CatalogueError> {
-        let mut inner = self.lock();
         for text in &fetched.texts {
             self.folder.write_text(text)?;
         }
         let index = self.folder.write_text(&fetched.bytes)?;
+        // Hundreds of texts may take seconds, in which nobody who looks at the store is held up. Nothing is swept meanwhile: one catalogue is fetched at a time.
+        let others = others(&self.folder, name, &fetched.opened.index);
+        let mut inner = self.lock();
         let shelf = inner.shelves.entry(name.clone()).or_default();
         let is_known = shelf.record.index == Some(index) && shelf.copy(source).is_some();
         let mut record = Record {
@@ -208,7 +216,6 @@ impl Publishers {
         };
         record.seen.insert(source.key.to_string(), fetched.opened.seen());
         self.folder.write_record(name, &record)?;
-        let others = others(&self.folder, name, &fetched.opened.index);
         *shelf = Shelf { record, opened: Some(fetched.opened), others: Some(others), tried: None };
         inner.library = None;
         // What is not needed any more is only room: the catalogue is there.

@@ -252,6 +252,57 @@ async fn what_was_made_of_a_template_needs_its_catalogue_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_catalogue_under_another_name_is_no_older_one() {
+    let place = Place::new();
+    let (one, other): (_, Name) = (place.source(), "other".parse().unwrap());
+    let (first, second) = (signed(&key(1), &[1], 1, now(), 90), signed(&key(1), &[1, 2], 2, now(), 90));
+    write(&place.folder(), &second);
+    assert_eq!(place.refresh(&one).await, Ok(()));
+    write(&place.folder(), &first);
+    assert_eq!(place.publishers.refresh(&other, &one).await.unwrap_err().code().0, "catalogue_older");
+    write(&place.folder(), &signed(&key(1), &[2], 2, now(), 90));
+    assert_eq!(place.publishers.refresh(&other, &one).await.unwrap_err().code().0, "catalogue_fork");
+    // Another catalogue of the same key has numbers of its own.
+    let opened = open(&first[INDEX_FILE], &key(1).public()).unwrap();
+    let tools = Index { catalogue: "tools".into(), ..opened.index };
+    let mut files = first.clone();
+    files.insert(INDEX_FILE.into(), seal(&tools, &key(1)).unwrap().into_bytes());
+    write(&place.folder(), &files);
+    place.publishers.refresh(&other, &one).await.unwrap();
+    assert_eq!(place.versions(&one), ["1", "2"], "the first one stays as it is");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_that_is_restored_needs_no_catalogue() {
+    let (place, mut restored) = (Place::new(), Place::new());
+    let one = place.source();
+    write(&place.folder(), &signed(&key(1), &[1], 1, now(), 90));
+    let with = document(1, Some(&one));
+    place.publishers.prepare(&with).await;
+    assert!(place.publishers.carried(&with).is_empty(), "nothing was made of it yet");
+    place.publishers.keep(&with).unwrap();
+    let carried = place.publishers.carried(&with);
+    assert_eq!(carried.iter().map(|one| one.text.clone()).collect::<Vec<_>>(), [shop(1)]);
+    // Then the publisher is gone for good.
+    std::fs::remove_dir_all(place.folder()).unwrap();
+    let mut wrong = carried.clone();
+    wrong[0].version = "2".into();
+    restored.publishers.adopt(&wrong).unwrap();
+    assert!(restored.publishers.templates_of(&document(2, None), now()).is_err(), "the text of another version");
+    restored.publishers.adopt(&carried).unwrap();
+    // What is kept already stays.
+    let mut later = carried.clone();
+    later[0].publisher = "Somebody else".into();
+    restored.publishers.adopt(&later).unwrap();
+    for _ in 0..2 {
+        assert_eq!(restored.publishers.templates_of(&with, now()).unwrap().len(), 1);
+        restored.publishers.keep(&with).unwrap();
+        assert_eq!(restored.publishers.carried(&with), carried);
+        restored.reopen();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_on_the_disk_is_trusted_for_lying_there() {
     let mut place = Place::new();
     let one = place.source();

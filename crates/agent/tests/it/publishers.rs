@@ -157,6 +157,14 @@ async fn a_template_of_others_is_handed_no_secret_of_another_application() {
     assert!(about.contains(&"name") && found.problems[0].message.contains("bank"), "{:?}", found.problems);
     let request = world.client.request(Method::POST, "/templates/shop/deploy").json(&order("till", None));
     assert_eq!(refused(world.client.ask::<Deployment>(request).await).code, "order");
+    // Nor one that a person has set for something else, and that nobody uses yet.
+    let request = world.client.request(Method::PUT, "/secrets/shelf-token").body("battery staple");
+    world.client.ask::<u32>(request).await.unwrap();
+    let found = preflight(&world, &order("shelf", None)).await.unwrap();
+    assert!(found.problems[0].message.contains("nobody has handed it over"), "{:?}", found.problems);
+    let answers = [("token".to_string(), "secret:shelf-token".to_string())].into();
+    let handed = OrderBody { answers, ..order("shelf", None) };
+    assert!(preflight(&world, &handed).await.unwrap().problems.is_empty());
     // Under another name it gets a secret of its own.
     assert!(preflight(&world, &order("other", None)).await.unwrap().problems.is_empty());
     world.stop().await;

@@ -12,8 +12,8 @@ use crate::text::{record, words};
 pub const ANSWER_BYTES_MAX: usize = 4096;
 /// Longest pattern, in bytes: the longest of a built-in template has a fifth of it.
 pub const PATTERN_BYTES_MAX: usize = 512;
-/// Largest pattern once it is compiled, in bytes: an answer is held against it in a time that grows with this (a count of 200 over ten ranges needs 30 KiB).
-const COMPILED_BYTES_MAX: usize = 256 << 10;
+/// Largest pattern once it is compiled, in bytes: an answer is held against it in a time that grows with this (a count of 200 over ten ranges needs 35 KiB).
+const COMPILED_BYTES_MAX: usize = 64 << 10;
 /// Shortest secret that is generated, in characters: of 62 letters and digits they hold 95 bits.
 pub const SECRET_CHARS_MIN: u32 = 16;
 /// Longest secret that is generated, in characters: some programs cut what is longer.

@@ -12,7 +12,7 @@ use super::card::Card;
 use super::option::{OptionKind, TemplateOption};
 use super::placing::Publication;
 use super::policy::BackupPolicy;
-use crate::document::{Application, Content, ImageReference, Name, PackageVersion, Root, Schedule};
+use crate::document::{Application, Content, ImageReference, Job, Name, Occasion, PackageVersion, Root, Schedule};
 use crate::text::{Node, Place, Problems, Value};
 
 /// Longest text, in bytes: the longest built-in one has a twentieth of it.
@@ -39,6 +39,18 @@ const FILES_MAX: usize = 128;
 const STOP_MS_MAX: u64 = 120_000;
 /// Longest gate, in milliseconds.
 const GATE_MS_MAX: u64 = 900_000;
+/// Longest drain, in milliseconds: its removal waits for it as well.
+const DRAIN_MS_MAX: u64 = 120_000;
+/// Longest probation, in milliseconds: the restore of a machine waits for it.
+const PROBATION_MS_MAX: u64 = 3_600_000;
+/// Longest run of a job, in milliseconds.
+const JOB_MS_MAX: u64 = 3_600_000;
+/// Longest run of a job for which a backup, a drill or a switch waits, in milliseconds: few backups and drills of a machine are under way at a time.
+const AWAITED_JOB_MS_MAX: u64 = 600_000;
+/// Jobs for which a backup or a drill waits.
+const AWAITED_JOBS: [&str; 2] = ["before-backup", "drill"];
+/// Most runs of a job of eight days by its schedule: one each five minutes, since each is a container.
+const RUNS_OF_EIGHT_DAYS_MAX: u32 = 8 * 24 * 12;
 /// Shortest time between two tests of health, in milliseconds: the agent makes them.
 const INTERVAL_MS_MIN: u64 = 1_000;
 /// Most backups of eight days: one an hour.
@@ -103,10 +115,16 @@ fn check_text(text: &str, chars_max: usize, key: &str, place: Place, problems: &
     }
 }
 
-/// Returns true for a control character, but for the line feed, and for one that turns the direction of text or has no width.
-fn is_hidden(c: char) -> bool {
+/// Returns true for a control character, but for the line feed, and for one that turns the direction of text or is not seen: Unicode's
+/// `Default_Ignorable_Code_Point` (DerivedCoreProperties.txt), separators of lines, marks of annotations.
+pub fn is_hidden(c: char) -> bool {
     let is_control = c.is_control() && c != '\n';
-    is_control || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    is_control
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
 }
 
 fn check_card(card: &Card, place: Place, problems: &mut Problems) {
@@ -184,9 +202,14 @@ fn is_private(default: &str) -> bool {
     }
 }
 
+/// Returns true for a schedule with more moments in eight days than so many.
+fn is_oftener(schedule: &Schedule, most: u32) -> bool {
+    let (first, last) = (Timestamp(0), Timestamp(EIGHT_DAYS_NANOS));
+    schedule.moments_between(first, last, most.saturating_add(1)) > most
+}
+
 fn check_policy(policy: &BackupPolicy, place: Place, problems: &mut Problems) {
-    let (first, last, most) = (Timestamp(0), Timestamp(EIGHT_DAYS_NANOS), BACKUPS_OF_EIGHT_DAYS_MAX + 1);
-    let often = |schedule: &Schedule| schedule.moments_between(first, last, most) == most;
+    let often = |schedule: &Schedule| is_oftener(schedule, BACKUPS_OF_EIGHT_DAYS_MAX);
     if often(&policy.schedule) || policy.drill.as_ref().is_some_and(often) {
         problems.add(place, "has more than one backup or drill an hour");
     }
@@ -267,6 +290,32 @@ fn hidden(node: &Node, problems: &mut Problems) {
     }
 }
 
+/// Times for which somebody waits, each with its place, whether it is too long, and the longest one in words.
+fn times(application: &Application) -> [(&'static str, bool, &'static str); 4] {
+    let switch = &application.switch;
+    [
+        ("stop_after", application.stop_after.0 > STOP_MS_MAX, "2m"),
+        ("switch.gate", switch.gate.0 > GATE_MS_MAX, "15m"),
+        ("switch.drain", switch.drain.0 > DRAIN_MS_MAX, "2m"),
+        ("switch.probation", switch.probation.0 > PROBATION_MS_MAX, "1h"),
+    ]
+}
+
+/// Faults of a job as half sentences: others wait for it, or for the room that it takes.
+fn job_faults(name: &Name, job: &Job) -> Vec<&'static str> {
+    let mut faults = Vec::new();
+    let is_awaited = AWAITED_JOBS.contains(&name.as_str()) || job.occasion == Occasion::Switch;
+    if is_awaited && job.timeout.0 > AWAITED_JOB_MS_MAX {
+        faults.push("must have a `timeout` of at most 10m in a template of others, since something waits for it");
+    } else if job.timeout.0 > JOB_MS_MAX {
+        faults.push("must have a `timeout` of at most 1h in a template of others");
+    }
+    if job.schedule.as_ref().is_some_and(|schedule| is_oftener(schedule, RUNS_OF_EIGHT_DAYS_MAX)) {
+        faults.push("must have a `schedule` of at most one run each five minutes in a template of others");
+    }
+    faults
+}
+
 /// Notes what an application of a template of others may not be, whatever was answered.
 pub(super) fn check_application(application: &Application, place: Place, problems: &mut Problems) {
     let mut add = |key: &str, what: &str| problems.below(key, |problems| problems.add(place, what));
@@ -294,11 +343,15 @@ pub(super) fn check_application(application: &Application, place: Place, problem
         }
         Some(_) => {}
     }
-    if application.stop_after.0 > STOP_MS_MAX {
-        add("stop_after", "must be at most 2m in a template of others");
+    for (key, is_longer, most) in times(application) {
+        if is_longer {
+            add(key, &format!("must be at most {most} in a template of others"));
+        }
     }
-    if application.switch.gate.0 > GATE_MS_MAX {
-        add("switch.gate", "must be at most 15m in a template of others");
+    for (name, job) in &application.jobs {
+        for fault in job_faults(name, job) {
+            add(&format!("jobs.{name}"), fault);
+        }
     }
     let packages = application
         .recipe

@@ -80,6 +80,9 @@ fn a_text_that_reaches_for_more_is_refused_before_it_is_in_a_store() {
         ("version: 3", "version: 03", "whole number"),
         ("title: Shop\n", "title: \"Sh\\u202eop\"\n", "is not shown"),
         ("summary: A shop.", "summary: \"A \\e[2Jshop.\"", "is not shown"),
+        ("summary: A shop.", "summary: \"A sh\\u00adop.\"", "is not shown"),
+        ("licence: MIT", "licence: \"M\\u3164IT\"", "is not shown"),
+        ("command: [serve", "command: [\"ser\\U000e0041ve\"", "is not shown"),
         ("https://shop.example/", "javascript:alert(1)", "no address of https"),
         ("open: { port: http }", "open: { port: http, scheme: javascript }", "is `javascript`"),
         ("open: { port: http }", "open: { port: http, path: //evil.example/ }", "no path of this application"),
@@ -141,6 +144,20 @@ fn an_application_that_is_more_than_an_application_is_refused_whatever_was_answe
         ("  user: 1000:1000\n", "  user: 1000:1000\n  capabilities: [CHOWN]\n", "must be none"),
         ("  user: 1000:1000\n", "  user: 1000:1000\n  stop_after: 1h\n", "at most 2m"),
         ("  user: 1000:1000\n", "  user: 1000:1000\n  switch: { gate: 1h }\n", "at most 15m"),
+        ("  user: 1000:1000\n", "  user: 1000:1000\n  switch: { drain: 10m }\n", "switch.drain: must be at most 2m"),
+        ("  user: 1000:1000\n", "  user: 1000:1000\n  switch: { probation: 2h }\n", "at most 1h"),
+        ("  user: 1000:1000\n", "  user: 1000:1000\n  jobs: { before-backup: { command: [a] } }\n", "at most 10m"),
+        (
+            "  user: 1000:1000\n",
+            "  user: 1000:1000\n  jobs: { move: { command: [a], occasion: switch, timeout: 11m } }\n",
+            "at most 10m",
+        ),
+        ("  user: 1000:1000\n", "  user: 1000:1000\n  jobs: { tidy: { command: [a], timeout: 2h } }\n", "at most 1h"),
+        (
+            "  user: 1000:1000\n",
+            "  user: 1000:1000\n  jobs: { tidy: { command: [a], schedule: \"*/4 * * * *\" } }\n",
+            "each five minutes",
+        ),
         ("limits: { memory: 64 MiB }", "limits: { processes: 4 }", "limits.memory: must be there"),
         ("  health: { http: { port: http } }\n", "", "health: must be there"),
         ("http: { port: http } }\n  limits", "http: { port: http }, interval: 1ms }\n  limits", "at least 1s"),
@@ -154,6 +171,38 @@ fn an_application_that_is_more_than_an_application_is_refused_whatever_was_answe
     // A built-in template may have what one of others may not.
     let root = SHOP.replacen("  user: 1000:1000\n", "", 1);
     assert!(filled(&Template::parse(&root).unwrap()).is_ok());
+}
+
+#[test]
+fn a_job_that_nobody_waits_for_has_an_hour() {
+    let jobs =
+        "jobs: { before-backup: { command: [a], timeout: 10m }, tidy: { command: [a], schedule: \"*/5 * * * *\" } }";
+    let with = SHOP.replacen("  user: 1000:1000\n", &format!("  user: 1000:1000\n  {jobs}\n"), 1);
+    let template = parse(&with).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(filled(&template).unwrap_or_else(|problems| panic!("{problems}")).jobs.len(), 2);
+}
+
+#[test]
+fn an_answer_is_not_multiplied_without_end() {
+    let from = "TITLE: \"${title}\"";
+    assert!(SHOP.contains(from));
+    let answered = |template: &Template, title: &str| {
+        let text = format!(
+            "version: 1\napplications:\n  shop: {{template: {{catalogue: acme, name: shop, version: 3, answers: {{database: db, title: {title}, \
+             password: {{secret: word}}}}}}, links: [db]}}\n  db: {{image: redis:7}}\n"
+        );
+        let rendered = template.render(&document(&text).applications[&"shop".parse().unwrap()]);
+        rendered.map_err(|problems| problems.iter().map(|problem| format!("{problem}\n")).collect::<String>())
+    };
+    // In one value, and in many of which each is short.
+    let one = format!("TITLE: \"{}\"", "${title}".repeat(10_000));
+    let many: Vec<String> = (0..100).map(|n| format!("V{n}: \"{}\"", "${title}".repeat(100))).collect();
+    for variables in [one, many.join(", ")] {
+        let template = parse(&SHOP.replacen(from, &variables, 1)).unwrap_or_else(|problems| panic!("{problems}"));
+        assert!(answered(&template, "Shop").is_ok());
+        let problems = answered(&template, &"x".repeat(4_000)).unwrap_err();
+        assert!(problems.contains("comes to more text with the answers"), "{problems}");
+    }
 }
 
 #[test]

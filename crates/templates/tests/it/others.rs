@@ -8,11 +8,12 @@ use openmesh_blueprint::document::{Application, Name};
 use openmesh_primitives::{Digest, Timestamp, ValidatorKey, sha256};
 use openmesh_templates::grade::Grades;
 use openmesh_templates::index::{
-    ENTRIES_MAX, Entry, FORMAT, INDEX_BYTES_MAX, Index, IndexRefusal, LIFE_DAYS_MAX, Opened, Part, open, seal,
+    ENTRIES_MAX, Entry, FORMAT, INDEX_BYTES_MAX, Index, IndexRefusal, LIFE_DAYS_MAX, Opened, Part, open,
+    publisher_fault, seal,
 };
 use openmesh_templates::publish::{Wish, entries, next};
 use openmesh_templates::views::{outcomes, sheet};
-use openmesh_templates::{Order, Others, built_in, compose, makeable};
+use openmesh_templates::{Composition, Order, Others, built_in, compose, makeable};
 use proptest::prelude::*;
 
 use crate::{name, order};
@@ -202,6 +203,12 @@ fn a_right_signature_under_a_wrong_form_is_no_index() {
             }),
         ),
     ];
+    // Words about what somebody else has written have an end, and command no terminal.
+    let long = format!("\"{}\\u001b[2J\\u202e\"", "x".repeat(100_000));
+    let refusal = signed(&text.replacen("\"catalogue\"", &long, 1)).to_string();
+    assert!(refusal.len() < 1_000 && !refusal.contains(['\u{1b}', '\u{202e}']), "{refusal}");
+    let refusal = signed(&text.replacen("\"catalogue\"", "\"\\u001b[2J\\u202e\"", 1)).to_string();
+    assert!(!refusal.contains(['\u{1b}', '\u{202e}']), "{refusal}");
     for (words, change) in changes {
         let mut wrong = index();
         change(&mut wrong);
@@ -215,9 +222,40 @@ fn a_right_signature_under_a_wrong_form_is_no_index() {
 }
 
 #[test]
+fn a_publisher_has_a_name_that_is_read_in_one_way() {
+    for name in [
+        "Acme Ltd.",
+        "Ärzte & Söhne (2)",
+        "Ελληνική Εταιρεία",
+        "Московская мастерская",
+        "株式会社 Acme",
+        "한국 소프트웨어",
+    ] {
+        assert_eq!(publisher_fault(name), None, "{name}");
+    }
+    for (name, words) in [
+        ("A", "has no name"),
+        ("Openmesh", "program's own"),
+        ("OPEN mesh.org", "program's own"),
+        ("0penmesh", "program's own"),
+        ("Öpenmesh Ltd.", "program's own"),
+        ("Openmeѕh", "two alphabets"),
+        ("Οpenmesh", "two alphabets"),
+        ("\u{ff2f}\u{ff50}enmesh", "no letter"),
+        ("\u{a4f3}\u{a4d1}\u{a4f0}\u{a4e0}", "no letter"),
+        ("Ac\u{ad}me", "no letter"),
+        ("Acme <b>", "no letter"),
+    ] {
+        let fault = publisher_fault(name);
+        assert!(fault.is_some_and(|fault| fault.contains(words)), "{name}: {fault:?}");
+    }
+}
+
+#[test]
 fn a_publisher_hears_every_fault_of_a_folder() {
     let root = SHOP.replacen("  user: 1000:1000\n", "  wish: stopped\n", 1);
     let named = SHOP.replacen("name: shop", "name: redis", 1);
+    let powerful = SHOP.replacen("name: shop", "name: power", 1).replacen("  user: 1000:1000\n", "", 1);
     let faults = entries(&files(&[
         ("shop@4.yaml", SHOP),
         ("shop@05.yaml", SHOP),
@@ -225,6 +263,7 @@ fn a_publisher_hears_every_fault_of_a_folder() {
         ("redis@3.yaml", named.as_str()),
         ("bad@1.yaml", "name: ["),
         ("odd@1.yaml", root.as_str()),
+        ("power@3.yaml", powerful.as_str()),
         ("till.svg", "<svg onload=\"x\"></svg>"),
     ]));
     let faults = faults.unwrap_err().join("\n");
@@ -235,6 +274,7 @@ fn a_publisher_hears_every_fault_of_a_folder() {
         "redis@3.yaml: has the name of a built-in template",
         "bad@1.yaml:",
         "odd@1.yaml:",
+        "power@3.yaml: the application that it comes to",
         "till.svg:",
     ] {
         assert!(faults.contains(words), "{words}: {faults}");
@@ -332,6 +372,44 @@ fn a_companion_of_others_opens_and_reaches_nothing_that_nobody_named() {
     }
     // A companion of a companion is made here, and may be reached.
     assert!(brought("{ template: wordpress, answers: { port: none } }").is_ok());
+}
+
+/// The applications of an order of the shop with another text.
+fn ordered(text: &str, answers: &[(&str, &str)]) -> Result<Composition, String> {
+    let files = files(&[("shop@3.yaml", text)]);
+    let index = next(&wish(), entries(&files).unwrap(), None, NOW).unwrap();
+    let library = built_in().with([(name("acme"), Arc::new(others(&index, &files)))].into());
+    let order = Order { catalogue: Some(name("acme")), ..order("shop", "till", answers) };
+    compose(&library, &order).map_err(|faults| faults.iter().map(|fault| format!("{fault}\n")).collect::<String>())
+}
+
+#[test]
+fn a_companion_reaches_what_a_person_has_named() {
+    let from = "makes: { template: postgresql, share: { password: password } }";
+    let to = "makes: { template: wordpress, answers: { port: none }, share: { database: peer, password: password } }";
+    assert!(SHOP.contains(from));
+    let text = SHOP.replacen(from, to, 1).replacen("  title: {", "  peer: { kind: application }\n  title: {", 1);
+    let made = ordered(&text, &[("peer", "bank")]).unwrap();
+    assert!(made.applications[&name("till-database")].links.contains(&name("bank")));
+}
+
+#[test]
+fn an_order_comes_to_few_applications() {
+    let with = |count: u32| {
+        let more: String = (0..count)
+            .map(|n| format!("  d{n}: {{ kind: application, makes: {{ template: postgresql }} }}\n"))
+            .collect();
+        SHOP.replacen("options:\n", &format!("options:\n{more}"), 1)
+    };
+    assert_eq!(ordered(&with(14), &[]).unwrap().applications.len(), 16);
+    let faults = ordered(&with(15), &[]).unwrap_err();
+    assert!(faults.contains("more than 16 applications"), "{faults}");
+    // Each of them would make as many.
+    let own = SHOP.replacen("template: postgresql, share: { password: password }", "template: shop", 1);
+    let more: String =
+        (0..30).map(|n| format!("  d{n}: {{ kind: application, makes: {{ template: shop }} }}\n")).collect();
+    let faults = ordered(&own.replacen("options:\n", &format!("options:\n{more}"), 1), &[]).unwrap_err();
+    assert!(faults.contains("more than 16 applications"), "{faults}");
 }
 
 proptest! {

@@ -1,0 +1,86 @@
+//! Texts of templates that go with backups: a machine that is restored needs none of their catalogues (X-124, B-64).
+
+use openmesh_blueprint::Document;
+use openmesh_blueprint::document::Name;
+use openmesh_blueprint::template::Template;
+use openmesh_primitives::ValidatorPublicKey;
+use serde::{Deserialize, Serialize};
+
+use super::super::kept::Kept;
+use super::{KEPT_MAX, Publishers, kept_name, of_all, uses};
+use crate::error::AgentError;
+
+/// The text of a template that applications of a document are made of, with its origin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Carried {
+    /// Catalogue, by the machine's name for it.
+    pub catalogue: String,
+    /// Name of the template.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Publisher, for people.
+    pub publisher: String,
+    /// Key that signed the text.
+    pub key: ValidatorPublicKey,
+    /// The text.
+    pub text: String,
+}
+
+impl Carried {
+    /// Name under which it is kept; none where its text is not that of a template of others with its name and version.
+    fn kept_name(&self) -> Option<String> {
+        let catalogue = self.catalogue.parse::<Name>().ok()?;
+        let template = Template::parse_of_others(&self.text, &catalogue).ok()?;
+        let is_its = template.name.as_str() == self.name && template.version.as_str() == self.version;
+        is_its.then(|| kept_name(&catalogue, &self.name, &self.version))
+    }
+}
+
+impl Publishers {
+    /// Texts of the templates that applications of a document are made of, each once. One that is not here any more is left out.
+    pub(crate) fn carried(&self, document: &Document) -> Vec<Carried> {
+        let inner = self.lock();
+        let mut carried: Vec<Carried> = Vec::new();
+        for (_, catalogue, using, version) in uses(document) {
+            let kept = inner.kept.get(&kept_name(catalogue, using.name.as_str(), version));
+            let text = kept.and_then(|kept| Some((kept, String::from_utf8(self.folder.text(&kept.text)?).ok()?)));
+            let Some((kept, text)) = text else { continue };
+            let one = Carried {
+                catalogue: catalogue.to_string(),
+                name: using.name.to_string(),
+                version: version.to_string(),
+                publisher: kept.publisher.clone(),
+                key: kept.key,
+                text,
+            };
+            if !carried.contains(&one) {
+                carried.push(one);
+            }
+        }
+        carried
+    }
+
+    /// Keeps texts that came with a backup. One that is kept already stays, and one that is no template of its name and version is left out.
+    ///
+    /// # Errors
+    /// A text or the list cannot be written.
+    pub(crate) fn adopt(&self, carried: &[Carried]) -> Result<(), AgentError> {
+        // Nothing that is written here is swept before the list has it: whoever sweeps holds the same lock.
+        let mut inner = self.lock();
+        let mut kept = inner.kept.clone();
+        for one in carried {
+            let Some(name) = one.kept_name().filter(|name| !kept.contains_key(name)) else { continue };
+            if kept.len() < KEPT_MAX {
+                let text = self.folder.write_text(one.text.as_bytes()).map_err(of_all)?;
+                kept.insert(name, Kept { text, publisher: one.publisher.clone(), key: one.key });
+            }
+        }
+        if kept != inner.kept {
+            self.folder.write_kept(&kept).map_err(of_all)?;
+            inner.kept = kept;
+        }
+        Ok(())
+    }
+}
