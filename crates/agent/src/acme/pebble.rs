@@ -25,6 +25,8 @@ use crate::secrets::Vault;
 mod authority;
 #[path = "../../tests/it/hook.rs"]
 mod hook;
+#[path = "../../tests/it/ports.rs"]
+mod ports;
 
 const NAME: &str = "shop.example.org";
 const PATTERN: &str = "*.example.org";
