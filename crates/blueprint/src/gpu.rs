@@ -67,6 +67,8 @@ pub struct Stock {
     pub there: BTreeMap<PciAddress, Gpu>,
     /// Those that instances which are there have, with their application.
     pub busy: BTreeMap<PciAddress, Name>,
+    /// Those that instances of other agents of the machine have, with words for whoever that is.
+    pub others: BTreeMap<PciAddress, String>,
 }
 
 #[cfg(test)]
