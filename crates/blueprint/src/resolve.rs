@@ -108,13 +108,16 @@ pub fn return_to(
     ports: &PortRange,
     cause: Cause,
 ) -> Result<Generation, Vec<Unresolved>> {
+    // What stays as it is keeps what it has.
+    let comes_back = |name: &Name| portable.applications.get(name) != present.portable.applications.get(name);
+    let gpus = gpu_choice::given(machine).into_iter().filter(|(name, _)| comes_back(name)).collect();
     let settings = Settings {
         node: machine.node.clone(),
         subnet: machine.subnet,
         reserve: machine.reserve.clone(),
         ports: ports.clone(),
         undoes: true,
-        gpus: gpu_choice::given(machine),
+        gpus,
     };
     place(portable, &settings, allocations, Some(present), lines, cause, Vec::new())
 }

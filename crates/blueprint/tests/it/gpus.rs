@@ -106,18 +106,25 @@ fn gpus_are_given_to_one_alone_and_stay() {
 /// With other GPUs than before it would be another version, which is tried anew and gets a copy of its data.
 #[test]
 fn a_version_that_comes_back_has_the_gpus_that_it_had() {
-    let mut few = stock();
-    few.there.remove(&address(2));
-    let text = with(&[("llm", ", gpus: {vendor: nvidia}")]);
+    let (mut few, mut later) = (stock(), stock());
+    few.there.retain(|at, _| *at != address(1) && *at != address(2));
+    later.there.remove(&address(4));
+    let text = with(&[("llm", ", gpus: {vendor: nvidia}"), ("paint", ", gpus: {}")]);
     let first = after(&text, None, few).unwrap();
-    let second = after(&with(&[("llm", ", gpus: {vendor: nvidia, count: 2}")]), Some(&first), stock()).unwrap();
-    assert_eq!((has(&first, "llm"), has(&second, "llm")), (vec![vec![3]], vec![vec![2, 3]]));
+    let second = text.replace("vendor: nvidia", "vendor: nvidia, count: 2");
+    let second = after(&second, Some(&first), later).unwrap();
+    assert_eq!((has(&first, "llm"), has(&first, "paint")), (vec![vec![3]], vec![vec![4]]));
+    assert_eq!((has(&second, "llm"), has(&second, "paint")), (vec![vec![2, 3]], vec![vec![1]]));
     let busy = [(address(3), name("llm"))].into();
     let allocations = Allocations { gpus: Stock { busy, ..stock() }, committed: 1, ..allocations() };
     let ports = document(&text).machine.ports;
     let (portable, lines) = (first.portable.clone(), LineChoices::new());
     let third = return_to(&second, portable, &first.placement, &lines, &allocations, &ports, cause(120)).unwrap();
-    assert_eq!(has(&third, "llm"), [[3]]);
+    assert_eq!(
+        (has(&third, "llm"), has(&third, "paint")),
+        (vec![vec![3]], vec![vec![1]]),
+        "what stays has what it has"
+    );
     assert_eq!(third.revision(&name("llm")), first.revision(&name("llm")));
 }
 
