@@ -67,6 +67,8 @@ pub struct Stock {
     pub there: BTreeMap<PciAddress, Gpu>,
     /// Those that instances which are there have, with their application.
     pub busy: BTreeMap<PciAddress, Name>,
+    /// Those that instances of other agents of the machine have, with words for whoever that is.
+    pub others: BTreeMap<PciAddress, String>,
 }
 
 #[cfg(test)]
@@ -75,11 +77,9 @@ mod tests {
 
     #[test]
     fn addresses_of_the_bus_are_read_and_printed_in_one_way() {
-        for (text, printed) in [
-            ("0000:01:00.0", "0000:01:00.0"),
-            ("0000:C1:1f.7", "0000:c1:1f.7"),
-            ("00010000:00:02.0", "10000:00:02.0"),
-        ] {
+        for (text, printed) in
+            [("0000:01:00.0", "0000:01:00.0"), ("0000:C1:1f.7", "0000:c1:1f.7"), ("00010000:00:02.0", "10000:00:02.0")]
+        {
             let address: PciAddress = text.parse().unwrap();
             assert_eq!(address.to_string(), printed);
         }

@@ -10,13 +10,15 @@ use crate::unresolved::Unresolved;
 /// GPUs of each instance of each application.
 pub(crate) type Given = BTreeMap<Name, Vec<BTreeSet<PciAddress>>>;
 
-/// Gives each instance of an application that runs its GPUs. Adds a reason for each application that gets too few.
-pub(crate) fn give(
-    portable: &Portable,
-    old: Option<&Placement>,
-    stock: &Stock,
-    reasons: &mut Vec<Unresolved>,
-) -> Given {
+/// GPUs that the applications of a placement have.
+pub(crate) fn given(placement: &Placement) -> Given {
+    let all = placement.applications.iter().filter(|(_, placed)| !placed.gpus.is_empty());
+    all.map(|(name, placed)| (name.clone(), placed.gpus.clone())).collect()
+}
+
+/// Gives each instance of an application that runs its GPUs: those that it had, as the first of some placements has them that fits. Adds a reason for each
+/// application that gets too few.
+pub(crate) fn give(portable: &Portable, before: &[Given], stock: &Stock, reasons: &mut Vec<Unresolved>) -> Given {
     let wanting: Vec<(&Name, &Application, &Gpus)> = portable
         .applications
         .iter()
@@ -27,13 +29,15 @@ pub(crate) fn give(
     let mut given = Given::new();
     // What stays comes first, so that no newcomer takes it.
     for (name, application, wish) in &wanting {
-        let had = old.and_then(|old| old.applications.get(*name)).map(|placed| placed.gpus.as_slice());
-        let kept = (0..application.instances).map(|index| {
-            let had = had.and_then(|had| had.get(usize::try_from(index).unwrap_or(usize::MAX)));
-            had.filter(|had| fits(had, wish, stock)).cloned().unwrap_or_default()
-        });
-        let kept: Vec<BTreeSet<PciAddress>> = kept.collect();
-        used.extend(kept.iter().flatten().map(|address| (*address, (*name).clone())));
+        let mut kept: Vec<BTreeSet<PciAddress>> = Vec::new();
+        for index in 0..application.instances {
+            let index = usize::try_from(index).unwrap_or(usize::MAX);
+            let mut had = before.iter().filter_map(|before| before.get(*name)?.get(index));
+            let own = had.find(|had| fits(had, wish, stock) && !had.iter().any(|address| used.contains_key(address)));
+            let own = own.cloned().unwrap_or_default();
+            used.extend(own.iter().map(|address| (*address, (*name).clone())));
+            kept.push(own);
+        }
         given.insert((*name).clone(), kept);
     }
     for (name, application, wish) in &wanting {
@@ -57,8 +61,8 @@ pub(crate) fn give(
 
 /// Returns true where an instance can go on with the GPUs that it had.
 fn fits(had: &BTreeSet<PciAddress>, wish: &Gpus, stock: &Stock) -> bool {
-    let vendors: BTreeSet<Option<GpuVendor>> =
-        had.iter().map(|address| stock.there.get(address).map(|gpu| gpu.vendor)).collect();
+    let own = |address: &PciAddress| stock.there.get(address).filter(|_| !stock.others.contains_key(address));
+    let vendors: BTreeSet<Option<GpuVendor>> = had.iter().map(|address| own(address).map(|gpu| gpu.vendor)).collect();
     let is_one = matches!(vendors.first(), Some(Some(vendor)) if wish.vendor.is_none_or(|wanted| wanted == *vendor));
     vendors.len() == 1 && is_one && had.len() == count(wish)
 }
@@ -68,14 +72,10 @@ fn count(wish: &Gpus) -> usize {
 }
 
 /// Lowest free GPUs that are enough for an instance, all of one vendor: of the first one of which there are enough.
-fn choose(
-    name: &Name,
-    wish: &Gpus,
-    stock: &Stock,
-    used: &BTreeMap<PciAddress, Name>,
-) -> Option<BTreeSet<PciAddress>> {
+fn choose(name: &Name, wish: &Gpus, stock: &Stock, used: &BTreeMap<PciAddress, Name>) -> Option<BTreeSet<PciAddress>> {
     let is_free = |address: &PciAddress| {
-        !used.contains_key(address) && stock.busy.get(address).is_none_or(|holder| holder == name)
+        let is_given = used.contains_key(address) || stock.others.contains_key(address);
+        !is_given && stock.busy.get(address).is_none_or(|holder| holder == name)
     };
     let mut by_vendor: Vec<(GpuVendor, BTreeSet<PciAddress>)> = Vec::new();
     for (address, gpu) in stock.there.iter().filter(|(address, _)| is_free(address)) {
@@ -106,9 +106,10 @@ fn lack(
     let holder = |address: &PciAddress| {
         let leaving = stock.busy.get(address).filter(|holder| *holder != name);
         let leaving = leaving.map(|holder| format!("{holder} until its instance has ended"));
-        used.get(address).map(Name::to_string).or(leaving)
+        used.get(address).map(Name::to_string).or(leaving).or_else(|| stock.others.get(address).cloned())
     };
-    let words = |(address, gpu): (&PciAddress, &Gpu)| Some(format!("{address} ({}) by {}", gpu.model, holder(address)?));
+    let words =
+        |(address, gpu): (&PciAddress, &Gpu)| Some(format!("{address} ({}) by {}", gpu.model, holder(address)?));
     let held = matching.clone().filter_map(words);
     Unresolved::NoFreeGpu {
         application: name.clone(),

@@ -108,12 +108,16 @@ pub fn return_to(
     ports: &PortRange,
     cause: Cause,
 ) -> Result<Generation, Vec<Unresolved>> {
+    // What stays as it is keeps what it has.
+    let comes_back = |name: &Name| portable.applications.get(name) != present.portable.applications.get(name);
+    let gpus = gpu_choice::given(machine).into_iter().filter(|(name, _)| comes_back(name)).collect();
     let settings = Settings {
         node: machine.node.clone(),
         subnet: machine.subnet,
         reserve: machine.reserve.clone(),
         ports: ports.clone(),
         undoes: true,
+        gpus,
     };
     place(portable, &settings, allocations, Some(present), lines, cause, Vec::new())
 }
@@ -186,6 +190,8 @@ struct Settings {
     ports: PortRange,
     /// It goes back to an earlier content, and takes back with it what was removed since.
     undoes: bool,
+    /// GPUs of the version that comes back: with others it would be another version.
+    gpus: gpu_choice::Given,
 }
 
 impl Settings {
@@ -196,6 +202,7 @@ impl Settings {
             reserve: machine.reserve.clone(),
             ports: machine.ports.clone(),
             undoes: false,
+            gpus: gpu_choice::Given::new(),
         }
     }
 }
@@ -284,7 +291,8 @@ fn place(
         kept.insert(name, Kept::of(resolved, had, &mut pool));
     }
     free(old, cause.at, &mut pool);
-    let mut gpus = gpu_choice::give(&portable, old, &allocations.gpus, &mut reasons);
+    let had = [settings.gpus.clone(), old.map(gpu_choice::given).unwrap_or_default()];
+    let mut gpus = gpu_choice::give(&portable, &had, &allocations.gpus, &mut reasons);
     let mut applications = BTreeMap::new();
     let mut unplaced = BTreeMap::new();
     for (name, resolved) in &portable.applications {

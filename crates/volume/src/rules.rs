@@ -198,6 +198,7 @@ mod tests {
             volumes: [(name.clone(), volume)].into(),
             secrets: Default::default(),
             ran: None,
+            gpus: Vec::new(),
         };
         let placement = Placement {
             node: name.clone(),

@@ -3,13 +3,14 @@
 //! An instance gets what the description of its GPUs says ([`openmesh_cage::gpu::cdi`]), which is also written beside the agent's run for other programs. Nodes of
 //! devices are made for it: those of the host are often of a group that no instance has.
 
+mod claims;
 mod stock;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{PermissionsExt as _, chown};
-use std::path::Path;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
 
 use openmesh_blueprint::document::{GpuVendor, Name};
 use openmesh_blueprint::gpu::{Gpu, PciAddress};
@@ -19,6 +20,8 @@ use openmesh_cage::gpu::{self, Vendor};
 use openmesh_cage::instance::{Bind, Device};
 use rustix::fs::{CWD, FileType, Mode, StatVfsMountFlags, makedev, mknodat, statvfs};
 
+use self::claims::Claim;
+use crate::applications::{Made, NOTE};
 use crate::error::XnodeError;
 use crate::{Door, Machine, machine, marks};
 
@@ -81,27 +84,56 @@ impl Given {
     }
 }
 
+impl Asker<'_> {
+    fn wrong(&self, words: String) -> XnodeError {
+        XnodeError::Instance { application: self.application.clone(), words }
+    }
+
+    /// Place of a node in its folder of devices.
+    fn place(&self, path: &str) -> PathBuf {
+        self.folder.join(DEVICES).join(path.trim_start_matches("/dev/").replace('/', "-"))
+    }
+
+    /// Names of its GPUs by vendor. Fails where one is not there.
+    fn names(&self, there: &[gpu::Gpu]) -> Result<BTreeMap<Vendor, BTreeSet<String>>, XnodeError> {
+        let mut names: BTreeMap<Vendor, BTreeSet<String>> = BTreeMap::new();
+        for address in self.gpus {
+            let found = there.iter().find(|gpu| gpu.address.parse() == Ok(*address));
+            let missing = || self.wrong(format!("its GPU {address} is not there, or its driver is not loaded"));
+            let found = found.ok_or_else(missing)?;
+            names.entry(found.vendor).or_default().insert(found.address.clone());
+        }
+        Ok(names)
+    }
+
+    /// Notes that it has its GPUs. Fails where an instance of another application, or of another agent, still has one.
+    fn claim(&self, machine: &Machine, door: Door<'_>) -> Result<(), XnodeError> {
+        let (root, folder) = (&machine.gpu_root, self.folder.to_path_buf());
+        let own = Claim { agent: machine.agent.to_string(), application: self.application.to_string(), folder };
+        let taken = marks::through(door, "gpu.claim", || claims::take(root, self.gpus, &own));
+        match taken.map_err(XnodeError::file("noting GPUs in", claims::list(root)))? {
+            Some((gpu, holder)) => Err(self.wrong(format!("its GPU {gpu} is still that of {holder}"))),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Makes what an instance gets for its GPUs.
 ///
 /// # Errors
-/// One of them is not there, or the nodes of its devices cannot be made where the agent keeps its state.
+/// One of them is not there or somebody else's, or the nodes of its devices cannot be made where the agent keeps its state.
 pub(crate) fn give(machine: &Machine, asker: &Asker<'_>, door: Door<'_>) -> Result<Given, XnodeError> {
     let mut given = Given::default();
     if asker.gpus.is_empty() {
         return Ok(given);
     }
-    let wrong = |words: String| XnodeError::Instance { application: asker.application.clone(), words };
     let there = gpu::find(&machine.gpu_root);
-    let mut names: BTreeMap<Vendor, BTreeSet<String>> = BTreeMap::new();
-    for address in asker.gpus {
-        let gpu = there.iter().find(|gpu| gpu.address.parse() == Ok(*address));
-        let gpu = gpu.ok_or_else(|| wrong(format!("its GPU {address} is not there, or its driver is not loaded")))?;
-        names.entry(gpu.vendor).or_default().insert(gpu.address.clone());
-    }
+    let names = asker.names(&there)?;
+    asker.claim(machine, door)?;
     let mut nodes = Vec::new();
     for (vendor, names) in names {
         let spec = describe(machine, vendor, &there, door)?;
-        let edits = spec.edits(&names).map_err(|error| wrong(error.to_string()))?;
+        let edits = spec.edits(&names).map_err(|error| asker.wrong(error.to_string()))?;
         let pairs = edits.env.iter().filter_map(|line| line.split_once('='));
         given.variables.extend(pairs.map(|(name, value)| (name.to_string(), value.to_string())));
         given.binds.extend(edits.mounts.iter().map(|mount| Bind {
@@ -113,6 +145,48 @@ pub(crate) fn give(machine: &Machine, asker: &Asker<'_>, door: Door<'_>) -> Resu
     }
     given.devices = make_nodes(&nodes, asker, door)?;
     Ok(given)
+}
+
+/// Lets an instance that was made keep its GPUs for its next start. Returns false where its nodes are not those of its GPUs any more, so that it has to be made
+/// anew: numbers of nodes may be another GPU's once a driver was loaded again.
+///
+/// # Errors
+/// Its note cannot be read; one of its GPUs is not there, or somebody else's.
+pub(crate) fn keep(machine: &Machine, application: &Name, folder: &Path, door: Door<'_>) -> Result<bool, XnodeError> {
+    let made: Option<Made> = marks::find(&folder.join(NOTE))?;
+    let gpus: BTreeSet<PciAddress> =
+        made.into_iter().flat_map(|made| made.gpus).filter_map(|gpu| gpu.parse().ok()).collect();
+    if gpus.is_empty() {
+        return Ok(true);
+    }
+    // Whose the nodes are matters to those alone who make them.
+    let asker = Asker { application, folder, first_id: 0, gpus: &gpus };
+    let there = gpu::find(&machine.gpu_root);
+    let names = asker.names(&there)?;
+    asker.claim(machine, door)?;
+    let is_own = |gpu: &&gpu::Gpu| names.values().any(|names| names.contains(&gpu.address));
+    let mut nodes: Vec<gpu::Node> = there.iter().filter(is_own).flat_map(|gpu| gpu.nodes.clone()).collect();
+    nodes.extend(names.keys().flat_map(|vendor| gpu::common(&machine.gpu_root, *vendor)));
+    let is_there = |node: &gpu::Node| {
+        let about = fs::symlink_metadata(asker.place(&node.path));
+        let number = makedev(node.major, node.minor);
+        about.is_ok_and(|about| about.file_type().is_char_device() && about.rdev() == number)
+    };
+    let count = fs::read_dir(folder.join(DEVICES)).map_or(0, Iterator::count);
+    Ok(count == nodes.len() && nodes.iter().all(is_there))
+}
+
+/// Takes the GPUs of an instance back whose folder is gone.
+///
+/// # Errors
+/// The list of GPUs that instances have cannot be read or written.
+pub(crate) fn release(machine: &Machine, folder: &Path, door: Door<'_>) -> Result<(), XnodeError> {
+    let (root, list) = (&machine.gpu_root, claims::list(&machine.gpu_root));
+    if !list.exists() {
+        return Ok(());
+    }
+    marks::through(door, "gpu.release", || claims::release(root, folder))
+        .map_err(XnodeError::file("noting GPUs in", list))
 }
 
 /// The description of a vendor's GPUs, written where other programs find it too.
@@ -136,7 +210,7 @@ fn describe(machine: &Machine, vendor: Vendor, there: &[gpu::Gpu], door: Door<'_
 /// Makes the nodes of an instance's devices. Those of an earlier try go first.
 fn make_nodes(nodes: &[DeviceNode], asker: &Asker<'_>, door: Door<'_>) -> Result<Vec<Device>, XnodeError> {
     let folder = asker.folder.join(DEVICES);
-    let place = |node: &DeviceNode| folder.join(node.path.trim_start_matches("/dev/").replace('/', "-"));
+    let place = |node: &DeviceNode| asker.place(&node.path);
     let make = || -> io::Result<()> {
         match fs::remove_dir_all(&folder) {
             Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(cause),
@@ -161,7 +235,7 @@ fn make_nodes(nodes: &[DeviceNode], asker: &Asker<'_>, door: Door<'_>) -> Result
             "{} lies on a file system that is mounted without devices; mount it without `nodev`, or keep the agent's state elsewhere",
             folder.display()
         );
-        return Err(XnodeError::Instance { application: asker.application.clone(), words });
+        return Err(asker.wrong(words));
     }
     let device = |node: &DeviceNode| Device {
         source: place(node).display().to_string(),

@@ -5,7 +5,7 @@ use std::fmt;
 
 use openmesh_blueprint::document::Name;
 use openmesh_blueprint::inventory::InstanceId;
-use openmesh_cage::processes::look;
+use openmesh_cage::processes::{Bounds, look};
 
 pub use openmesh_cage::processes::{Look, Process, State, TICK_MS};
 
@@ -59,10 +59,10 @@ impl Agent {
         let instances = found.into_keys().map(|id| (instance_name(name, &id), Owner::Instance(id)));
         let runs = self.run_names(name)?.into_iter();
         let runs = runs.map(|(job, number, instance)| (instance, Owner::Run { job, number }));
-        let mut looked = Vec::new();
+        let (mut looked, mut bounds) = (Vec::new(), Bounds::default());
         for (instance, owner) in instances.chain(runs) {
             let group = machine.group(&instance);
-            let look = look(&group)?;
+            let look = look(&group, &mut bounds)?;
             if !look.processes.is_empty() || look.left_out > 0 {
                 looked.push(Looked { owner, is_frozen: group.frozen()?, look });
             }

@@ -36,7 +36,7 @@ export interface NodeGpu {
   address: string;
   vendor: "nvidia" | "amd" | "intel";
   model: string;
-  /** Application whose instance has it; left out where it is free. */
+  /** Application whose instance has it, in words where it is another agent's; left out where it is free. */
   held_by?: string;
 }
 

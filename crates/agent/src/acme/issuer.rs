@@ -50,6 +50,8 @@ pub struct Issuer {
     /// Names that the door serves; none before it was told its first document by this process.
     served: Mutex<Option<BTreeSet<String>>>,
     changed: tokio::sync::Notify,
+    /// Held as long as an account is made.
+    making: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for Issuer {
@@ -83,6 +85,7 @@ impl Issuer {
             challenges: Mutex::default(),
             served: Mutex::default(),
             changed: tokio::sync::Notify::new(),
+            making: tokio::sync::Mutex::default(),
         })
     }
 
@@ -238,6 +241,11 @@ impl Issuer {
     /// Names that the door serves.
     pub fn served(&self) -> Option<BTreeSet<String>> {
         self.served.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Lets one order make an account, and those beside it wait for that.
+    pub async fn make_account(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.making.lock().await
     }
 
     /// Notified where there may be something to do.

@@ -3,10 +3,11 @@
 //! # Shape
 //! [`kept`] is everything that is known of accounts, certificates and orders; [`plan`] says from that, what is wanted and the clock what is done next, and is
 //! pure. [`issuer`] keeps it on disk with its secrets sealed, and holds the proofs that the door shows. [`order`] speaks with the authority through [`wire`], and
-//! with the DNS through [`dns`]; [`trouble`] has the words of what fails. One task does one act after another; names for which the door has no host are nothing to it.
+//! with the DNS through [`dns`]; [`trouble`] has the words of what fails. One task does one act after another, but for orders, of which each is a task of its own: one
+//! that waits long holds up no other. Names for which the door has no host are nothing to it.
 //!
 //! # Limits
-//! One order at a time; of a name at most [`plan::ORDERS_A_DAY`] a day; pauses after failures up to a day.
+//! At most [`plan::ORDERS_AT_ONCE`] orders beside one another; of a name at most [`plan::ORDERS_A_DAY`] a day; pauses after failures up to a day.
 //!
 //! # On failure
 //! The certificate that is there is served on. An order that was open when the agent died goes on with its key, or is let go and another one is made. Proofs
@@ -24,13 +25,14 @@ mod wishes;
 #[cfg(test)]
 mod pebble;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use openmesh_blueprint::document::{Certificates, Content, Name, Webhook};
 use openmesh_door::document::{Challenge, Document, Listener};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{Id, JoinHandle, JoinSet};
 
 pub use issuer::{Issuer, machine_clock};
 pub use plan::renew_at;
@@ -80,34 +82,74 @@ impl Wishes {
     }
 }
 
+/// Orders under way, each with the name that it is for.
+#[derive(Default)]
+struct Orders {
+    tasks: JoinSet<Result<(), AgentError>>,
+    names: BTreeMap<Id, String>,
+}
+
+impl Orders {
+    /// Begins an order, or goes on with an open one.
+    fn begin(&mut self, service: &Arc<Service>, issuer: &Arc<Issuer>, authority: Authority, act: Act, name: String) {
+        let (service, issuer) = (service.clone(), issuer.clone());
+        let order = async move { done(&service, &issuer, Some(&authority), &act).await.map(drop) };
+        self.names.insert(self.tasks.spawn(order).id(), name);
+    }
+
+    /// Waits for the end of one; for ever where there is none.
+    async fn end(&mut self) -> Result<(), AgentError> {
+        match self.tasks.join_next_with_id().await {
+            Some(Ok((id, done))) => {
+                self.names.remove(&id);
+                done
+            }
+            Some(Err(error)) => {
+                self.names.remove(&error.id());
+                Err(AgentError::Worker)
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
 /// Starts the task of certificates; one that ends at once where there is no door. It ends once the sender of `stays` is gone.
 pub(crate) fn start(service: Arc<Service>, mut stays: watch::Receiver<()>) -> JoinHandle<()> {
     tokio::spawn(async move {
         let Some(issuer) = service.doors().map(|keeper| keeper.cabinet().issuer().clone()) else { return };
-        let mut said = String::new();
+        let (mut said, mut orders) = (String::new(), Orders::default());
         loop {
             let turn = tokio::select! {
-                turn = turn(&service, &issuer) => turn,
-                () = ended(&mut stays) => return,
+                turn = turn(&service, &issuer, &mut orders) => turn,
+                () = ended(&mut stays) => break,
             };
-            let rest = match turn {
-                Ok(rest) => rest,
-                Err(error) => {
-                    let words = error.to_string();
-                    if words != said {
-                        tracing::warn!(%error, "certificates cannot be looked at");
-                    }
-                    said = words;
-                    LOOK
-                }
+            let rest = turn.unwrap_or_else(|error| tell(&error, &mut said));
+            let done = tokio::select! {
+                () = tokio::time::sleep(rest) => Ok(()),
+                () = issuer.changed().notified() => Ok(()),
+                done = orders.end() => done,
+                () = ended(&mut stays) => break,
             };
+            let Err(error) = done else { continue };
+            // Its order would fail again at once.
             tokio::select! {
-                () = tokio::time::sleep(rest) => {}
-                () = issuer.changed().notified() => {}
-                () = ended(&mut stays) => return,
+                () = tokio::time::sleep(tell(&error, &mut said)) => {}
+                () = ended(&mut stays) => break,
             }
         }
+        // Each takes its proof away from the door.
+        orders.tasks.shutdown().await;
     })
+}
+
+/// Says an error once as long as it lasts. Returns the pause after it.
+fn tell(error: &AgentError, said: &mut String) -> Duration {
+    let words = error.to_string();
+    if words != *said {
+        tracing::warn!(%error, "certificates cannot be looked at");
+    }
+    *said = words;
+    LOOK
 }
 
 /// Waits until the agent leaves.
@@ -115,8 +157,12 @@ async fn ended(stays: &mut watch::Receiver<()>) {
     while stays.changed().await.is_ok() {}
 }
 
-/// Wishes, and the authority that they name.
-fn wanted(service: &Service, issuer: &Issuer) -> Result<(Wanted, Option<Authority>), AgentError> {
+/// Wishes, and the authority that they name. Orders for some names are under way.
+fn wanted(
+    service: &Service,
+    issuer: &Issuer,
+    busy: BTreeSet<String>,
+) -> Result<(Wanted, Option<Authority>), AgentError> {
     let wishes = service.wishes().of(service)?;
     let served = issuer.served();
     let ordered = match (service.doors(), &served, &wishes) {
@@ -131,7 +177,7 @@ fn wanted(service: &Service, issuer: &Issuer) -> Result<(Wanted, Option<Authorit
     let directory = wishes.as_ref().map(|wishes| wishes.directory.clone());
     let authority =
         wishes.map(|wishes| Authority { directory: wishes.directory, contact: wishes.contact, root: wishes.root });
-    Ok((Wanted { directory, served, ordered, machine }, authority))
+    Ok((Wanted { directory, served, ordered, busy, machine }, authority))
 }
 
 /// Name of this agent among others: each renews at moments of its own.
@@ -139,15 +185,35 @@ pub(crate) fn machine(service: &Service) -> String {
     format!("{} {}", service.settings().name, crate::doors::node())
 }
 
-/// One act. Returns the time until the next one.
-async fn turn(service: &Arc<Service>, issuer: &Arc<Issuer>) -> Result<Duration, AgentError> {
-    let asked = issuer.clone();
-    let (wanted, authority) = blocking(service, move |service| wanted(service, &asked)).await?;
+/// One act, or the begin of an order. Returns the time until the next one.
+async fn turn(service: &Arc<Service>, issuer: &Arc<Issuer>, orders: &mut Orders) -> Result<Duration, AgentError> {
+    let (asked, busy): (_, BTreeSet<String>) = (issuer.clone(), orders.names.values().cloned().collect());
+    let (wanted, authority) = blocking(service, move |service| wanted(service, &asked, busy)).await?;
     let act = plan::next(&issuer.book(), &wanted, issuer.now());
     if let Act::Rest(until) = act {
         let left = until.map_or(LOOK, |until| Duration::from_secs(until.saturating_sub(issuer.now())));
         return Ok(left.min(LOOK));
     }
+    let name = match &act {
+        Act::Order(name) | Act::GoOn(name) => Some(name.clone()),
+        _ => None,
+    };
+    match (name, authority) {
+        (Some(name), Some(authority)) => {
+            orders.begin(service, issuer, authority, act, name);
+            Ok(Duration::ZERO)
+        }
+        (_, authority) => done(service, issuer, authority.as_ref(), &act).await,
+    }
+}
+
+/// Does an act, and notes what came of it. Returns the time until the next one.
+async fn done(
+    service: &Arc<Service>,
+    issuer: &Arc<Issuer>,
+    authority: Option<&Authority>,
+    act: &Act,
+) -> Result<Duration, AgentError> {
     let doors = service.agent().machine().doors.get();
     let shown = |name: &str, challenge: &Challenge| {
         let look = doors.map(openmesh_xnode::door::Carrier::look);
@@ -160,8 +226,8 @@ async fn turn(service: &Arc<Service>, issuer: &Arc<Issuer>) -> Result<Duration, 
     let wake = || service.wake().notify_one();
     let (ways, dns) = blocking(service, |service| Ok((ways(service), into_dns(service)?))).await?;
     let front = Front { wake: &wake, shows: &shows, ways, dns };
-    let outcome = act_on(issuer, authority.as_ref(), &act, &front).await?;
-    let word = match (&act, outcome) {
+    let outcome = act_on(issuer, authority, act, &front).await?;
+    let word = match (act, outcome) {
         (Act::Order(name) | Act::GoOn(name), Ok(())) => format!("a certificate for {name} was issued"),
         (Act::Order(name) | Act::GoOn(name), Err(trouble)) => format!("no certificate for {name}: {}", trouble.cause),
         (Act::Forget(name), _) => {
@@ -249,6 +315,7 @@ async fn order(
     name: &str,
     front: &Front<'_>,
 ) -> Result<Result<(), Trouble>, AgentError> {
+    let (begun, account) = (issuer.now(), issuer.book().accounts.get(&authority.directory).cloned());
     let wire = Wire::new(authority.root.as_deref());
     let (done, asked_s) = match &wire {
         Ok(wire) => (order::run(issuer, authority, wire, name, front).await, wire.asked_s()),
@@ -257,11 +324,13 @@ async fn order(
     if let Err(trouble) = &done {
         let now = issuer.now();
         issuer.change(|book| {
-            if trouble.loss == Loss::Account {
+            // One that another order has made anew meanwhile stays.
+            let is_same = account.is_none() || book.accounts.get(&authority.directory) == account.as_ref();
+            if trouble.loss == Loss::Account && is_same {
                 book.accounts.remove(&authority.directory);
             }
             if trouble.is_of_authority {
-                plan::paused(book, &authority.directory, asked_s, now);
+                plan::paused(book, &authority.directory, asked_s, begun, now);
             }
             let entry = book.names.entry(name.to_string()).or_default();
             if matches!(trouble.loss, Loss::Order | Loss::Account) {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use instant_acme::{
-    Account, AuthorizationStatus, CertificateIdentifier, ChallengeStatus, ChallengeType, Error, Identifier, NewAccount,
-    NewOrder, Order, OrderStatus, RetryPolicy,
+    Account, AccountCredentials, AuthorizationStatus, CertificateIdentifier, ChallengeStatus, ChallengeType, Error,
+    Identifier, NewAccount, NewOrder, Order, OrderStatus, RetryPolicy,
 };
 use openmesh_door::challenge::is_good;
 use openmesh_door::document::Challenge;
@@ -103,6 +103,10 @@ pub async fn run(
 ) -> Result<(), Trouble> {
     let _shown = Shown { issuer, front, name };
     let done = passes(issuer, authority, wire, name, front).await;
+    if issuer.entry(name).is_some_and(|entry| entry.open.is_some()) {
+        // It goes on later, and by then a slow zone shows its record.
+        return done;
+    }
     let tidied = tidy(issuer, name, front).await.map_err(|error| error.to_string());
     if let Err(cause) = tidied.and_then(|tidied| tidied.map_err(|trouble| trouble.cause)) {
         // The order counts, and the record is tried again.
@@ -184,8 +188,12 @@ async fn pass(
 async fn account(issuer: &Issuer, authority: &Authority, wire: &Wire) -> Result<Account, Trouble> {
     let builder = Account::builder_with_http(Box::new(wire.clone()));
     let refused = |error: Error| Trouble::of(&error, Loss::Nothing);
-    let kept = issuer.account(&authority.directory).and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    if let Some(credentials) = kept {
+    if let Some(credentials) = credentials(issuer, authority) {
+        return builder.from_credentials(credentials).await.map_err(refused);
+    }
+    // Orders beside one another make one account.
+    let _making = issuer.make_account().await;
+    if let Some(credentials) = credentials(issuer, authority) {
         return builder.from_credentials(credentials).await.map_err(refused);
     }
     let contact = format!("mailto:{}", authority.contact);
@@ -194,6 +202,11 @@ async fn account(issuer: &Issuer, authority: &Authority, wire: &Wire) -> Result<
     let bytes = serde_json::to_vec(&credentials).map_err(own)?;
     issuer.keep_account(&authority.directory, &bytes).map_err(own)?;
     Ok(account)
+}
+
+/// Credentials of the account that is kept.
+fn credentials(issuer: &Issuer, authority: &Authority) -> Option<AccountCredentials> {
+    serde_json::from_slice(&issuer.account(&authority.directory)?).ok()
 }
 
 /// A new order with a new key, both kept.
@@ -243,10 +256,8 @@ async fn prove(issuer: &Issuer, name: &str, order: &mut Order, front: &Front<'_>
         if authorization.status != AuthorizationStatus::Pending {
             continue;
         }
-        let lacks = || Trouble {
-            loss: Loss::Order,
-            ..Trouble::own(format!("the authority takes no proof by {}", way.word()))
-        };
+        let lacks =
+            || Trouble { loss: Loss::Order, ..Trouble::own(format!("the authority takes no proof by {}", way.word())) };
         let mut challenge = authorization.challenge(kind.clone()).ok_or_else(lacks)?;
         let authorized = challenge.key_authorization();
         match way {

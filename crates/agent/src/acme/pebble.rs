@@ -25,6 +25,8 @@ use crate::secrets::Vault;
 mod authority;
 #[path = "../../tests/it/hook.rs"]
 mod hook;
+#[path = "../../tests/it/ports.rs"]
+mod ports;
 
 const NAME: &str = "shop.example.org";
 const PATTERN: &str = "*.example.org";
@@ -127,6 +129,7 @@ impl Stage {
             directory: Some(self.authority.directory.clone()),
             served: Some(self.names.clone()),
             ordered: self.names.clone(),
+            busy: BTreeSet::new(),
             machine: "kitchen".into(),
         }
     }
@@ -147,6 +150,19 @@ impl Stage {
                 troubles.push(trouble);
             }
         }
+    }
+
+    /// Two acts beside one another.
+    async fn beside(&self, one: &Act, other: &Act) -> (Result<(), Trouble>, Result<(), Trouble>) {
+        let wake = || self.wake.notify_one();
+        let shows =
+            |name: &str, challenge: &Challenge| self.shown.lock().unwrap().challenges.get(name) == Some(challenge);
+        let front = self.front(&wake, &shows);
+        let (one, other) = tokio::join!(
+            act_on(&self.issuer, Some(&self.authority), one, &front),
+            act_on(&self.issuer, Some(&self.authority), other, &front),
+        );
+        (one.unwrap(), other.unwrap())
     }
 
     fn pass(&self, seconds: u64) {
@@ -379,6 +395,30 @@ async fn a_pattern_is_proved_in_the_dns_and_nothing_stays_there() {
     assert_eq!(stage.turns().await, []);
     assert_eq!(hook.heard().len(), heard.len() + 1);
     assert!(stage.issuer.entry(PATTERN).unwrap().records.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_go_on_beside_one_another_with_one_account() {
+    let Some(mut stage) = Stage::new(false).await else { return };
+    let hook = stage.hook(SECRET, Period(30_000)).await;
+    stage.names = [NAME.to_string(), PATTERN.to_string()].into();
+    let (one, other) = (Act::Order(NAME.into()), Act::Order(PATTERN.into()));
+    assert_eq!(stage.beside(&one, &other).await, (Ok(()), Ok(())), "{}", stage.pebble.log());
+    let log = stage.pebble.log();
+    assert!(log.contains("There are now 1 accounts") && !log.contains("There are now 2 accounts"), "{log}");
+    // One that waits for its record holds the other one up by nothing, and keeps its record as long as its order is open.
+    let issued = |name: &str| stage.issuer.entry(name).unwrap().issued.unwrap();
+    let moments = [NAME, PATTERN].map(|name| renew_at(&issued(name), name, "kitchen"));
+    stage.set_clock(moments.into_iter().max().unwrap());
+    let before = stage.chain();
+    hook.set(Conduct::Forgets);
+    stage.lead_to(&hook, SECRET, Period(5_000));
+    let (renewed, waited) = stage.beside(&one, &other).await;
+    assert_eq!(renewed, Ok(()), "{}", stage.pebble.log());
+    assert!(waited.unwrap_err().cause.contains("not seen within 5 s"));
+    assert_ne!(stage.chain(), before);
+    let entry = stage.issuer.entry(PATTERN).unwrap();
+    assert!(entry.open.is_some() && entry.records.len() == 1, "{entry:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -23,6 +23,8 @@ pub const GRACE_S: u64 = 7 * DAY_S;
 pub const ORDER_S_MAX: u64 = DAY_S;
 /// Pause before a record that could not be taken out of the DNS is tried again, seconds: it harms nobody meanwhile.
 pub const TIDY_AGAIN_S: u64 = 3_600;
+/// Orders beside one another: one that waits long, as for a slow zone of the DNS, holds up no other.
+pub const ORDERS_AT_ONCE: usize = 8;
 /// Shortest and longest time between two questions for the window of a renewal, seconds. Source: RFC 9773, section 4.3.2.
 pub const ASK_S: (u64, u64) = (60, DAY_S);
 
@@ -35,6 +37,8 @@ pub struct Wanted {
     pub served: Option<BTreeSet<String>>,
     /// Those of them for which a certificate is ordered.
     pub ordered: BTreeSet<String>,
+    /// Names whose orders are under way, which are left alone.
+    pub busy: BTreeSet<String>,
     /// Name of this machine: machines renew at different moments.
     pub machine: String,
 }
@@ -74,7 +78,7 @@ pub fn next(book: &Book, wanted: &Wanted, now: u64) -> Act {
     let mut wakes: Vec<u64> = Vec::new();
     let paused = book.pauses.get(directory).map_or(now, |pause| end(pause.at_s, pause.until_s, now));
     let mut due: Vec<(u64, &String, bool)> = Vec::new();
-    for name in &wanted.ordered {
+    for name in wanted.ordered.difference(&wanted.busy) {
         let entry = book.names.get(name);
         let open = entry.is_some_and(|entry| entry.open.is_some());
         let at = due_at(entry, directory, name, &wanted.machine, now).max(paused);
@@ -86,10 +90,10 @@ pub fn next(book: &Book, wanted: &Wanted, now: u64) -> Act {
     }
     // One that is open goes first: its challenge is answered only for a while.
     due.sort_by_key(|(until, name, open)| (!open, *until, *name));
-    if let Some((_, name, open)) = due.first() {
+    if let Some((_, name, open)) = due.first().filter(|_| wanted.busy.len() < ORDERS_AT_ONCE) {
         return if *open { Act::GoOn(name.to_string()) } else { Act::Order(name.to_string()) };
     }
-    for name in &wanted.ordered {
+    for name in wanted.ordered.difference(&wanted.busy) {
         let issued = book.names.get(name).and_then(|entry| entry.issued.as_ref());
         let Some(issued) = issued.filter(|issued| issued.directory == *directory) else { continue };
         let at = issued.asked.map_or(now, |(at, again)| end(at, again, now)).max(paused);
@@ -98,9 +102,9 @@ pub fn next(book: &Book, wanted: &Wanted, now: u64) -> Act {
         }
         wakes.push(at);
     }
-    wakes.extend(forget_at(book, now));
-    wakes.extend(book.names.values().filter_map(|entry| tidy_at(entry, now)));
-    Act::Rest(wakes.into_iter().min())
+    wakes.extend(book.names.values().flat_map(|entry| [forget_at(entry, now), tidy_at(entry, now)]).flatten());
+    // What is due and not done waits for something else: the door's word, or the end of an order.
+    Act::Rest(wakes.into_iter().filter(|at| *at > now).min())
 }
 
 /// Moment from which a record of a name is taken out of the DNS; none without one, and as long as an order may need it.
@@ -110,15 +114,15 @@ fn tidy_at(entry: &Entry, now: u64) -> Option<u64> {
     Some(if *first > now.saturating_add(TIDY_AGAIN_S) { now } else { *first })
 }
 
-/// Moments at which names that are not served are forgotten.
-fn forget_at(book: &Book, now: u64) -> impl Iterator<Item = u64> {
-    book.names.values().filter_map(move |entry| Some(entry.unserved_since_s?.min(now) + GRACE_S))
+/// Moment at which a name that is not served is forgotten.
+fn forget_at(entry: &Entry, now: u64) -> Option<u64> {
+    Some(entry.unserved_since_s?.min(now) + GRACE_S)
 }
 
 /// Something to tidy up.
 fn clean(book: &Book, wanted: &Wanted, now: u64) -> Option<Act> {
     let served = wanted.served.as_ref()?;
-    for (name, entry) in &book.names {
+    for (name, entry) in book.names.iter().filter(|(name, _)| !wanted.busy.contains(*name)) {
         let serves = served.contains(name);
         let changed = serves == entry.unserved_since_s.is_some();
         // One that was noted in the future begins anew: the grace is at least as long as it says.
@@ -200,11 +204,17 @@ pub fn failed(entry: &mut Entry, cause: String, remedy: String, asked_s: Option<
     entry.failure = Some(Failure { count, at_s: now, again_s, cause, remedy });
 }
 
-/// Notes that an authority is away, or wants no more orders for now.
-pub fn paused(book: &mut Book, directory: &str, asked_s: Option<u64>, now: u64) {
-    let count = book.pauses.get(directory).map_or(0, |pause| pause.count).saturating_add(1);
-    let pause = Pause { at_s: now, until_s: now.saturating_add(pause(count, asked_s)), count };
-    book.pauses.insert(directory.to_string(), pause);
+/// Notes that an authority is away, or wants no more orders for now. `begun` is the moment at which the order began that has found that: orders beside one another
+/// find it together, and it is one failure.
+pub fn paused(book: &mut Book, directory: &str, asked_s: Option<u64>, begun: u64, now: u64) {
+    let last = book.pauses.get(directory);
+    let together = last.filter(|pause| (begun..=now).contains(&pause.at_s));
+    let count = match together {
+        Some(pause) => pause.count,
+        None => last.map_or(0, |pause| pause.count).saturating_add(1),
+    };
+    let until_s = now.saturating_add(pause(count, asked_s)).max(together.map_or(0, |pause| pause.until_s));
+    book.pauses.insert(directory.to_string(), Pause { at_s: now, until_s, count });
 }
 
 fn pause(count: u32, asked_s: Option<u64>) -> u64 {

@@ -9,7 +9,8 @@ const NAMES: [&str; 3] = ["a.example.org", "b.example.org", "c.example.org"];
 
 fn wanted(names: &[&str]) -> Wanted {
     let all: BTreeSet<String> = names.iter().map(ToString::to_string).collect();
-    Wanted { directory: Some(CA.into()), served: Some(all.clone()), ordered: all, machine: "kitchen".into() }
+    let (served, busy) = (Some(all.clone()), BTreeSet::new());
+    Wanted { directory: Some(CA.into()), served, ordered: all, busy, machine: "kitchen".into() }
 }
 
 fn issued(from_s: u64, until_s: u64, at_s: u64) -> Issued {
@@ -73,7 +74,7 @@ fn pauses_grow_and_hear_the_authority() {
     failed(&mut entry, "cause".into(), "remedy".into(), Some(365 * DAY_S), NOW);
     assert_eq!(next(&book(entry), &wanted(&NAMES[..1]), NOW + DAY_S), Act::Order(NAMES[0].into()));
     let mut all = Book::default();
-    paused(&mut all, CA, Some(900), NOW);
+    paused(&mut all, CA, Some(900), NOW, NOW);
     assert_eq!(
         next(&all, &wanted(&NAMES), NOW + 1),
         Act::Rest(Some(NOW + 900)),
@@ -81,6 +82,58 @@ fn pauses_grow_and_hear_the_authority() {
     );
     let other = Wanted { directory: Some("https://other.example/dir".into()), ..wanted(&NAMES) };
     assert_eq!(next(&all, &other, NOW + 1), Act::Order(NAMES[0].into()));
+}
+
+#[test]
+fn orders_that_find_an_authority_away_together_are_one_failure() {
+    let pause = |book: &Book| (book.pauses[CA].count, book.pauses[CA].until_s);
+    let mut all = Book::default();
+    // Three orders began at one moment, and end one after another.
+    for (ends, asked) in [(10, None), (20, Some(900)), (30, None)] {
+        paused(&mut all, CA, asked, NOW, NOW + ends);
+    }
+    assert_eq!(pause(&all), (1, NOW + 920), "the longest that it asked for");
+    paused(&mut all, CA, None, NOW + 920, NOW + 930);
+    assert_eq!(pause(&all), (2, NOW + 930 + 2 * PAUSE_S));
+}
+
+#[test]
+fn what_is_under_way_holds_up_nobody_and_is_left_alone() {
+    let with = |busy: &[&str]| Wanted { busy: busy.iter().map(ToString::to_string).collect(), ..wanted(&NAMES) };
+    assert_eq!(next(&Book::default(), &with(&NAMES[..1]), NOW), Act::Order(NAMES[1].into()));
+    assert_eq!(next(&Book::default(), &with(&NAMES), NOW), Act::Rest(None));
+    // Whatever else is due for such a name waits for the end of its order.
+    let open = Open { directory: CA.into(), url: "https://ca.example/o/1".into(), key: String::new(), at_s: NOW };
+    let records = [("a proof".to_string(), NOW)].into();
+    let unserved_since_s = Some(NOW);
+    for entry in [
+        Entry { open: Some(open.clone()), ..Entry::default() },
+        Entry { records, ..Entry::default() },
+        Entry { unserved_since_s, open: Some(open), ..Entry::default() },
+        Entry { issued: Some(Issued { asked: None, ..issued(NOW, NOW + 90 * DAY_S, NOW) }), ..Entry::default() },
+    ] {
+        let later = NOW + GRACE_S;
+        for now in [NOW, later] {
+            let alone = Wanted { busy: [NAMES[0].to_string()].into(), ..wanted(&NAMES[..1]) };
+            let act = next(&book(entry.clone()), &alone, now);
+            assert!(matches!(act, Act::Rest(until) if until.is_none_or(|until| until > now)), "{act:?} at {now}");
+        }
+    }
+    // As many as there may be: another one waits for the end of one of them.
+    let many: Vec<String> = (0..ORDERS_AT_ONCE).map(|number| format!("{number}.example.org")).collect();
+    let all: Vec<&str> = many.iter().map(String::as_str).chain(NAMES).collect();
+    let full = Wanted { busy: many.iter().cloned().collect(), ..wanted(&all) };
+    assert_eq!(next(&Book::default(), &full, NOW), Act::Rest(None));
+    let free = Wanted { busy: many.iter().skip(1).cloned().collect(), ..wanted(&all) };
+    assert_eq!(next(&Book::default(), &free, NOW), Act::Order(many[0].clone()));
+}
+
+#[test]
+fn what_is_due_before_the_door_has_spoken_is_waited_for() {
+    let records = [("a proof".to_string(), NOW)].into();
+    let all = book(Entry { records, unserved_since_s: Some(NOW), ..Entry::default() });
+    let nobody = Wanted { served: None, ..wanted(&[]) };
+    assert_eq!(next(&all, &nobody, NOW + GRACE_S + 1), Act::Rest(None), "a rest of no time is a loop");
 }
 
 #[test]
@@ -247,7 +300,7 @@ impl World {
             }
             Turn::Away(asked) => {
                 failed(entry, "cause".into(), "remedy".into(), *asked, now);
-                paused(&mut self.book, CA, *asked, now);
+                paused(&mut self.book, CA, *asked, now, now);
             }
             Turn::Well(_) | Turn::Names(_) | Turn::Clock(_) | Turn::Passes(_) => {
                 let days = if let Turn::Well(days) = turn { *days } else { 90 };

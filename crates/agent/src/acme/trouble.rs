@@ -79,7 +79,9 @@ impl Trouble {
             ("connection", Some(port)) => format!(
                 "port {port} of this machine is not reached from the authority: let it through the firewall, and let a router lead it here; {name} has to lead to this machine's public address"
             ),
-            ("dns", Some(_)) => format!("add an A or AAAA record for {name} that leads to this machine's public address"),
+            ("dns", Some(_)) => {
+                format!("add an A or AAAA record for {name} that leads to this machine's public address")
+            }
             ("tls" | "unauthorized" | "incorrectResponse", Some(port)) => format!(
                 "something else answers at port {port} of {name}: let its A and AAAA records lead to this machine alone, without a proxy in front"
             ),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::world::free_port;
+use super::ports::free_port;
 
 /// Version of pebble; `scripts/setup.sh test` builds it.
 const VERSION: &str = "2.10.1";

@@ -290,7 +290,8 @@ async fn processes_are_listed_without_secrets() {
         assert_eq!(asked.processes, [], "a secret is not found by guessing");
     }
     // A second look a while later has a share over that while; so have runs of jobs their own place.
-    let run: JobRun = world.client.ask(world.client.request(Method::POST, "/applications/web/jobs/wait")).await.unwrap();
+    let run: JobRun =
+        world.client.ask(world.client.request(Method::POST, "/applications/web/jobs/wait")).await.unwrap();
     let begun = Instant::now();
     let job = format!("job wait run {}", run.number);
     loop {

@@ -19,6 +19,7 @@ mod lending;
 mod neighbours;
 mod pantry;
 mod pauses;
+mod ports;
 mod protocols;
 mod publishers;
 mod restarts;

@@ -1,12 +1,10 @@
 //! An agent of a test's own, with its machine.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::Command;
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -22,6 +20,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::pantry::{ask, image};
+pub use crate::ports::free_port;
 
 /// Patience with a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -246,21 +245,6 @@ impl Drop for World {
 pub async fn left(task: JoinHandle<Result<(), AgentError>>) {
     let left = tokio::time::timeout(PATIENCE, task).await;
     left.unwrap_or_else(|_| panic!("the agent has not left within {PATIENCE:?}")).unwrap().unwrap();
-}
-
-/// A free port of the host that no other test of this run gets, nor anybody who asks the kernel for any.
-pub fn free_port() -> u16 {
-    static FIRST: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0));
-    static GIVEN: AtomicU64 = AtomicU64::new(0);
-    // The kernel's own are those from 32768 on.
-    let (first, count) = (30_000, 2_768);
-    loop {
-        let step = FIRST.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % count;
-        let port = first + u16::try_from(step).unwrap();
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }
 
 /// Body of an answer on loopback; none where nobody answers.

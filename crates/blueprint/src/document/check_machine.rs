@@ -19,7 +19,7 @@ const SPECIAL_SUBNETS: [(Subnet, &str); 5] = [
 ];
 /// Most servers of the DNS that are asked for a record: more say nothing new.
 const RESOLVERS_MAX: usize = 8;
-/// Shortest and longest time until a record is in the DNS, milliseconds: no other certificate is ordered meanwhile.
+/// Shortest and longest time until a record is in the DNS, milliseconds: its order is open for a day, and is tried again.
 const WAIT_MS_MIN: u64 = 1_000;
 const WAIT_MS_MAX: u64 = 3_600_000;
 

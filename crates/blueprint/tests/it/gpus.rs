@@ -6,9 +6,9 @@ use openmesh_blueprint::document::{Document, GpuVendor, SwitchKind};
 use openmesh_blueprint::generation::Generation;
 use openmesh_blueprint::gpu::{Gpu, PciAddress, Stock};
 use openmesh_blueprint::inventory::{InstanceState, Inventory};
-use openmesh_blueprint::resolve::Allocations;
+use openmesh_blueprint::resolve::{Allocations, LineChoices};
 use openmesh_blueprint::step::Step;
-use openmesh_blueprint::{Refusal, Unresolved, diff, plan, resolve};
+use openmesh_blueprint::{Refusal, Unresolved, diff, plan, resolve, return_to};
 use openmesh_primitives::canonical;
 
 use crate::world::{allocations, catalogue, cause, document, empty_machine, name, reach};
@@ -22,7 +22,7 @@ fn stock() -> Stock {
     let nvidia = |bus: u8| (address(bus), Gpu { vendor: GpuVendor::Nvidia, model: format!("Card {bus}") });
     let mut there: BTreeMap<PciAddress, Gpu> = [2, 3, 4].map(nvidia).into();
     there.insert(address(1), Gpu { vendor: GpuVendor::Amd, model: "Radeon".into() });
-    Stock { there, busy: BTreeMap::new() }
+    Stock { there, ..Stock::default() }
 }
 
 fn after(text: &str, previous: Option<&Generation>, gpus: Stock) -> Result<Generation, Vec<Unresolved>> {
@@ -101,6 +101,45 @@ fn gpus_are_given_to_one_alone_and_stay() {
     let stopped = after(&with(&[("b", ", wish: stopped, gpus: {}"), ("d", ", gpus: {vendor: amd}")]), None, stock());
     let stopped = stopped.unwrap();
     assert_eq!((has(&stopped, "b"), has(&stopped, "d")), (Vec::new(), vec![vec![1]]));
+}
+
+/// With other GPUs than before it would be another version, which is tried anew and gets a copy of its data.
+#[test]
+fn a_version_that_comes_back_has_the_gpus_that_it_had() {
+    let (mut few, mut later) = (stock(), stock());
+    few.there.retain(|at, _| *at != address(1) && *at != address(2));
+    later.there.remove(&address(4));
+    let text = with(&[("llm", ", gpus: {vendor: nvidia}"), ("paint", ", gpus: {}")]);
+    let first = after(&text, None, few).unwrap();
+    let second = text.replace("vendor: nvidia", "vendor: nvidia, count: 2");
+    let second = after(&second, Some(&first), later).unwrap();
+    assert_eq!((has(&first, "llm"), has(&first, "paint")), (vec![vec![3]], vec![vec![4]]));
+    assert_eq!((has(&second, "llm"), has(&second, "paint")), (vec![vec![2, 3]], vec![vec![1]]));
+    let busy = [(address(3), name("llm"))].into();
+    let allocations = Allocations { gpus: Stock { busy, ..stock() }, committed: 1, ..allocations() };
+    let ports = document(&text).machine.ports;
+    let (portable, lines) = (first.portable.clone(), LineChoices::new());
+    let third = return_to(&second, portable, &first.placement, &lines, &allocations, &ports, cause(120)).unwrap();
+    assert_eq!(
+        (has(&third, "llm"), has(&third, "paint")),
+        (vec![vec![3]], vec![vec![1]]),
+        "what stays has what it has"
+    );
+    assert_eq!(third.revision(&name("llm")), first.revision(&name("llm")));
+}
+
+#[test]
+fn a_gpu_of_another_agent_is_nobodys_here() {
+    let text = with(&[("llm", ", gpus: {vendor: amd}")]);
+    let first = after(&text, None, stock()).unwrap();
+    let others: BTreeMap<PciAddress, String> = [(address(1), "llm of the agent `second`".to_string())].into();
+    // Also where it had it, and that one has an application of the same name.
+    for previous in [None, Some(&first)] {
+        let said = refused(&text, previous, Stock { others: others.clone(), ..stock() });
+        assert!(said.contains("0000:01:00.0 (Radeon) by llm of the agent `second`"), "{said}");
+    }
+    let any = after(&with(&[("llm", ", gpus: {}")]), Some(&first), Stock { others, ..stock() }).unwrap();
+    assert_eq!(has(&any, "llm"), [[2]]);
 }
 
 #[test]

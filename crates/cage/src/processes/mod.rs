@@ -15,15 +15,15 @@ mod texts;
 
 pub use texts::State;
 
-/// Processes that are read at one look: the limit of an instance is 512 without a word of its document.
+/// Processes that are read within one [`Bounds`]: the limit of an instance is 512 without a word of its document.
 pub const PROCESSES_MAX: usize = 4_096;
 /// Bytes of a command line that are read: what a screen shows, many times over.
 pub const COMMAND_BYTES_MAX: usize = 4 << 10;
 /// Resident memory of a process up to which its part of shared pages is asked for, bytes: the kernel walks all of its pages for that.
 const SHARE_BYTES_MAX: u64 = 256 << 20;
-/// Time of a look in which that is asked for: the mappings of a process stand still meanwhile.
+/// Time within one [`Bounds`] in which that is asked for: the mappings of a process stand still meanwhile.
 const SHARE_MAX: Duration = Duration::from_millis(100);
-/// Time of a look, after which no further process is read.
+/// Time within one [`Bounds`], after which no further process is read.
 const LOOK_MAX: Duration = Duration::from_secs(2);
 /// File of the time since the machine's start.
 const UPTIME: &str = "/proc/uptime";
@@ -73,21 +73,34 @@ pub struct Look {
     pub left_out: u64,
 }
 
+/// Bounds of looks at several groups for one answer: of all together, so that many instances cost no more than one.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    begun: Instant,
+    left: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds { begun: Instant::now(), left: PROCESSES_MAX }
+    }
+}
+
 /// Looks at the processes of a group and of the groups below it; none where it is not there.
 ///
 /// # Errors
 /// The group or the time since the start cannot be read. A process that ends meanwhile is no error.
-pub fn look(group: &Group) -> Result<Look, CgroupError> {
+pub fn look(group: &Group, bounds: &mut Bounds) -> Result<Look, CgroupError> {
     let uptime_ms = uptime_ms()?;
-    let there = group.processes()?;
-    let begun = Instant::now();
     let (mut processes, mut left_out) = (Vec::new(), 0);
-    for (before, pid) in there.into_iter().enumerate() {
-        let elapsed = begun.elapsed();
-        if before >= PROCESSES_MAX || elapsed >= LOOK_MAX {
-            left_out += 1;
-        } else {
-            processes.extend(read(pid, elapsed < SHARE_MAX));
+    for pid in group.processes()? {
+        let elapsed = bounds.begun.elapsed();
+        match bounds.left.checked_sub(1).filter(|_| elapsed < LOOK_MAX) {
+            Some(left) => {
+                bounds.left = left;
+                processes.extend(read(pid, elapsed < SHARE_MAX));
+            }
+            None => left_out += 1,
         }
     }
     let members = group.processes()?;

@@ -17,7 +17,10 @@ use crate::world::with_drivers;
 
 /// Files of a machine with two GPUs of NVIDIA, one of AMD, one of Intel, and one that a virtual machine has.
 const MACHINE: [(&str, &str); 25] = [
-    ("proc/devices", "Character devices:\n  1 mem\n195 nvidia\n195 nvidiactl\n510 nvidia-uvm\n\nBlock devices:\n  8 sd\n"),
+    (
+        "proc/devices",
+        "Character devices:\n  1 mem\n195 nvidia\n195 nvidiactl\n510 nvidia-uvm\n\nBlock devices:\n  8 sd\n",
+    ),
     ("proc/driver/nvidia/version", "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.14  Thu Feb 22\n"),
     (
         "proc/driver/nvidia/gpus/0000:01:00.0/information",
@@ -151,12 +154,8 @@ fn a_device_reaches_a_container_and_no_other_one_does() {
         }
         // The mask of this process has taken bits away.
         std::fs::set_permissions(&source, PermissionsExt::from_mode(0o666)).unwrap();
-        let device = |target: &str| Device {
-            source: source.display().to_string(),
-            target: target.into(),
-            major: 1,
-            minor: 3,
-        };
+        let device =
+            |target: &str| Device { source: source.display().to_string(), target: target.into(), major: 1, minor: 3 };
         for (target, is_taken) in [("/dev/null", false), ("/srv/card0", false), ("/dev/dri/card0", true)] {
             world.instance.devices = vec![device("/dev/dri/card0"), device(target)];
             let refused = bundle::config(&world.instance).unwrap_err();

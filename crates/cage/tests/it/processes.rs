@@ -4,9 +4,14 @@ use std::process::{Child, Command};
 
 use openmesh_cage::cgroup::{Group, Layout};
 use openmesh_cage::open_door;
-use openmesh_cage::processes::{COMMAND_BYTES_MAX, Process, State, TICK_MS, look};
+use openmesh_cage::processes::{Bounds, COMMAND_BYTES_MAX, Look, PROCESSES_MAX, Process, State, TICK_MS, look};
 
 use crate::world::{group_path, lacking, until, with_drivers};
+
+/// A look of its own.
+fn whole(group: &Group) -> Look {
+    look(group, &mut Bounds::default()).unwrap()
+}
 
 /// A group of this machine with a process in it; both go with the test.
 struct Own(Group, Child);
@@ -25,7 +30,7 @@ impl Own {
     }
 
     fn processes(&self) -> Vec<Process> {
-        look(&self.0).unwrap().processes
+        whole(&self.0).processes
     }
 }
 
@@ -42,7 +47,7 @@ fn a_process_is_told_with_its_figures() {
     let long = "x".repeat(2 * COMMAND_BYTES_MAX);
     let Some(own) = Own::new(Command::new("/bin/sleep").args(["1000", "0", "0"])) else { return };
     until("its sleep", || own.processes().first().is_some_and(|process| process.state == State::Sleeping));
-    let found = look(&own.0).unwrap();
+    let found = whole(&own.0);
     let [process] = found.processes.as_slice() else { panic!("{found:?}") };
     assert_eq!((process.pid, process.parent), (own.1.id(), std::process::id()));
     assert_eq!((process.name.as_str(), process.threads, process.state), ("sleep", 1, State::Sleeping));
@@ -59,6 +64,22 @@ fn a_process_is_told_with_its_figures() {
     until("processor time", || own.processes().first().is_some_and(busy));
     let process = own.processes().remove(0);
     assert_eq!((process.command.len(), process.is_cut), (COMMAND_BYTES_MAX, true));
+}
+
+#[test]
+fn looks_for_one_answer_share_their_bounds() {
+    let Some(own) = Own::new(Command::new("/bin/sleep").arg("1000")) else { return };
+    let mut bounds = Bounds::default();
+    for _ in 0..PROCESSES_MAX {
+        let found = look(&own.0, &mut bounds).unwrap();
+        // On a busy machine their time is over before.
+        if found.left_out > 0 {
+            break;
+        }
+    }
+    let found = look(&own.0, &mut bounds).unwrap();
+    assert_eq!((found.processes.len(), found.left_out), (0, 1));
+    assert_eq!((whole(&own.0).processes.len(), whole(&own.0).left_out), (1, 0));
 }
 
 #[test]
@@ -85,8 +106,8 @@ fn processes_of_a_container_are_told_as_inside() {
         world.instance.user.user = 1_000;
         let pid = world.start();
         let is_there = |process: &Process| process.command == b"sleep\x001000\x00";
-        until("its child", || look(&world.group).unwrap().processes.iter().any(is_there));
-        let found = look(&world.group).unwrap().processes;
+        until("its child", || whole(&world.group).processes.iter().any(is_there));
+        let found = whole(&world.group).processes;
         let first = found.iter().find(|process| process.pid == pid).unwrap();
         assert_eq!((first.pid_inside, first.user_inside), (Some(1), Some(1_000)), "{}", world.driver.name());
         let child = found.iter().find(|process| is_there(process)).unwrap();

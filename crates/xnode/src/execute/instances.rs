@@ -12,7 +12,7 @@ use openmesh_shim::protocol::{Action, Ending, State, Status};
 use super::{Work, ends, room};
 use crate::error::XnodeError;
 use crate::events::EventKind;
-use crate::gpus::{Asker, Given, give};
+use crate::gpus::{self, Asker, Given, give};
 use crate::instance::Wanted;
 use crate::marks::{self, Clock, MADE, OVER, STARTED, StartedMark, Trial};
 use crate::paths::instance_name;
@@ -144,6 +144,11 @@ impl Work<'_> {
             Shim::Living(status) if shims::is_up(&status) => {}
             Shim::Living(_) => {
                 if let Some(config) = shims::config(&folder)? {
+                    if !gpus::keep(machine, name, &folder, self.door)? {
+                        // It is made anew once nobody holds what it was made of.
+                        leave(&config, self.door)?;
+                        return Ok(Progress::Wait(LOOK_AGAIN));
+                    }
                     self.note_start(&folder)?;
                     self.ask(&config, "shim.ask.start", Action::Start)?;
                 }
@@ -156,7 +161,7 @@ impl Work<'_> {
                 }
                 let instance = instance_name(name, id);
                 machine.group(&instance).kill_all(self.door)?;
-                if !self.is_whole(&instance) {
+                if !self.is_whole(&instance) || !gpus::keep(machine, name, &folder, self.door)? {
                     self.create(name, id)?;
                 }
                 self.note_start(&folder)?;
@@ -360,6 +365,16 @@ fn last_words(wanted: &Wanted<'_>, status: &Status) -> String {
     if words.is_empty() { String::new() } else { format!("; its last words:\n{}", words.join("\n")) }
 }
 
+/// Lets a shim end its instance, and then itself.
+fn leave(config: &openmesh_shim::Config, door: Door<'_>) -> Result<(), XnodeError> {
+    let passed = || XnodeError::file("asking", &config.socket);
+    door("shim.leave").map_err(passed())?;
+    // It says nothing once it has gone.
+    let _ = shims::ask(config, Action::Leave(Ending { signal: None, grace_ms: Some(0) }))?;
+    let _ = shims::wait(config, STOP_SLACK, |_| false);
+    door("shim.leave").map_err(passed())
+}
+
 /// Removes everything of an instance, its folder last: a death on the way leaves one that is collected again. Its log stays.
 pub(crate) fn collect(machine: &Machine, name: &Name, id: &InstanceId, door: Door<'_>) -> Result<(), XnodeError> {
     let (instance, folder) = (instance_name(name, id), machine.paths.instance(name, id));
@@ -371,12 +386,7 @@ pub(crate) fn collect(machine: &Machine, name: &Name, id: &InstanceId, door: Doo
     if let Shim::Living(_) = shims::find(&folder)?
         && let Some(config) = shims::config(&folder)?
     {
-        let passed = || XnodeError::file("asking", &config.socket);
-        door("shim.leave").map_err(passed())?;
-        // It ends its instance before itself, and says nothing once it has gone.
-        let _ = shims::ask(&config, Action::Leave(Ending { signal: None, grace_ms: Some(0) }))?;
-        let _ = shims::wait(&config, STOP_SLACK, |_| false);
-        door("shim.leave").map_err(passed())?;
+        leave(&config, door)?;
     }
     openmesh_cage::driver::delete(&*machine.driver, &machine.container(&instance, &folder), door)?;
     group.kill_all(door)?;
@@ -386,5 +396,6 @@ pub(crate) fn collect(machine: &Machine, name: &Name, id: &InstanceId, door: Doo
     machine.namespaces(&instance).remove(&machine.programs.cage, door)?;
     marks::remove(&machine.paths.namespaces(&instance), "namespaces.folder.remove", door)?;
     marks::remove(&machine.paths.shim(&instance), "shim.folder.remove", door)?;
-    marks::remove(&folder, "instance.remove", door)
+    marks::remove(&folder, "instance.remove", door)?;
+    gpus::release(machine, &folder, door)
 }

@@ -1,16 +1,18 @@
 //! GPUs of a made-up machine given to instances (X-45): the node of `/dev/null` stands for a card's. No test here needs a GPU.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use openmesh_blueprint::Refusal;
 use openmesh_blueprint::document::Name;
 use openmesh_blueprint::gpu::PciAddress;
+use openmesh_xnode::open;
+use openmesh_xnode::restarts::Wished;
 use rustix::fs::{CWD, FileType, Mode, StatVfsMountFlags, makedev, mknodat, statvfs};
 use tempfile::TempDir;
 
 use crate::deploy::{document, free_port};
-use crate::world::{World, ask, server};
+use crate::world::{PATIENCE, World, ask, runtime, server};
 
 const ADDRESS: &str = "0000:01:00.0";
 
@@ -83,6 +85,65 @@ fn an_instance_gets_its_gpu_with_the_driver_of_the_host() {
     assert_eq!(world.agent().gpus().unwrap().busy.get(&address), Some(&web));
     world.deploy(&document("localhost/web:2", port));
     assert_eq!(world.agent().gpus().unwrap().busy.get(&address), None);
+}
+
+/// A driver that was loaded again may give a number to another GPU: an instance that starts anew has the nodes of its own.
+#[test]
+fn an_instance_that_starts_anew_has_the_nodes_that_its_gpu_has_by_now() {
+    let Some(mut world) = World::new() else { return };
+    if let Some(lacking) = lacking(world.folder()) {
+        return println!("skipped: {lacking}");
+    }
+    let machine = tree();
+    world.with(|one| one.gpu_root = machine.path().to_path_buf());
+    world.image("localhost/web:1", &user_of_a_gpu());
+    let (port, web): (u16, Name) = (free_port(), "web".parse().unwrap());
+    world.deploy(&format!("{}    gpus: {{}}\n", document("localhost/web:1", port)));
+    let look = world.agent().look().unwrap();
+    let nodes = world.paths().instance(&web, look.instances[&web].keys().next().unwrap()).join("devices");
+    assert!(nodes.join("nvidia3").exists());
+    let information = machine.path().join(format!("proc/driver/nvidia/gpus/{ADDRESS}/information"));
+    std::fs::write(information, "Model: \t\t Made-up card\nDevice Minor: \t 5\n").unwrap();
+    let wished = Wished { by: "alice", reason: "a test", instance: None };
+    world.agent().restart(&look, &web, wished, &open).unwrap();
+    world.converge();
+    let number = std::fs::metadata(nodes.join("nvidia5")).unwrap().rdev();
+    assert_eq!((number, nodes.join("nvidia3").exists()), (makedev(1, 5), false));
+    assert!(ask("GET", ("127.0.0.1", port), "/").unwrap().starts_with("closed"), "it has no other one");
+}
+
+#[test]
+fn a_gpu_of_another_agent_is_given_to_nobody() {
+    let Some(mut world) = World::new() else { return };
+    if let Some(lacking) = lacking(world.folder()) {
+        return println!("skipped: {lacking}");
+    }
+    let machine = tree();
+    world.with(|one| one.gpu_root = machine.path().to_path_buf());
+    world.image("localhost/web:1", &user_of_a_gpu());
+    let port = free_port();
+    let text = format!("{}    gpus: {{}}\n", document("localhost/web:1", port));
+    let generation = world.resolve(&text);
+    // Another agent gives it away in between, as its list says.
+    let folder = machine.path().join("instance");
+    std::fs::create_dir(&folder).unwrap();
+    let list = machine.path().join("var/lib/openmesh/xnodes/gpus.json");
+    let other =
+        format!(r#"{{"{ADDRESS}": {{"agent": "other", "application": "chat", "folder": "{}"}}}}"#, folder.display());
+    std::fs::create_dir_all(list.parent().unwrap()).unwrap();
+    std::fs::write(&list, other).unwrap();
+    let address: PciAddress = ADDRESS.parse().unwrap();
+    let stock = world.agent().gpus().unwrap();
+    assert_eq!(stock.others.get(&address).map(String::as_str), Some("chat of the agent `other`"));
+    world.agent().want(&generation, &open).unwrap();
+    let error = runtime().block_on(world.agent().converge(PATIENCE, &open)).unwrap_err().to_string();
+    assert!(error.contains("still that of chat of the agent `other`"), "{error}");
+    std::fs::remove_dir(&folder).unwrap();
+    world.converge();
+    assert_eq!(
+        ask("GET", ("127.0.0.1", port), "/").as_deref(),
+        Some("opened, the driver's, /usr/local/nvidia/lib64\n")
+    );
 }
 
 #[test]

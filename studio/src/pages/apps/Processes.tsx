@@ -103,7 +103,7 @@ function Rows({ shown, isAny, tellsOwner }: { shown: AppProcess[]; isAny: boolea
     <Table
       label="Processes"
       items={shown}
-      keyOf={({ pid, started }) => `${pid} ${started}`}
+      keyOf={({ pid }) => pid}
       empty={isAny ? "No process matches this." : "No process of it runs at this moment."}
       columns={[
         { head: "Inside", number: true, cell: ({ pid_inside: pid }) => number(pid) },

@@ -126,6 +126,8 @@ export function Gpus({ gpus = [] }: { gpus?: NodeGpu[] | undefined }) {
             cell: ({ held_by: holder }) =>
               holder === undefined ? (
                 <span className="quiet">nobody</span>
+              ) : holder.includes(" ") ? (
+                holder
               ) : (
                 <Link to={`/apps/${holder}`}>{holder}</Link>
               ),

@@ -97,8 +97,7 @@ fn is_cut(bytes: &[u8], id: u16) -> bool {
 /// The message in some bytes; none where it is no answer to a question.
 fn answer(bytes: &[u8], question: &Message) -> Option<Message> {
     let found = Message::from_vec(bytes).ok()?;
-    let is_same =
-        |(one, other): (&Query, &Query)| one.name() == other.name() && one.query_type() == other.query_type();
+    let is_same = |(one, other): (&Query, &Query)| one.name() == other.name() && one.query_type() == other.query_type();
     let is_answer = found.message_type() == MessageType::Response && found.id() == question.id();
     (is_answer && found.query().zip(question.query()).is_some_and(is_same)).then_some(found)
 }

@@ -118,7 +118,8 @@ async fn a_zone_that_nobody_serves_is_said() {
 #[test]
 fn resolvers_of_the_machine_are_read() {
     let at = |address: &str| SocketAddr::new(address.parse().unwrap(), PORT);
-    let text = "# a comment\nsearch lan\nnameserver 192.0.2.1\nnameserver\t2001:db8::1 \nnameserver none\noptions ndots:2\n";
+    let text =
+        "# a comment\nsearch lan\nnameserver 192.0.2.1\nnameserver\t2001:db8::1 \nnameserver none\noptions ndots:2\n";
     assert_eq!(resolvers(text), [at("192.0.2.1"), at("2001:db8::1")]);
     assert_eq!(resolvers("nameservers 192.0.2.1\n"), [at("127.0.0.1")]);
 }
