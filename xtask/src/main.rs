@@ -98,7 +98,8 @@ fn orders(mut words: impl Iterator<Item = String>) -> Result<Orders, Fault> {
             name => names.push(name.to_string()),
         }
     }
-    let work = work.ok_or("--work FOLDER is missing: the copy and its artefacts lie there and stay for the next run")?;
+    let work =
+        work.ok_or("--work FOLDER is missing: the copy and its artefacts lie there and stay for the next run")?;
     let work = std::path::absolute(work)?;
     Ok(Orders { out: out.unwrap_or_else(|| work.clone()), work, names })
 }

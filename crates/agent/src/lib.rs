@@ -72,7 +72,9 @@ pub use pages::{Page, Pages};
 pub use programs::PROGRAMS;
 pub use publishers::CatalogueError;
 pub use service::Service;
-pub use settings::{Chain, DocumentFile, DoorPorts, FACE, LEND_PORT, LendPlace, People, SUBNET, Settings, SettingsFile};
+pub use settings::{
+    Chain, DocumentFile, DoorPorts, FACE, LEND_PORT, LendPlace, People, SUBNET, Settings, SettingsFile,
+};
 pub use takeover::Taking;
 pub use uninstall::{Holdings, holdings, uninstall};
 

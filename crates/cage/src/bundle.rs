@@ -347,9 +347,11 @@ fn mounts(instance: &Instance) -> Vec<Mount> {
     let mut devices: Vec<&Device> = instance.devices.iter().collect();
     devices.sort_by(|a, b| a.target.cmp(&b.target));
     // A user namespace makes no nodes: those of the host are bound in.
-    mounts.extend(devices.into_iter().map(|device| {
-        mount(&device.target, "bind", &device.source, &["bind", "rprivate", "nosuid", "noexec", "rw"])
-    }));
+    mounts.extend(
+        devices.into_iter().map(|device| {
+            mount(&device.target, "bind", &device.source, &["bind", "rprivate", "nosuid", "noexec", "rw"])
+        }),
+    );
     mounts
 }
 

@@ -130,11 +130,7 @@ impl Visitor<'_> {
             Ok((number, is_new)) => {
                 let notice =
                     Notice::new(303, code, title, "Sign in with a wallet that may come in.").at(self.page(&number));
-                if is_new {
-                    notice.cookie(cookies::set(NUMBER, &hex::encode(number), VISIT_SECONDS))
-                } else {
-                    notice
-                }
+                if is_new { notice.cookie(cookies::set(NUMBER, &hex::encode(number), VISIT_SECONDS)) } else { notice }
             }
             Err(_) => Notice::new(503, "machine", "The machine gives no randomness", "Please try again."),
         }

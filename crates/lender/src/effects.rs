@@ -23,11 +23,7 @@ pub(crate) fn of_disk(cause: &io::Error) -> Refusal {
 }
 
 /// Does an effect between its two passages.
-pub(crate) fn effect<T>(
-    effects: &Effects,
-    name: &str,
-    act: impl FnOnce() -> Result<T, Refusal>,
-) -> Result<T, Refusal> {
+pub(crate) fn effect<T>(effects: &Effects, name: &str, act: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
     let pass = |name: &str| effects(name).map_err(|cause| of_disk(&cause));
     pass(name)?;
     let done = act()?;

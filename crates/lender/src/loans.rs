@@ -115,7 +115,9 @@ impl Loans {
             }
             for key in loan.keys.iter().chain(&loan.readers) {
                 if key.parse::<NodePublicKey>().is_err() || !keys.insert(key) {
-                    return Some(format!("loan `{name}` has the key `{key}`, which is none or stands somewhere else too"));
+                    return Some(format!(
+                        "loan `{name}` has the key `{key}`, which is none or stands somewhere else too"
+                    ));
                 }
             }
         }

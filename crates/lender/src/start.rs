@@ -155,8 +155,7 @@ pub fn run(start: &Start) -> Result<(), StartError> {
     let ports: Vec<u16> = start.listen.iter().map(SocketAddr::port).collect();
     let writes = [start.guests.as_path(), start.own.as_path(), reports.as_path()];
     let is_shut = shut(&writes, &[told.as_path()], &ports).map_err(StartError::Privileges)?;
-    let opened = Lender::new(&key)
-        .and_then(|tls| House::open(&start.guests, tls, &start.own.join(DAYS_FILE), free()));
+    let opened = Lender::new(&key).and_then(|tls| House::open(&start.guests, tls, &start.own.join(DAYS_FILE), free()));
     let house = opened.map_err(StartError::House)?;
     Watch::new(start, Arc::new(house), is_shut).keep();
     Ok(())

@@ -95,13 +95,7 @@ enum Next {
 }
 
 /// Answers one request. An error is of the line, on which nothing more can be said.
-fn one(
-    house: &House,
-    line: &mut Line,
-    key: NodePublicKey,
-    place: &mut Place,
-    request: &Request,
-) -> io::Result<Next> {
+fn one(house: &House, line: &mut Line, key: NodePublicKey, place: &mut Place, request: &Request) -> io::Result<Next> {
     let begun = house.begin();
     let guest = match begun {
         None => Err(Refusal::Crowded),

@@ -145,7 +145,8 @@ pub fn files_seeds() -> Vec<Vec<u8>> {
     let going = Loan { standing: Standing::Forgotten, until: None, bring_back: None, ..loan(3, 4) };
     let loans = BTreeMap::from([("ann".to_string(), loan(1, 2)), ("bob-2".to_string(), going)]);
     let loans = Loans { run: "one".into(), reserve_bytes: 1, loans };
-    let told = LoanReport { used_bytes: 4096, seen: Some(Timestamp(1)), trouble: Some("x".into()), ..LoanReport::default() };
+    let told =
+        LoanReport { used_bytes: 4096, seen: Some(Timestamp(1)), trouble: Some("x".into()), ..LoanReport::default() };
     let report = Report {
         run: "one".into(),
         pid: 7,

@@ -200,10 +200,12 @@ mod tests {
         let before: Node = serde_json::from_value(json).unwrap();
         let text = status(&before);
         assert!(text.contains("memory     4096 MiB\n") && !text.contains("load"), "{text}");
-        let declared = |state: &str| serde_json::json!({
-            "file": "/etc/x.json", "by": "NixOS configuration", "state": state, "document": null, "generation": 3,
-            "cause": "it would undo generation 4", "remedy": "`openmesh app deploy /etc/x.json` takes it",
-        });
+        let declared = |state: &str| {
+            serde_json::json!({
+                "file": "/etc/x.json", "by": "NixOS configuration", "state": state, "document": null, "generation": 3,
+                "cause": "it would undo generation 4", "remedy": "`openmesh app deploy /etc/x.json` takes it",
+            })
+        };
         for (state, words) in [
             ("taken", "document   /etc/x.json (NixOS configuration), taken as generation 3\n"),
             ("refused", "is not taken: it would undo generation 4; openmesh app deploy /etc/x.json takes it\n"),
@@ -229,7 +231,8 @@ mod tests {
             "memory_bytes": 1, "disk_free_bytes": 1, "lacks": [], "gpus": [gpu("0000:03:00.0"), held],
         });
         let text = status(&serde_json::from_value(json).unwrap());
-        let lines = "GPU        Radeon (amd), 0000:03:00.0: free\nGPU        Radeon (amd), 0000:04:00.0: held by chat\n";
+        let lines =
+            "GPU        Radeon (amd), 0000:03:00.0: free\nGPU        Radeon (amd), 0000:04:00.0: held by chat\n";
         assert!(text.contains(lines), "{text}");
     }
 }

@@ -194,7 +194,8 @@ pub async fn key(command: BackupKeyCommand) -> Result<(), Failure> {
             print(&format!("{}{} holds the owner's key; {text}\n", keys_text(&keys), file.display()))
         }
         BackupKeyCommand::Reading { identity, output } => {
-            let owner = owner_keys(&read(&identity)?).map_err(|cause| Failure::from_display(identity.display(), &cause))?;
+            let owner =
+                owner_keys(&read(&identity)?).map_err(|cause| Failure::from_display(identity.display(), &cause))?;
             if output.json { json(&owner) } else { print(&owner.text()) }
         }
         BackupKeyCommand::Set { recipient, reading, replace, agent } => {

@@ -159,7 +159,16 @@ mod tests {
             at: Timestamp(0),
         };
         let shown = text(&Lending { listens: vec!["[::]:7791".into()], loans: vec![loan], ..none });
-        for part in ["ann", "2.0 GiB", "5 MiB", "2027-06-30 00:00:00", "cdcdcdcdcdcdcdcd ", "efefefefefefefef ", "THIS-MACHINE:7791", &key] {
+        for part in [
+            "ann",
+            "2.0 GiB",
+            "5 MiB",
+            "2027-06-30 00:00:00",
+            "cdcdcdcdcdcdcdcd ",
+            "efefefefefefefef ",
+            "THIS-MACHINE:7791",
+            &key,
+        ] {
             assert!(shown.contains(part), "{part}: {shown}");
         }
     }

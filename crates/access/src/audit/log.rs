@@ -14,9 +14,7 @@ use openmesh_primitives::{Timestamp, sha256};
 use super::files::{append, find, numbers, open_head, path};
 use super::filter::{Filter, LIST_MAX};
 use super::record::{Head, Kind, Record};
-use super::refusals::{
-    MEMBERS_PER_DAY_MAX, MEMBERS_PER_MINUTE_MAX, STRANGERS_PER_DAY_MAX, STRANGERS_PER_MINUTE_MAX,
-};
+use super::refusals::{MEMBERS_PER_DAY_MAX, MEMBERS_PER_MINUTE_MAX, STRANGERS_PER_DAY_MAX, STRANGERS_PER_MINUTE_MAX};
 use super::request::{Request, fill};
 use super::verify::{Check, Report};
 use crate::count::Count;

@@ -386,9 +386,8 @@ async fn a_visitor_is_proved_once_and_becomes_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let access = open(folder.path());
     let may = |wallet: &Address| *wallet == person(7).address();
-    let prove = async |wish: &views::SignIn, ms: u64| {
-        access.prove(attempt(wish), ("notes", "notes.lan"), may, &tick(ms)).await
-    };
+    let prove =
+        async |wish: &views::SignIn, ms: u64| access.prove(attempt(wish), ("notes", "notes.lan"), may, &tick(ms)).await;
     let wish = |n: u8, signer: u8| {
         let nonce = access.nonce(HOST, &tick(0)).unwrap();
         signed(&person(signer), text_of_visit(&person(n), &nonce, "notes", "notes.lan"), None)

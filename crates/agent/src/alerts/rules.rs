@@ -322,7 +322,8 @@ fn loan(loan: &Loan, now_s: u64, found: &mut Findings) {
         add(AlertKind::LoanFull, words, remedy, OTHER_LASTS);
     }
     if let Some((_, words)) = ending_soon(loan.until, now_s) {
-        let remedy = format!("`openmesh xnode lend give {name}` with a later `--until`, or `openmesh xnode lend end {name}`");
+        let remedy =
+            format!("`openmesh xnode lend give {name}` with a later `--until`, or `openmesh xnode lend end {name}`");
         // Whoever borrows is told that nothing is backed up; whoever lends has chosen that day.
         add(AlertKind::LoanEnds, (Severity::Warning, words), remedy, OTHER_LASTS);
     }
@@ -582,7 +583,10 @@ mod tests {
         let (key, finding) = only(&target(900, Some(NOW_S + 60), BackupState::Ok));
         assert_eq!((key.kind, key.subject.as_deref()), (AlertKind::BackupTarget, Some("attic")));
         assert_eq!(finding.severity, Severity::Warning);
-        assert!(finding.cause.contains("lends to this machine is at 90.0 %, with 0 MiB free, and ends at 2001-"), "{finding:?}");
+        assert!(
+            finding.cause.contains("lends to this machine is at 90.0 %, with 0 MiB free, and ends at 2001-"),
+            "{finding:?}"
+        );
         let (_, finding) = only(&target(0, Some(NOW_S - 60), BackupState::Ok));
         assert!(finding.severity == Severity::Critical && finding.cause.contains("takes nothing new"), "{finding:?}");
         // What fails is told with its own cause.

@@ -6,8 +6,8 @@ use std::path::Path;
 use data_encoding::BASE64;
 use openmesh_backup::peer::TRIES;
 use openmesh_backup::{
-    BackupError, BadId, Folder, NodeKey, NodePublicKey, Peer, PeerSettings, Repository, RepositoryId, Room, S3, S3Settings,
-    Store, StoreError, open,
+    BackupError, BadId, Folder, NodeKey, NodePublicKey, Peer, PeerSettings, Repository, RepositoryId, Room, S3,
+    S3Settings, Store, StoreError, open,
 };
 use openmesh_blueprint::document::{self, Content, Name, StoreKind};
 
@@ -77,10 +77,9 @@ pub(crate) fn place(service: &Service, name: &Name, store: &document::Store) -> 
             key: value("key", &store.key)?,
             secret: value("secret", &store.secret)?,
         }),
-        StoreKind::Peer if store.node == Some(service.lending().lender_key().to_string()) => Err(wrong(
-            name,
-            "its key is this machine's own as a lender; a backup beside what it is of is lost with it",
-        )),
+        StoreKind::Peer if store.node == Some(service.lending().lender_key().to_string()) => {
+            Err(wrong(name, "its key is this machine's own as a lender; a backup beside what it is of is lost with it"))
+        }
         StoreKind::Peer => {
             Ok(Place::Peer { address: store.address.clone(), node: store.node.clone().unwrap_or_default() })
         }
@@ -320,7 +319,9 @@ mod tests {
         let place = Place::Peer { address: "10.0.0.7:7790".into(), node: node.clone() };
         let store = document.machine.backups.values().next().unwrap();
         // A lender that moved is the same one; another key at the same address is another one.
-        assert!(is_at(store, &place) && is_at(store, &Place::Peer { address: "attic.lan:1".into(), node: node.clone() }));
+        assert!(
+            is_at(store, &place) && is_at(store, &Place::Peer { address: "attic.lan:1".into(), node: node.clone() })
+        );
         let another = Place::Peer { address: "10.0.0.7:7790".into(), node: node.replace('0', "1") };
         assert!(!is_at(store, &another) && !is_at(store, &Place::Folder { path: "/mnt/a".into() }));
         assert_eq!(words(store), "Xnode 0123456789abcdef at 10.0.0.7:7790");

@@ -6,8 +6,7 @@ use crate::views::{AuditRecord, AuditReport, KeyWish, Leave, Untaken, VisitWish,
 
 const TAG: &str = "access";
 /// Words for an answer that a change is made and the door does not know of it.
-const UNTAKEN: &str =
-    "It is so at the agent, and the door has not taken it yet: it lets people in as before, and is told again each second";
+const UNTAKEN: &str = "It is so at the agent, and the door has not taken it yet: it lets people in as before, and is told again each second";
 
 pub(super) fn list(list: &mut List) {
     list.add(TAG, ("get", "/access/nonce"), "What a message of sign-in needs")

@@ -73,7 +73,10 @@ pub(super) fn read(path: &Path) -> Result<Document, Why> {
     let mut bytes = Vec::new();
     file.by_ref().take(DOCUMENT_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > DOCUMENT_BYTES_MAX {
-        return Err(why(format!("it has more than {DOCUMENT_BYTES_MAX} bytes"), "keep files of applications elsewhere"));
+        return Err(why(
+            format!("it has more than {DOCUMENT_BYTES_MAX} bytes"),
+            "keep files of applications elsewhere",
+        ));
     }
     let text = String::from_utf8(bytes).map_err(|_| why("it is no UTF-8".into(), "write it as UTF-8"))?;
     if compose::is_compose(&text) {

@@ -334,7 +334,9 @@ fn known(book: &Book) -> String {
 fn check(wish: &views::LoanWish, held_days: u32) -> Result<(), LendingError> {
     if !(1..=KEYS_MAX).contains(&wish.keys.len()) || wish.readers.len() > KEYS_MAX {
         let (keys, readers) = (wish.keys.len(), wish.readers.len());
-        let words = format!("a loan has 1 to {KEYS_MAX} keys of a guest and at most {KEYS_MAX} of its owner, and this one {keys} and {readers}");
+        let words = format!(
+            "a loan has 1 to {KEYS_MAX} keys of a guest and at most {KEYS_MAX} of its owner, and this one {keys} and {readers}"
+        );
         return Err(LendingError::Value(words));
     }
     if wish.room_bytes < ROOM_BYTES_MIN {
@@ -378,10 +380,10 @@ fn loan_view(name: &str, kept: &Kept, report: &Report, now: Timestamp) -> views:
 /// A key in a file of root; made where there is none.
 fn key(path: &Path) -> Result<NodeKey, AgentError> {
     match fs::read_to_string(path) {
-        Ok(text) => text.trim().parse().map_err(|_| AgentError::Damaged {
-            path: path.into(),
-            words: "it holds no key of a machine".into(),
-        }),
+        Ok(text) => text
+            .trim()
+            .parse()
+            .map_err(|_| AgentError::Damaged { path: path.into(), words: "it holds no key of a machine".into() }),
         Err(cause) if cause.kind() == ErrorKind::NotFound => {
             let key = NodeKey::generate()?;
             let text = format!("{}\n", key.secret_text());

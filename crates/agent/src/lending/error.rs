@@ -26,7 +26,9 @@ pub enum LendingError {
         known: String,
     },
     /// A key that is in another loan.
-    #[error("the key {key} is in the loan `{name}` already; take it out of that one first, or put all machines of this owner into one loan")]
+    #[error(
+        "the key {key} is in the loan `{name}` already; take it out of that one first, or put all machines of this owner into one loan"
+    )]
     KeyTaken {
         /// The key.
         key: String,
@@ -40,7 +42,9 @@ pub enum LendingError {
         name: String,
     },
     /// A loan that is lent, and whose objects were to be removed.
-    #[error("the loan `{name}` is not ended yet; `openmesh xnode lend end {name}` ends it, and then its objects can go")]
+    #[error(
+        "the loan `{name}` is not ended yet; `openmesh xnode lend end {name}` ends it, and then its objects can go"
+    )]
     Lent {
         /// The loan.
         name: String,

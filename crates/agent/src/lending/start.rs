@@ -207,7 +207,9 @@ pub(crate) fn end(lending: &Lending, wipe: bool) -> Result<(), AgentError> {
         std::thread::sleep(AGAIN);
     }
     // The settings that people wrote count as they were when it was used last.
-    let Some(guests) = known(lending)?.filter(|guests| wipe && !guests.starts_with(&lending.folder)) else { return Ok(()) };
+    let Some(guests) = known(lending)?.filter(|guests| wipe && !guests.starts_with(&lending.folder)) else {
+        return Ok(());
+    };
     match fs::remove_dir_all(&guests) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed.map_err(AgentError::file("removing", &guests)),

@@ -135,7 +135,10 @@ async fn a_machine_comes_back_from_another_xnode_with_the_owners_key_alone() {
     };
     assert_eq!((plan.backups.len(), plan.secrets.clone()), (1, vec!["token".to_string()]), "{plan:?}");
     let restored = done(&fresh, "/backups/machine?by=ann", json(&request)).await;
-    assert!(restored.text.contains(&own.guest) && restored.text.contains("takes nothing of this machine yet"), "{restored:?}");
+    assert!(
+        restored.text.contains(&own.guest) && restored.text.contains("takes nothing of this machine yet"),
+        "{restored:?}"
+    );
     rests(&fresh, &restored).await;
     assert_eq!(answer("POST", port, "/again").await.as_deref(), Some("one\nkept\nagain\n"));
     let keys: Keys = fresh.get("/backups/key").await.unwrap();

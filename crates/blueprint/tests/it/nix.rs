@@ -186,16 +186,8 @@ fn the_evaluator_is_no_fool() {
     ] {
         assert_eq!(evaluated(&parsed(text)), serde_json::from_str::<Value>(value).unwrap(), "{text}");
     }
-    for wrong in [
-        "\"${a}\"",
-        "a",
-        "{ a = 1; a = 2; }",
-        "a: a",
-        "{ a.b = 1; }",
-        "rec { a = 1; }",
-        "1 + 2",
-        "https://a",
-    ] {
+    for wrong in ["\"${a}\"", "a", "{ a = 1; a = 2; }", "a: a", "{ a.b = 1; }", "rec { a = 1; }", "1 + 2", "https://a"]
+    {
         let refused = std::panic::catch_unwind(|| evaluated(&parsed(wrong)));
         assert!(refused.is_err(), "{wrong} was taken");
     }

@@ -100,8 +100,12 @@ impl Home {
     fn peer(&self, number: u8) -> Peer {
         self.listens();
         let address = self.report().unwrap().listens.remove(0);
-        let settings =
-            PeerSettings { address, lender: key(LENDER).public(), own: key(number), tries: openmesh_backup::peer::TRIES };
+        let settings = PeerSettings {
+            address,
+            lender: key(LENDER).public(),
+            own: key(number),
+            tries: openmesh_backup::peer::TRIES,
+        };
         Peer::open(settings).unwrap()
     }
 }
@@ -150,11 +154,14 @@ fn loans_change_while_it_runs_and_it_leaves_for_the_next_one() {
     assert!(peer.put_new(object(b"a"), b"a").unwrap());
     // A loan that is taken away ends within the look.
     home.tell("one", &[]);
-    let refused = || matches!(peer.read(object(b"a"), 0, 1), Err(StoreError::Refused { refusal: Refusal::Stranger, .. }));
+    let refused =
+        || matches!(peer.read(object(b"a"), 0, 1), Err(StoreError::Refused { refusal: Refusal::Stranger, .. }));
     until("the loan ends", refused);
     // One that cannot be is not taken, and is said.
     home.tell("one", &[("../x", loan(&[1]))]);
-    until("the fault is told", || home.report().is_some_and(|report| report.troubles.iter().any(|one| one.contains("../x"))));
+    until("the fault is told", || {
+        home.report().is_some_and(|report| report.troubles.iter().any(|one| one.contains("../x")))
+    });
     home.tell("one", &[("ann", loan(&[1]))]);
     until("it is lent again", || peer.stat(object(b"a")).is_ok());
     // The next start waits for the end of this one, and goes on with its objects.
@@ -163,7 +170,9 @@ fn loans_change_while_it_runs_and_it_leaves_for_the_next_one() {
     let _second = home.begin();
     home.tell("two", &[("ann", loan(&[1]))]);
     assert!(first.0.wait().unwrap().success(), "it leaves by itself");
-    until("the next one serves", || home.report().is_some_and(|report| report.run == "two" && !report.listens.is_empty()));
+    until("the next one serves", || {
+        home.report().is_some_and(|report| report.run == "two" && !report.listens.is_empty())
+    });
     assert_eq!(home.peer(1).read(object(b"a"), 0, 9).unwrap(), b"a");
 }
 
@@ -179,7 +188,9 @@ fn a_disk_that_is_not_mounted_and_a_place_that_is_taken_are_said() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     home.start.listen = vec![taken.local_addr().unwrap()];
     let running = home.begin();
-    until("it says so", || home.report().is_some_and(|report| report.troubles.iter().any(|one| one.contains("cannot listen"))));
+    until("it says so", || {
+        home.report().is_some_and(|report| report.troubles.iter().any(|one| one.contains("cannot listen")))
+    });
     drop(taken);
     home.listens();
     until("the trouble is over", || home.report().is_some_and(|report| report.troubles.is_empty()));

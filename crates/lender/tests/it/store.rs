@@ -164,7 +164,8 @@ fn a_disk_with_lent_objects_is_a_folder_with_a_repository() {
     assert_eq!(describe(&target), describe(&tree));
     // Nothing of the tree lies open.
     let open_text = b"one file with two names";
-    let lies_open = |path: &std::path::PathBuf| fs::read(path).unwrap().windows(open_text.len()).any(|at| at == open_text);
+    let lies_open =
+        |path: &std::path::PathBuf| fs::read(path).unwrap().windows(open_text.len()).any(|at| at == open_text);
     assert!(!files(folder.path()).iter().any(lies_open));
 }
 
