@@ -209,7 +209,7 @@ pub enum AgentError {
         /// Words for the catalogue.
         name: String,
         /// The cause.
-        cause: CatalogueError,
+        cause: Box<CatalogueError>,
     },
     /// An alert that is not open.
     #[error("no alert `{id}` is open; `openmesh xnode alerts` lists those that are")]
@@ -277,10 +277,16 @@ pub enum AgentError {
     Backups(#[from] BackupsError),
     /// A document that no value of Nix can hold.
     #[error(transparent)]
-    Nix(#[from] NixError),
+    Nix(Box<NixError>),
     /// Room for the backups of other machines.
     #[error(transparent)]
     Lending(#[from] LendingError),
+}
+
+impl From<NixError> for AgentError {
+    fn from(error: NixError) -> AgentError {
+        AgentError::Nix(Box::new(error))
+    }
 }
 
 impl AgentError {

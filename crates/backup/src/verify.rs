@@ -54,7 +54,7 @@ impl Repository<'_> {
             walked
         };
         std::thread::scope(|scope| {
-            let walks: Vec<_> = (0..threads()).map(|_| scope.spawn(&walk)).collect();
+            let walks: Vec<_> = (0..threads()).map(|_| scope.spawn(walk)).collect();
             let results = walks.into_iter().map(|walk| walk.join());
             first(results.map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))))
         })

@@ -88,12 +88,12 @@ pub(crate) struct Publishers {
 /// Makes the error of a catalogue.
 pub(crate) fn of_catalogue(name: &Name) -> impl FnOnce(CatalogueError) -> AgentError {
     let name = format!("the catalogue {name}");
-    move |cause| AgentError::Catalogue { name, cause }
+    move |cause| AgentError::Catalogue { name, cause: Box::new(cause) }
 }
 
 /// Makes the error of all catalogues.
 fn of_all(cause: CatalogueError) -> AgentError {
-    AgentError::Catalogue { name: "the catalogues of other publishers".to_string(), cause }
+    AgentError::Catalogue { name: "the catalogues of other publishers".to_string(), cause: Box::new(cause) }
 }
 
 /// Templates of catalogues that a document uses: application, catalogue, use, version.

@@ -97,7 +97,8 @@ fn a_length_or_a_mode_that_changed_is_found() {
     let tree = world.small_tree("tree", 61);
     fs::write(tree.join("large"), noise(62, 900_000)).unwrap();
     let snapshot = world.back_up(&tree).snapshot;
-    let changes: [(&str, fn(&Path) -> std::io::Result<()>); 3] = [
+    type Change = fn(&Path) -> std::io::Result<()>;
+    let changes: [(&str, Change); 3] = [
         ("large", |path| {
             let file = OpenOptions::new().write(true).open(path)?;
             let time = file.metadata()?.modified()?;

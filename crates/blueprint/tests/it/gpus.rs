@@ -216,13 +216,13 @@ fn one_that_is_gone_holds_its_application_alone() {
     }
     let repair = plan(&machine, &first, None).unwrap();
     let missing = Refusal::GpuMissing { application: name("llm"), gpu: address(1) };
-    assert_eq!(repair.held, [missing.clone()]);
+    assert_eq!(repair.held, std::slice::from_ref(&missing));
     assert!(repair.steps.iter().any(|planned| planned.step.application() == Some(&name("web"))), "{repair}");
     assert!(repair.steps.iter().all(|planned| planned.step.application() != Some(&name("llm"))), "{repair}");
     // It stands in no other application's way, and in its own where a new version wants it.
     let kept = Stock { there: stock().there, ..Stock::default() };
     let changed = after(&text.replace("image: web", "image: web:2"), Some(&first), kept.clone()).unwrap();
-    assert_eq!(plan(&machine, &changed, Some(&first)).unwrap().held, [missing.clone()]);
+    assert_eq!(plan(&machine, &changed, Some(&first)).unwrap().held, std::slice::from_ref(&missing));
     let renewed = after(&text.replace("image: llm", "image: llm:2"), Some(&first), kept).unwrap();
     assert_eq!(plan(&machine, &renewed, Some(&first)).unwrap_err(), [missing]);
 }

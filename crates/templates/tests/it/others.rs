@@ -173,7 +173,8 @@ fn a_right_signature_under_a_wrong_form_is_no_index() {
     ] {
         assert_eq!(signed(&body).code(), "catalogue_form", "{}", &body[..body.len().min(80)]);
     }
-    let changes: [(&str, Box<dyn Fn(&mut Index)>); 12] = [
+    type Change = Box<dyn Fn(&mut Index)>;
+    let changes: [(&str, Change); 12] = [
         ("number is 0", Box::new(|index: &mut Index| index.sequence = 0)),
         ("name of its catalogue", Box::new(|index: &mut Index| index.catalogue = "../etc".into())),
         ("character that is no letter", Box::new(|index: &mut Index| index.publisher = "Ac\u{202e}me".into())),
