@@ -32,9 +32,7 @@ const BESIDE: Record<string, string> = {
 };
 /** The release of Debian whose packages the template names. */
 const RELEASE = "bookworm";
-const TEMPLATE = fileURLToPath(
-  new URL("../../crates/templates/catalogue/static-site.yaml", import.meta.url),
-);
+const TEMPLATE = fileURLToPath(new URL("../../crates/templates/catalogue/static-site.yaml", import.meta.url));
 /** Images of earlier runs, by the template that they are made of. */
 const KEPT = join(TARGET, "e2e-images");
 /** Parts of an agent's store of images that say all of it: the rest is made of them. */

@@ -94,7 +94,12 @@ const stands = (tab: Page, words: RegExp) => tab.getByText(words).waitFor({ time
 async function steps(tab: Page): Promise<string[]> {
   const rows = tab.getByRole("table", { name: "Steps of the deployment" }).getByRole("row");
   return rows.evaluateAll((all) =>
-    all.slice(1).map((row) => [...row.children].slice(1, 3).map((cell) => cell.textContent).join(" ")),
+    all.slice(1).map((row) =>
+      [...row.children]
+        .slice(1, 3)
+        .map((cell) => cell.textContent)
+        .join(" "),
+    ),
   );
 }
 
@@ -103,7 +108,10 @@ const editor = (label: string) => page.getByRole("textbox", { name: label, exact
 /** Text of an editor of a document, once it is there. */
 async function written(label: string): Promise<string> {
   const lines = editor(label).locator(".cm-line");
-  await lines.filter({ hasText: `${SITE}:` }).first().waitFor();
+  await lines
+    .filter({ hasText: `${SITE}:` })
+    .first()
+    .waitFor();
   return (await lines.allTextContents()).join("\n");
 }
 
@@ -248,9 +256,7 @@ describe.skipIf(lack !== null)("a person with a machine of their own", () => {
     const killed = await firstProcess();
     expect(killed).toBeGreaterThan(1);
     process.kill(killed, "SIGKILL");
-    await instances
-      .getByText(/^was ended by SIGKILL after \d+ ms$/)
-      .waitFor({ timeout: NOTICED_MS_MAX });
+    await instances.getByText(/^was ended by SIGKILL after \d+ ms$/).waitFor({ timeout: NOTICED_MS_MAX });
     // It is started again by itself; then somebody stops it by a signal, and nobody but a person goes on from there.
     await expect.poll(async () => (await firstProcess()) || killed).not.toBe(killed);
     const stopped = await firstProcess();

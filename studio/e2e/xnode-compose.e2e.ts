@@ -288,7 +288,9 @@ describe("the canvas", () => {
     const { box } = parts(page);
     await box("db").focus();
     await page.keyboard.press("ArrowRight");
-    await expect.poll(() => page.evaluate(() => document.activeElement?.getAttribute("data-box"))).toBe("site");
+    await expect
+      .poll(() => page.evaluate(() => document.activeElement?.getAttribute("data-box")))
+      .toBe("site");
     const distance = async () => {
       const [db, site] = [await box("db").boundingBox(), await box("site").boundingBox()];
       return (site?.y ?? 0) - (db?.y ?? 0);

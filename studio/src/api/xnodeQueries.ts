@@ -275,7 +275,8 @@ export const useLoans = () =>
   });
 
 const ofLoan = (name: string) => `${ROOT}/loans/${part(name)}`;
-export const giveLoan = ({ name, wish }: { name: string; wish: LoanWish }) => put<Lending>(ofLoan(name), wish);
+export const giveLoan = ({ name, wish }: { name: string; wish: LoanWish }) =>
+  put<Lending>(ofLoan(name), wish);
 export const endLoan = (name: string) => send<Lending>("POST", `${ofLoan(name)}/end`);
 /** Brings back what a guest has removed in the last days. */
 export const bringBack = ({ name, days }: { name: string; days: number }) =>

@@ -49,7 +49,10 @@ it("leaves every other part as it was written, whatever is changed", () => {
     const before = parts(text);
     const [one, other] = [pick(), pick()];
     const said = `seed ${seed}:\n${text}`;
-    const added = withApplications(text, "version: 1\napplications:\n  fresh:\n    image: x\n    links:\n      - db\n");
+    const added = withApplications(
+      text,
+      "version: 1\napplications:\n  fresh:\n    image: x\n    links:\n      - db\n",
+    );
     if (!added || !("text" in added)) throw new Error(said);
     expect(without(parts(added.text), "fresh"), said).toEqual(without(before));
     expect(canonical(valueAt(treeOf(added.text), "applications", "fresh") ?? treeOf("")), said).toBe(
@@ -96,7 +99,10 @@ it("takes an application out with the links that lead to it, and nothing else", 
       const left = withoutApplication(text, gone) ?? "";
       const graph = drawn(left);
       expect(graph.nodes.map(({ name }) => name).sort(), said).toEqual(names.filter((name) => name !== gone));
-      expect(graph.nodes.flatMap(({ links, after }) => [...links, ...after]), said).not.toContain(gone);
+      expect(
+        graph.nodes.flatMap(({ links, after }) => [...links, ...after]),
+        said,
+      ).not.toContain(gone);
       const users = drawn(text).nodes.filter(({ links }) => links.includes(gone));
       const touched = [gone, ...users.map(({ name }) => name)];
       expect(without(parts(left), ...touched), said).toEqual(without(parts(text), ...touched));
@@ -233,7 +239,13 @@ applications:
     template:
       name: mariadb
 `;
-  const after = { ...before, memory: "96 MiB", port: "127.0.0.1:auto", domain: "new.example.org", database: "" };
+  const after = {
+    ...before,
+    memory: "96 MiB",
+    port: "127.0.0.1:auto",
+    domain: "new.example.org",
+    database: "",
+  };
   expect(withAnswers(FORM, { name: "web", fields: FIELDS, before, after, made })).toBe(`version: 1
 applications:
   db:
@@ -260,7 +272,9 @@ applications:
     template:
       name: mariadb
 `);
-  expect(withAnswers(FORM, { name: "web", fields: FIELDS, before, after: before, made })).toContain("database: db");
+  expect(withAnswers(FORM, { name: "web", fields: FIELDS, before, after: before, made })).toContain(
+    "database: db",
+  );
   expect(withAnswers(FORM, { name: "gone", fields: FIELDS, before, after, made })).toBeNull();
 });
 
@@ -280,7 +294,8 @@ it("takes a publication away, and an answer that is the default again", () => {
 });
 
 it("carries changes over to what somebody else has deployed meanwhile", () => {
-  const base = "version: 1\napplications:\n  a:\n    image: a:1\n  b:\n    image: b:1\n  c:\n    image: c:1\n";
+  const base =
+    "version: 1\napplications:\n  a:\n    image: a:1\n  b:\n    image: b:1\n  c:\n    image: c:1\n";
   const mine = `${base.replace("a:1", "a:2").replace("  c:\n    image: c:1\n", "")}  d:\n    image: d:1\n`;
   const next = `${base.replace("b:1", "b:9").replace("a:1", "a:9")}machine:\n  name: attic\n`;
   const over = carried(base, mine, next);

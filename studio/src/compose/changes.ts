@@ -32,7 +32,11 @@ export function withApplications(text: string, added: string): { text: string } 
   if (taken.length > 0) return { taken };
   const made = after(
     begin,
-    ...entries.map(({ key, value }) => (now: string) => setIn(now, [HEAD, key], value)),
+    ...entries.map(
+      ({ key, value }) =>
+        (now: string) =>
+          setIn(now, [HEAD, key], value),
+    ),
   );
   return made === null || entries.length === 0 ? null : { text: made };
 }
@@ -151,7 +155,11 @@ export function withAnswers(text: string, change: Reordered): string | null {
     text,
     ...changed.map((field) => (now: string) => withAnswer(now, name, field, own)),
     ...changed.map((field) => (now: string) => withPlace(now, change, field, own)),
-    ...brought.map(({ key, value }) => (now: string) => setIn(now, [HEAD, key], value)),
+    ...brought.map(
+      ({ key, value }) =>
+        (now: string) =>
+          setIn(now, [HEAD, key], value),
+    ),
   );
 }
 
@@ -208,7 +216,11 @@ function withDomain(text: string, name: string, before: string, own: Tree): stri
     text,
     ...wanted
       .filter(({ key }) => !there.includes(key))
-      .map(({ key, value }) => (now: string) => setIn(now, [HEAD, name, "domains", key], value)),
+      .map(
+        ({ key, value }) =>
+          (now: string) =>
+            setIn(now, [HEAD, name, "domains", key], value),
+      ),
     ...gone.map((key) => (now: string) => removeIn(now, [HEAD, name, "domains", key])),
   );
 }
@@ -248,7 +260,15 @@ function withRest(text: string, mine: string): string | null {
   const gone = keys(text).filter(({ key }) => wanted.every((entry) => entry.key !== key));
   return after(
     text,
-    ...wanted.map(({ key, value }) => (now: string) => setIn(now, [key], value)),
-    ...gone.map(({ key }) => (now: string) => removeIn(now, [key])),
+    ...wanted.map(
+      ({ key, value }) =>
+        (now: string) =>
+          setIn(now, [key], value),
+    ),
+    ...gone.map(
+      ({ key }) =>
+        (now: string) =>
+          removeIn(now, [key]),
+    ),
   );
 }

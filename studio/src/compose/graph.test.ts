@@ -128,7 +128,9 @@ it("sees links to nothing, circles, and what two claim", () => {
 });
 
 it("finds the circle that a link would close, whatever else is there", () => {
-  const graph = apps("  a: { links: [b] }\n  b: { after: [c] }\n  c: {}\n  d: { links: [e] }\n  e: { links: [d] }\n");
+  const graph = apps(
+    "  a: { links: [b] }\n  b: { after: [c] }\n  c: {}\n  d: { links: [e] }\n  e: { links: [d] }\n",
+  );
   expect(circleBy(graph, "c", "a")).toEqual(["c", "a", "b", "c"]);
   expect(circleBy(graph, "a", "c")).toEqual([]);
   expect(circleBy(graph, "a", "d")).toEqual([]);
@@ -149,11 +151,15 @@ it("brings a refusal to the applications that it concerns", () => {
   expect(refusalsOf("unresolved", "web: 1:1: template.answers.port: needs an answer", names).faults).toEqual({
     web: ["template.answers.port: needs an answer"],
   });
-  expect(refusalsOf("refused", "db: port 0.0.0.0:80/tcp of the host is held by sshd; end that", names)).toEqual({
+  expect(
+    refusalsOf("refused", "db: port 0.0.0.0:80/tcp of the host is held by sshd; end that", names),
+  ).toEqual({
     faults: { db: ["port 0.0.0.0:80/tcp of the host is held by sshd; end that"] },
     others: [],
   });
-  expect(refusalsOf("refused", "memory is short of 1 GiB", names).others).toEqual(["memory is short of 1 GiB"]);
+  expect(refusalsOf("refused", "memory is short of 1 GiB", names).others).toEqual([
+    "memory is short of 1 GiB",
+  ]);
   expect(refusalsOf("changed", "web: another", names)).toEqual({ faults: {}, others: ["web: another"] });
   expect(together({ a: ["x"] }, { a: ["x", "y"], b: ["z"] })).toEqual({ a: ["x", "y"], b: ["z"] });
 });

@@ -12,12 +12,10 @@ const overlaps = (places: Record<string, Place>) => {
 };
 
 it("puts what is reached to the right of what reaches it", () => {
-  const places = layout(["db", "web", "cache", "proxy", "alone"], [
-    link("proxy", "web"),
-    link("web", "db"),
-    link("web", "cache"),
-    link("proxy", "db"),
-  ]);
+  const places = layout(
+    ["db", "web", "cache", "proxy", "alone"],
+    [link("proxy", "web"), link("web", "db"), link("web", "cache"), link("proxy", "db")],
+  );
   const column = (name: string) => places[name]?.x ?? -1;
   expect(column("proxy")).toBeLessThan(column("web"));
   expect(column("web")).toBeLessThan(column("db"));

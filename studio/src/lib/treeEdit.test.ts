@@ -42,7 +42,11 @@ it("puts a value in its place, and touches nothing else", () => {
 });
 
 it("puts a value into JSON, which stays JSON", () => {
-  const made = setIn(JSON_TEXT, ["applications", "web"], mapOf({ image: word("nginx"), links: listOf(["db"]) }));
+  const made = setIn(
+    JSON_TEXT,
+    ["applications", "web"],
+    mapOf({ image: word("nginx"), links: listOf(["db"]) }),
+  );
   expect(made).toBe(`{
   "version": 1,
   "applications": {
@@ -84,7 +88,8 @@ it.each([
   ["links: []", "links:\n      - cache"],
   ["links: [\n      db\n    ]", "links: [\n      db,\n      cache\n    ]"],
 ])("adds a word to a list as it is written, and takes it out again: %j", (before, after) => {
-  const text = (links: string) => `applications:\n  web:\n    image: nginx\n    ${links}\n    root: writable\n`;
+  const text = (links: string) =>
+    `applications:\n  web:\n    image: nginx\n    ${links}\n    root: writable\n`;
   const path = ["applications", "web", "links"];
   expect(addWord(text(before), path, "cache")).toBe(text(after));
   expect(addWord(text(after), path, "cache")).toBe(text(after));

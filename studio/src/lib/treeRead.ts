@@ -394,8 +394,7 @@ class Reader {
       this.#toFlowContent();
       const next = this.#char();
       if (next === ",") this.#at += 1;
-      else if (next !== close && next !== undefined)
-        throw this.#unread(`needs a comma or \`${close}\` here`);
+      else if (next !== close && next !== undefined) throw this.#unread(`needs a comma or \`${close}\` here`);
     }
     this.#at += 1;
   }

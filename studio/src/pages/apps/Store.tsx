@@ -57,7 +57,11 @@ export function Store() {
 const STATES: Record<Catalogue["state"], { tone: Tone; words: string; title: string }> = {
   current: { tone: "good", words: "current", title: "Its place gave a right index when it was asked last" },
   old: { tone: "warn", words: "old", title: "The copy is in use; its place did not give a right index" },
-  expired: { tone: "bad", words: "ended", title: "Its index has ended: nothing new is made of its templates" },
+  expired: {
+    tone: "bad",
+    words: "ended",
+    title: "Its index has ended: nothing new is made of its templates",
+  },
   absent: { tone: "bad", words: "not here", title: "There is no copy of it on this machine" },
 };
 

@@ -121,7 +121,9 @@ it("changes a loan without changing what nobody touched, ends it, and brings bac
   expect(screen.getByRole("button", { name: /^Bring back/ }).hasAttribute("disabled")).toBe(true);
   await userEvent.type(days, "5");
   await userEvent.click(screen.getByRole("button", { name: "Bring back what the guest of ann removed" }));
-  await userEvent.click(screen.getByRole("button", { name: "Yes: Bring back what the guest of ann removed" }));
+  await userEvent.click(
+    screen.getByRole("button", { name: "Yes: Bring back what the guest of ann removed" }),
+  );
   await waitFor(() =>
     expect(asked).toEqual([
       { method: "PUT", path: "/v1/xnode/loans/ann", body },

@@ -389,7 +389,8 @@ function Give({ loan, taken, onDone }: { loan: Loan | null; taken: string[]; onD
         <div ref={first} className="stack">
           {FIELDS.map(({ name, words, help, lines, type = "text" }) => {
             const said = form[name] === "" ? undefined : wrong[name];
-            const taking = name === "name" && isTaken ? "A loan of this name is there: change that one." : said;
+            const taking =
+              name === "name" && isTaken ? "A loan of this name is there: change that one." : said;
             const field = {
               id: `${id}-${name}`,
               className: "input mono",

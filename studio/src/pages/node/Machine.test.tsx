@@ -46,9 +46,14 @@ it("shows all of it alone where an agent of before says no more", () => {
 
 it("says of a document that a file gives what became of it", () => {
   const declared = { file: "/etc/xnode.json", by: "NixOS configuration", document: null, generation: 3 };
-  const { rerender } = render(<Given declared={{ ...declared, state: "taken", cause: null, remedy: null }} />);
+  const { rerender } = render(
+    <Given declared={{ ...declared, state: "taken", cause: null, remedy: null }} />,
+  );
   expect(screen.getByRole("status").textContent).toContain("given by /etc/xnode.json (NixOS configuration)");
-  const why = { cause: "it would undo generation 4", remedy: "`openmesh app deploy /etc/xnode.json` takes it" };
+  const why = {
+    cause: "it would undo generation 4",
+    remedy: "`openmesh app deploy /etc/xnode.json` takes it",
+  };
   rerender(<Given declared={{ ...declared, state: "refused", ...why }} />);
   const told = screen.getByRole("status");
   expect(told.textContent).toContain("is not taken");

@@ -98,7 +98,11 @@ function Canvas({
     return marksOf("graph" in before ? before.graph : NOTHING, graph);
   }, [base, graph]);
   const { refused: error } = flow;
-  const refused = refusalsOf(codeOf(error), error?.message ?? "", graph.nodes.map(({ name }) => name));
+  const refused = refusalsOf(
+    codeOf(error),
+    error?.message ?? "",
+    graph.nodes.map(({ name }) => name),
+  );
   const boxes = boxesOf(graph, now, marks, applications.data ?? [], error ? refused.faults : {});
   return (
     <>

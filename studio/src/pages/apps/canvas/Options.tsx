@@ -100,9 +100,7 @@ function Form({
         else dispatch({ kind: "answers", change: { name, fields, before, after: written, made } });
       }}
     >
-      {isOther ? (
-        <Word ordered={ordered} faults={faults} fields={fields.map((field) => field.name)} />
-      ) : null}
+      {isOther ? <Word ordered={ordered} faults={faults} fields={fields.map((field) => field.name)} /> : null}
       <p className="row flat">
         <button type="submit" className="button" disabled={reason !== undefined} title={reason}>
           Change them in the document

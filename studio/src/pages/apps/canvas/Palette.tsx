@@ -122,8 +122,7 @@ function Shelf({
             onPointerMove={(event) => {
               const at = { x: event.clientX, y: event.clientY };
               if (!begin.current) return;
-              wasDragged.current ||=
-                Math.hypot(at.x - begin.current.x, at.y - begin.current.y) >= DRAG_MIN;
+              wasDragged.current ||= Math.hypot(at.x - begin.current.x, at.y - begin.current.y) >= DRAG_MIN;
               if (wasDragged.current) onDrag({ template, at });
             }}
             onPointerUp={(event) => end(event, template, true)}
