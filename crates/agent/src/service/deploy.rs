@@ -83,6 +83,7 @@ impl Service {
             }
             // Disks are read and shims asked from here on: other tasks of this runtime go on meanwhile.
             return tokio::task::block_in_place(|| {
+                self.check_moves(previous.as_ref(), document, terms)?;
                 let generation = self.resolved(document, &catalogue, terms, previous.as_ref(), asked)?;
                 self.want(&generation, previous.as_ref(), document, does)
             });
@@ -95,6 +96,7 @@ impl Service {
         let previous = self.check_expected(asked)?;
         let previous = previous.as_ref();
         tokio::task::block_in_place(|| {
+            self.check_moves(previous, document, terms)?;
             let known = Known::of(self.agent.machine(), &self.settings, document, previous, terms.refresh)?;
             if let Some(least) = known.least(previous) {
                 let generation = self.resolved(document, &least, terms, previous, asked)?;
