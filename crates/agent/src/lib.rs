@@ -34,6 +34,7 @@ mod jobs;
 mod lending;
 mod logs;
 mod manager;
+mod moves;
 mod outcomes;
 mod own_image;
 mod pages;
@@ -59,6 +60,7 @@ pub use contract::openapi;
 pub use error::AgentError;
 pub use lending::LendingError;
 pub use manager::Manager;
+pub use moves::MovesError;
 pub use openmesh_access::audit::verify_folder as verify_audit;
 pub use openmesh_backup::{Identity, Recipient};
 pub use openmesh_blueprint::compose;
@@ -157,7 +159,7 @@ struct Parts {
     door: Option<std::thread::JoinHandle<()>>,
     backups: std::thread::JoinHandle<()>,
     lender: std::thread::JoinHandle<()>,
-    chores: [JoinHandle<()>; 5],
+    chores: [JoinHandle<()>; 6],
     /// The chores end when it goes.
     stays: watch::Sender<()>,
     worked: JoinHandle<Result<std::thread::Result<()>, JoinError>>,
@@ -181,7 +183,8 @@ impl Parts {
             alerts::start(service.clone(), left.clone()),
             acme::start(service.clone(), left.clone()),
             declared::start(service.clone(), left.clone()),
-            usage::start(service.clone(), left),
+            usage::start(service.clone(), left.clone()),
+            moves::start(service.clone(), left),
         ];
         // A worker that ends by itself has panicked: an agent that does nothing must not go on answering.
         let worked = tokio::task::spawn_blocking(move || worker.join());

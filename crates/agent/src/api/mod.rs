@@ -15,6 +15,7 @@ pub mod files;
 pub mod import;
 pub mod jobs;
 mod loans;
+mod moves;
 mod templates;
 pub mod usage;
 pub mod visit;
@@ -88,6 +89,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .merge(import::routes())
         .merge(jobs::routes())
         .merge(loans::routes())
+        .merge(moves::routes())
         .merge(usage::routes())
         .merge(templates::routes())
         .merge(visit::routes())
