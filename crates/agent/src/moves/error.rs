@@ -78,7 +78,7 @@ pub enum MovesError {
         cause: String,
     },
     /// The other machine does not know the key, or gives it no right to this.
-    #[error("{to} does not let this machine in: {cause}; give a key of an operator there: `openmesh xnode access keys make`")]
+    #[error("{to} does not let this machine in: {cause}; give a key of an operator there: `openmesh xnode access keys make NAME --role operator`")]
     Key {
         /// Its address.
         to: String,
