@@ -25,6 +25,7 @@ const KINDS: Record<string, string | undefined> = {
   disk: "disk nearly full",
   certificate: "certificate ends",
   update: "update",
+  move: "move waits",
 };
 export const alertWords = (kind: string): string => KINDS[kind] ?? kind.replaceAll("_", " ");
 
