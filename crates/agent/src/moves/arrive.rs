@@ -288,7 +288,11 @@ impl Coming {
                 return Ok(true);
             }
             Work::Drop => {
-                let after = self.change(|arriving| arriving.is_cleared = true).await?;
+                // What is remembered of it opens nothing.
+                let after = self.change(|arriving| {
+                    (arriving.is_cleared, arriving.own, arriving.document) = (true, String::new(), None);
+                });
+                let after = after.await?;
                 let cause = Some("it did not come".to_string());
                 let ends = move |service: &Service| service.moves().end_arriving(&after, MoveOutcome::Returned, cause);
                 blocking(&self.service, ends).await?;

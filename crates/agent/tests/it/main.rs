@@ -15,6 +15,7 @@ mod files;
 mod imports;
 mod joins;
 mod lending;
+mod moves;
 mod neighbours;
 mod pantry;
 mod pauses;
