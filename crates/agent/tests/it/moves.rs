@@ -106,8 +106,7 @@ async fn an_application_moves_while_clients_write_and_comes_back_with_everything
     assert_eq!(ended.ended[0].outcome, MoveOutcome::Returned, "{ended:?}");
     clients.served(true).await;
     assert_eq!(clients.turns(), ["here", "there", "here"]);
-    let words = answer("GET", here, "/").await.unwrap();
-    clients.check(&words);
+    clients.check(here).await;
     assert_eq!(answer("GET", here, "/size").await.as_deref(), Some(BALLAST));
     let_go(&pair).await;
     assert_eq!(standing(&pair.there).await.2, Vec::<String>::new(), "the secret has gone with it");
@@ -166,13 +165,14 @@ async fn a_machine_that_cannot_take_it_refuses_and_nothing_changes() {
     pair.there.deploy(named(&pair.there, "bee", "", &other.replace("  other:", "  web:"))).await;
     let (code, words) = refused(pair.moves_by(&pair.key.key).await);
     assert!(code == "other_refused" && words.contains("`web` is on that machine already"), "{code}: {words}");
-    // There is no room.
-    let full = named(&pair.there, "bee", "reserve: {disk: 900TiB}, ", "applications: {}\n");
-    pair.there.send(Method::DELETE, "/applications/web?data=wipe", "").await.unwrap();
-    pair.there.deploy(full).await;
-    unchanged(&pair, "there is no room", "the disk is short of").await;
+    // There is no room: for the copies, and for the application.
+    for (reserve, part) in [("disk", "the disk of the lender is full"), ("memory", "memory is short of")] {
+        let full = named(&pair.there, "bee", &format!("reserve: {{{reserve}: 900TiB}}, "), "applications: {}\n");
+        pair.there.deploy(full).await;
+        unchanged(&pair, "there is no room", part).await;
+    }
     assert_eq!(clients.turns(), ["here"], "it has served without a pause");
-    clients.check(&answer("GET", here, "/").await.unwrap());
+    clients.check(here).await;
     drop(clients);
     pair.stop().await;
 }
@@ -213,7 +213,7 @@ async fn a_move_waits_for_another_key_and_can_be_cancelled() {
     assert_eq!(departing(&gone), Some(DepartingState::Gone));
     clients.served(false).await;
     let there = port(&pair.there.application("web").await).unwrap();
-    clients.check(&answer("GET", there, "/").await.unwrap());
+    clients.check(there).await;
     drop(clients);
     pair.stop().await;
 }

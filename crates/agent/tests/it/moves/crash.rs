@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use openmesh_agent::views::Node;
 use openmesh_agent::views::access::MadeKey;
+use openmesh_agent::views::backups::Line;
 use openmesh_agent::views::moves::{ArrivingState, DepartingState, Move, Moves};
 use openmesh_agent::{DoorPorts, People};
 use reqwest::Method;
@@ -192,10 +193,10 @@ async fn a_death_of_either_agent_at_any_step_loses_nothing() {
         two.round(&clients, step, is_here).await;
         expected.extend(["there", "here"]);
         assert_eq!(clients.turns(), expected, "step {step}, here {is_here}");
-        clients.check(&answer("GET", at, "/").await.unwrap());
+        clients.check(at).await;
     }
     let request = two.here.world.client.request(Method::GET, "/applications/web/lines");
-    let lines: Vec<openmesh_agent::views::backups::Line> = two.here.world.client.ask(request).await.unwrap();
+    let lines: Vec<Line> = two.here.world.client.ask(request).await.unwrap();
     assert!(lines.iter().filter(|line| line.in_use).count() == 1, "{lines:?}");
     drop(clients);
 }

@@ -19,7 +19,7 @@ use serde_json::json;
 use crate::access::{Site, address, value};
 use crate::backups::{send, set_token};
 use crate::pantry::ask;
-use crate::world::{PATIENCE, World, free_port};
+use crate::world::{PATIENCE, World, answer, free_port};
 
 /// A server that appends each record to a file and answers once it is there, makes a large file, and tells what it has.
 pub const SERVER: &str = r#"$| = 1; use Socket;
@@ -252,10 +252,11 @@ impl Clients {
         turns
     }
 
-    /// Holds all records that were taken anywhere against those that are there.
-    pub fn check(&self, words: &str) {
-        let lines: BTreeSet<&str> = words.lines().collect();
+    /// Holds all records that were taken anywhere until now against those that are at a port.
+    pub async fn check(&self, port: u16) {
         let all = [self.taken(true), self.taken(false)].concat();
+        let words = answer("GET", port, "/").await.unwrap();
+        let lines: BTreeSet<&str> = words.lines().collect();
         let lost: Vec<&str> =
             all.iter().map(|taken| taken.record.as_str()).filter(|record| !lines.contains(record)).collect();
         assert!(lost.is_empty(), "{} of {} records that were taken are lost: {lost:?}", lost.len(), all.len());
