@@ -165,8 +165,8 @@ async fn a_machine_that_cannot_take_it_refuses_and_nothing_changes() {
     pair.there.deploy(named(&pair.there, "bee", "", &other.replace("  other:", "  web:"))).await;
     let (code, words) = refused(pair.moves_by(&pair.key.key).await);
     assert!(code == "other_refused" && words.contains("`web` is on that machine already"), "{code}: {words}");
-    // There is no room: for the copies, and for the application.
-    for (reserve, part) in [("disk", "the disk of the lender is full"), ("memory", "memory is short of")] {
+    // There is no room: the lender refuses a copy, or the plan the application.
+    for (reserve, part) in [("disk", "the disk"), ("memory", "memory is short of")] {
         let full = named(&pair.there, "bee", &format!("reserve: {{{reserve}: 900TiB}}, "), "applications: {}\n");
         pair.there.deploy(full).await;
         unchanged(&pair, "there is no room", part).await;
