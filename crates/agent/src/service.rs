@@ -445,10 +445,11 @@ impl Service {
             return Err(openmesh_xnode::XnodeError::NoGeneration { number: to }.into());
         };
         // The machine stays as it is: applications alone go back.
-        let mut document = self.document(present.number)?;
-        document.applications = self.document(to)?.applications;
+        let before = self.document(present.number)?;
+        let document = Document { applications: self.document(to)?.applications, ..before.clone() };
         tokio::task::block_in_place(|| {
             self.check_moves(Some(&present), &document, terms)?;
+            self.moves.check_back(&before, &document)?;
             self.moves.check_lines(lines.keys().map(|(name, _)| name), terms.of_move)?;
             let allocations = self.allocations(BTreeMap::new())?;
             let ports: &PortRange = &document.machine.ports;

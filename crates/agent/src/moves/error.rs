@@ -23,6 +23,16 @@ pub enum MovesError {
         /// The other machine.
         node: String,
     },
+    /// An application that came, and went back.
+    #[error(
+        "{application} went back to {node} with what it had here, and going back to it would let it serve at two places; deploy it anew, or move it here again"
+    )]
+    Back {
+        /// The application.
+        application: String,
+        /// The other machine.
+        node: String,
+    },
     /// An application that comes.
     #[error(
         "{application} is coming from {node}, and nobody else changes it before it is here; `openmesh app move {application} --forget` lets it stay there"
@@ -106,7 +116,7 @@ impl MovesError {
     pub(crate) fn code(&self) -> (&'static str, u16) {
         match self {
             MovesError::Leaving { .. } | MovesError::Arriving { .. } | MovesError::Undoable { .. } => ("moving", 409),
-            MovesError::Away { .. } => ("moved", 409),
+            MovesError::Away { .. } | MovesError::Back { .. } => ("moved", 409),
             MovesError::NoMove { .. } => ("no_move", 404),
             MovesError::NoArrival { .. } => ("no_arrival", 404),
             MovesError::NotMovable { .. } => ("not_movable", 409),
