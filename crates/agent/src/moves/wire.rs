@@ -55,7 +55,6 @@ impl Trouble {
 }
 
 /// The agent of another machine.
-#[derive(Clone, Debug)]
 pub(super) struct Other {
     base: Url,
     http: reqwest::Client,
