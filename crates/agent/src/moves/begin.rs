@@ -167,7 +167,7 @@ fn movable(service: &Service, name: &Name) -> Result<(), AgentError> {
     copy::portable(service, name).map(drop)
 }
 
-/// What the other machine is told of a move.
+/// Wish by which the other machine hears of a move.
 pub(super) async fn asked(
     service: &Arc<Service>,
     leaving: &Leaving,

@@ -396,7 +396,7 @@ impl Departing {
     }
 }
 
-/// What became of a mark, for the history.
+/// Words about a changed mark, for the history.
 fn told(leaving: &Leaving) -> Option<(EventKind, String)> {
     let (name, node) = (&leaving.application, &leaving.node);
     Some(match &leaving.mark {
