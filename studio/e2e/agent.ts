@@ -24,6 +24,7 @@ import type {
   LogLine,
   Me,
   Member,
+  Moves,
   SecretInfo,
   TemplateSheet,
   XnodeEvent,
@@ -98,6 +99,7 @@ export class FakeAgent {
   };
   templates: TemplateSheet[] = [];
   catalogues: Catalogue[] = [];
+  moves: Moves = { moves: [], ended: [] };
   backups: BackupOverview = {
     keys: { owner: null, node: "age1node" },
     machine: "attic",
@@ -271,6 +273,8 @@ export class FakeAgent {
         return { json: this.backups };
       case "GET /loans":
         return { json: this.lending };
+      case "GET /moves":
+        return { json: this.moves };
       case "GET /access/audit":
         return { json: this.audit };
       default:

@@ -11,6 +11,7 @@ pub mod files;
 pub mod import;
 pub mod lend;
 pub mod machine;
+pub mod moves;
 mod network;
 mod node;
 pub mod templates;

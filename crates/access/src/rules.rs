@@ -142,6 +142,14 @@ pub const RULES: &[Rule] = &[
     change("DELETE", "/v1/xnode/loans/{}", OWNER),
     change("POST", "/v1/xnode/loans/{}/end", ADMIN),
     change("POST", "/v1/xnode/loans/{}/bring-back", ADMIN),
+    // Moves of applications between machines. Whoever brings one does here what a deployment does; its data come with it.
+    look("/v1/xnode/moves", VIEWER),
+    change("POST", "/v1/xnode/applications/{}/move", OPERATOR),
+    change("POST", "/v1/xnode/applications/{}/move/undo", OPERATOR),
+    change("DELETE", "/v1/xnode/applications/{}/move", ADMIN),
+    look("/v1/xnode/arrivals/{}", OPERATOR),
+    change("PUT", "/v1/xnode/arrivals/{}", OPERATOR),
+    change("POST", "/v1/xnode/arrivals/{}/orders", OPERATOR),
     // Secrets: names and versions. Values leave the agent by no endpoint.
     look("/v1/xnode/secrets", OPERATOR),
     change("PUT", "/v1/xnode/secrets/{}", ADMIN),
@@ -277,6 +285,13 @@ mod tests {
             ("POST", "/v1/xnode/loans/ann/bring-back", Role::Admin),
             ("DELETE", "/v1/xnode/loans/ann", Role::Owner),
             ("PUT", "/v1/xnode/access/members/0x00", Role::Admin),
+            ("GET", "/v1/xnode/moves", Role::Viewer),
+            ("POST", "/v1/xnode/applications/web/move", Role::Operator),
+            ("POST", "/v1/xnode/applications/web/move/undo", Role::Operator),
+            ("DELETE", "/v1/xnode/applications/web/move", Role::Admin),
+            ("GET", "/v1/xnode/arrivals/00", Role::Operator),
+            ("PUT", "/v1/xnode/arrivals/00", Role::Operator),
+            ("POST", "/v1/xnode/arrivals/00/orders", Role::Operator),
             ("GET", "/v1/xnode/access/audit", Role::Admin),
         ] {
             for role in Role::ALL {

@@ -15,6 +15,7 @@ mod backups;
 mod inside;
 mod list;
 mod machine;
+mod moves;
 
 use std::collections::BTreeMap;
 
@@ -50,6 +51,7 @@ fn description() -> Value {
     applications::list(&mut list);
     inside::list(&mut list);
     backups::list(&mut list);
+    moves::list(&mut list);
     access::list(&mut list);
     let failure = list.take(reference::<Failure>());
     let (mut paths, mut schemas) = (list.paths, list.schemas);
@@ -64,6 +66,7 @@ fn description() -> Value {
         ("applications", "What is wanted, what is there, generations, templates"),
         ("inside", "Logs, processes, jobs, files and use of applications"),
         ("backups", "Backups, drills, restores, lines of data"),
+        ("moves", "Moves of applications between machines"),
         ("access", "Signing in, members, API keys, the audit log"),
     ];
     let description = json!({
@@ -188,6 +191,7 @@ mod tests {
         applications::list(&mut list);
         inside::list(&mut list);
         backups::list(&mut list);
+        moves::list(&mut list);
         access::list(&mut list);
         assert_eq!(list.clashes, BTreeSet::new());
     }

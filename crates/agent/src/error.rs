@@ -15,6 +15,7 @@ use openmesh_xnode::restarts::NoRestart;
 
 use crate::backups::BackupsError;
 use crate::lending::LendingError;
+use crate::moves::MovesError;
 use crate::publishers::CatalogueError;
 
 /// A failure of the agent's service.
@@ -281,6 +282,9 @@ pub enum AgentError {
     /// Room for the backups of other machines.
     #[error(transparent)]
     Lending(#[from] LendingError),
+    /// Moves of applications between machines.
+    #[error(transparent)]
+    Moves(#[from] MovesError),
 }
 
 impl From<NixError> for AgentError {
@@ -328,6 +332,7 @@ impl AgentError {
             AgentError::Nix(_) => ("nix", 422),
             AgentError::Backups(error) => error.code(),
             AgentError::Lending(error) => error.code(),
+            AgentError::Moves(error) => error.code(),
             AgentError::Refusal(refusal) => refusal.code(),
             _ => ("machine", 500),
         }

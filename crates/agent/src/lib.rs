@@ -34,6 +34,7 @@ mod jobs;
 mod lending;
 mod logs;
 mod manager;
+mod moves;
 mod outcomes;
 mod own_image;
 mod pages;
@@ -61,6 +62,7 @@ pub use contract::openapi;
 pub use error::AgentError;
 pub use lending::LendingError;
 pub use manager::Manager;
+pub use moves::MovesError;
 pub use openmesh_access::audit::verify_folder as verify_audit;
 pub use openmesh_backup::{BackupError, Identity, NodeKey, Recipient};
 pub use openmesh_blueprint::compose;
@@ -163,7 +165,7 @@ struct Parts {
     door: Option<std::thread::JoinHandle<()>>,
     backups: std::thread::JoinHandle<()>,
     lender: std::thread::JoinHandle<()>,
-    chores: [JoinHandle<()>; 6],
+    chores: [JoinHandle<()>; 7],
     /// The chores end when it goes.
     stays: watch::Sender<()>,
     worked: JoinHandle<Result<std::thread::Result<()>, JoinError>>,
@@ -188,7 +190,8 @@ impl Parts {
             acme::start(service.clone(), left.clone()),
             declared::start(service.clone(), left.clone()),
             publishers::start(service.clone(), left.clone()),
-            usage::start(service.clone(), left),
+            usage::start(service.clone(), left.clone()),
+            moves::start(service.clone(), left),
         ];
         // A worker that ends by itself has panicked: an agent that does nothing must not go on answering.
         let worked = tokio::task::spawn_blocking(move || worker.join());

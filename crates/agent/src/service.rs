@@ -35,6 +35,7 @@ use crate::drain::refuse as refuse_drained;
 use crate::error::AgentError;
 use crate::history::History;
 use crate::lending::Lending;
+use crate::moves::Moves;
 use crate::outcomes::{self, AGENT, Outcome};
 use crate::publishers::Publishers;
 use crate::secrets::{Shared, Vault};
@@ -69,6 +70,7 @@ pub struct Service {
     looks: crate::processes::Looks,
     backups: Backups,
     lending: Lending,
+    moves: Moves,
     alerts: Alerts,
     publishers: Publishers,
     wishes: Wishes,
@@ -134,6 +136,7 @@ impl Service {
         let lending = Lending::open(&settings, &machine.paths.programs(), first_id)?;
         Ok(Service {
             given: Given::new(settings.document.clone()),
+            moves: Moves::new(&settings.state, vault.clone()),
             settings,
             agent: Agent::new(machine),
             doors,
@@ -183,6 +186,11 @@ impl Service {
     /// Room for the backups of other machines.
     pub(crate) fn lending(&self) -> &Lending {
         &self.lending
+    }
+
+    /// Moves of applications between this machine and others.
+    pub(crate) fn moves(&self) -> &Moves {
+        &self.moves
     }
 
     /// Holds every change up as long as it is kept.
@@ -324,6 +332,15 @@ impl Service {
         }
     }
 
+    /// Refuses a change that meets a move of an application between machines, unless that move makes it.
+    fn check_moves(&self, previous: Option<&Generation>, document: &Document, terms: &Terms) -> Result<(), AgentError> {
+        if self.moves.is_idle()? {
+            return Ok(());
+        }
+        let before = previous.map(|previous| self.document(previous.number)).transpose()?;
+        self.moves.check(before.as_ref(), document, terms.of_move)
+    }
+
     /// The generation that serves; none where none does.
     fn serving(&self) -> Result<Option<Generation>, AgentError> {
         let Some((wanted, serving)) = self.agent.generations()? else { return Ok(None) };
@@ -424,8 +441,23 @@ impl Service {
         asked: &Asked,
         does: bool,
     ) -> Result<views::Deployment, AgentError> {
+        self.roll_back_on(to, lines, &Terms::default(), asked, does).await
+    }
+
+    /// As [`Service::roll_back`], on terms.
+    ///
+    /// # Errors
+    /// As [`Service::roll_back`].
+    pub(crate) async fn roll_back_on(
+        &self,
+        to: u64,
+        lines: &LineChoices,
+        terms: &Terms,
+        asked: &Asked,
+        does: bool,
+    ) -> Result<views::Deployment, AgentError> {
         let _change = self.change.lock().await;
-        if does {
+        if does && !terms.although_drained {
             refuse_drained(&self.settings)?;
         }
         let paths = &self.agent.machine().paths;
@@ -434,9 +466,12 @@ impl Service {
             return Err(openmesh_xnode::XnodeError::NoGeneration { number: to }.into());
         };
         // The machine stays as it is: applications alone go back.
-        let mut document = self.document(present.number)?;
-        document.applications = self.document(to)?.applications;
+        let before = self.document(present.number)?;
+        let document = Document { applications: self.document(to)?.applications, ..before.clone() };
         tokio::task::block_in_place(|| {
+            self.check_moves(Some(&present), &document, terms)?;
+            self.moves.check_back(&before, &document)?;
+            self.moves.check_lines(lines.keys().map(|(name, _)| name), terms.of_move)?;
             let allocations = self.allocations(BTreeMap::new())?;
             let ports: &PortRange = &document.machine.ports;
             let made = rollback(&present, &old, lines, &allocations, ports, Self::cause(asked));

@@ -9,7 +9,7 @@
 //!               │ cancel, refused │                │ refused        │
 //!               └──────────► Returns ◄─────────────┴── Recalls ◄────┘ undo
 //! Arrival     Arrives ─► Ready ─ told ─► Told ─ gate ─► Serves ─ recalled ─► GivesBack ─► Given
-//!               └──── a failure, or recalled ───► Refused              each of them in the end: Dropped
+//!               └──── a failure, or recalled ───► Refused    └─ over ─► Kept      the others in the end: Dropped
 //! ```
 //!
 //! The application serves at one place at most, since `Told` follows `Hands`, `Hands` is no state in which the one machine serves, and it leaves that state for
@@ -61,6 +61,8 @@ pub enum Arrival {
     Told,
     /// Clients may have been let in.
     Serves,
+    /// The application is this machine's, and the other one has no say in it any more.
+    Kept,
     /// It has never served by this move, and never will.
     Refused {
         /// Cause.
@@ -93,6 +95,8 @@ pub enum Order {
     GiveBack,
     /// Let go.
     Drop,
+    /// It is yours: nothing undoes the move any more.
+    Keep,
 }
 
 /// Facts of the machine that is left, as they are found.
@@ -141,6 +145,8 @@ pub enum Work {
     GiveBack,
     /// Remove what came by this move.
     Drop,
+    /// Remove what the move needed, and leave the application as it is.
+    Forget,
     /// Nothing.
     Rest,
 }
@@ -199,8 +205,9 @@ impl Departure {
             Departure::Hands => Some(Order::Serve),
             Departure::Recalls => Some(Order::GiveBack),
             Departure::Returns { data: None, .. } => Some(Order::Drop),
+            Departure::Over => Some(Order::Keep),
             // What was given back is let go of once it is here.
-            Departure::Gone | Departure::Over | Departure::Returns { data: Some(_), .. } => None,
+            Departure::Gone | Departure::Returns { data: Some(_), .. } => None,
         }
     }
 
@@ -219,8 +226,22 @@ impl Departure {
                 Departure::Tries | Departure::Quiets | Departure::Hands | Departure::Recalls,
                 Arrival::Refused { cause },
             ) => Departure::Returns { cause: cause.clone(), data: None },
+            // Before this machine has said so it lets go by itself alone, and then it was never told to serve.
+            (Departure::Tries | Departure::Quiets | Departure::Hands | Departure::Recalls, Arrival::Dropped) => {
+                Departure::Returns {
+                    cause: "the other machine heard nothing for a day, and let go of it".into(),
+                    data: None,
+                }
+            }
             (own, _) => own,
         }
+    }
+
+    /// The mark after the other machine has said that it knows nothing of this move: it never served before it was told to. Whether it does after that, nobody
+    /// knows who has forgotten it.
+    #[must_use]
+    pub fn forgotten(self) -> Departure {
+        self.cancel("the other machine knows nothing of this move any more")
     }
 
     /// The mark after a person, or a failure here, has ended the attempt. Once the other machine was told to serve, it can only be undone.
@@ -260,7 +281,12 @@ impl Departure {
 impl Arrival {
     /// Returns true where clients may be let in here: after the gate, for which [`Arrival::Told`] is enough.
     pub fn may_serve(&self) -> bool {
-        *self == Arrival::Serves
+        matches!(self, Arrival::Serves | Arrival::Kept)
+    }
+
+    /// Returns true where nothing becomes of it any more.
+    pub fn is_over(&self) -> bool {
+        matches!(self, Arrival::Kept | Arrival::Dropped)
     }
 
     /// The mark after an order. What no order of this state is, changes nothing.
@@ -269,6 +295,7 @@ impl Arrival {
         match (self, order) {
             (Arrival::Ready { .. }, Order::Serve) => Arrival::Told,
             (Arrival::Told | Arrival::Serves, Order::GiveBack) => Arrival::GivesBack,
+            (Arrival::Serves, Order::Keep) => Arrival::Kept,
             (Arrival::Arrives { .. } | Arrival::Ready { .. }, Order::GiveBack) => {
                 Arrival::Refused { cause: "it was undone".into() }
             }
@@ -291,10 +318,20 @@ impl Arrival {
                 Work::Take { backup: backup.clone(), is_last: true }
             }
             (Arrival::Told, _) => Work::Gate,
-            (Arrival::Serves, _) if !serves => Work::Admit,
+            (Arrival::Serves | Arrival::Kept, _) if !serves => Work::Admit,
+            (Arrival::Kept, _) => Work::Forget,
             (Arrival::GivesBack, _) => Work::GiveBack,
             (Arrival::Dropped, _) => Work::Drop,
             _ => Work::Rest,
+        }
+    }
+
+    /// The mark after a day in which nothing was heard (X-116). One that was told to serve waits for ever.
+    #[must_use]
+    pub fn expire(self) -> Arrival {
+        match self {
+            Arrival::Arrives { .. } | Arrival::Ready { .. } => Arrival::Dropped,
+            own => own,
         }
     }
 

@@ -61,6 +61,16 @@ pub enum DoorMark {
     Maintenance,
 }
 
+/// Text of an application's maintenance page, where it has another one than the usual.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PageMark {
+    /// Heading.
+    pub title: String,
+    /// One paragraph.
+    pub text: String,
+}
+
 /// Result of a trial.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -9,6 +9,7 @@
 //!                        /failed-job.json               mark: a job of a switch that has failed
 //!                        /probation.json
 //!                        /restart.json  mark: instances that are to be started anew
+//!                        /page.json     mark: text of its maintenance page
 //!                        /instances/REVISION.INDEX/instance.json   what it was made of
 //!                                                 /bundle  shim.json  started.json  gate.json  over.json  files/
 //!       logs/NAME/REVISION.INDEX/       log of an instance, kept as long as a generation that has the revision
@@ -85,6 +86,11 @@ impl Paths {
     /// Folder of an application's marks.
     pub fn application(&self, name: &Name) -> PathBuf {
         self.applications().join(name.as_str())
+    }
+
+    /// File with the text of an application's maintenance page.
+    pub fn page(&self, name: &Name) -> PathBuf {
+        self.application(name).join("page.json")
     }
 
     /// Folder of an application's instances.

@@ -26,6 +26,8 @@ import type {
   JobRun,
   Lending,
   LoanWish,
+  Move,
+  Moves,
   ProcessList,
   Restarting,
   SecretInfo,
@@ -290,6 +292,21 @@ export const useBackupsOf = (name: string) =>
     queryFn: ({ signal }) => get<Backup[]>(`${ofApplication(name)}/backups`, signal),
     refetchInterval: 15_000,
   });
+
+/** Moves between machines; asked often while one goes on, for its bytes. */
+export const useMoves = () =>
+  useQuery({
+    queryKey: ["xnode", "moves"],
+    queryFn: ({ signal }) => get<Moves>(`${ROOT}/moves`, signal),
+    refetchInterval: ({ state }) => (state.data?.moves.some(goesOn) ? WORKS_MS : 10_000),
+  });
+
+/** It is neither where it shall be nor back yet. */
+const goesOn = ({ departing, arriving }: Move): boolean =>
+  departing === null ? arriving !== "serves" && arriving !== "kept" : departing !== "gone" && departing !== "over";
+
+/** Cancels a move, or undoes one within its hour. */
+export const undoMove = (name: string) => send<Move>("POST", `${ofApplication(name)}/move/undo`);
 
 export const useDataLines = (name: string) =>
   useQuery({

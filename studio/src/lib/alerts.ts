@@ -28,6 +28,7 @@ const KINDS: Record<string, string | undefined> = {
   loan_full: "loan nearly full",
   loan_ends: "loan ends",
   update: "update",
+  move: "move waits",
 };
 export const alertWords = (kind: string): string => KINDS[kind] ?? kind.replaceAll("_", " ");
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::common::{AgentName, ChangeArgs, Output};
-use super::{backup, beside, files, import, templates};
+use super::{backup, beside, files, import, moves, templates};
 
 /// Options of an application's logs.
 #[derive(Debug, Clone, Args)]
@@ -193,6 +193,10 @@ pub enum AppCommand {
     Usage(beside::UsageArgs),
     /// Make a document of a compose file and tell what is not as in Docker; deploys nothing, ends with 1 where something is unsupported.
     Import(import::ImportArgs),
+    /// Move an application with its data to another Xnode, while clients write; or undo that within an hour.
+    Move(moves::MoveArgs),
+    /// List the applications that leave this machine or come to it, and how the last moves ended.
+    Moves(moves::MovesArgs),
     /// Files of an application: list, copy out and in, rename, remove.
     Files(files::FilesArgs),
 }

@@ -49,7 +49,7 @@ pub async fn follow(client: &Client, job: &Job, act: &ActArgs) -> Result<Option<
         if act.output.json {
             print(&one_line(&job)?)?;
         } else {
-            shown.show(&job);
+            shown.show(&job.phase, (job.bytes, job.all_bytes));
         }
         let Some(ended) = job.ended else { continue };
         shown.clear();
@@ -66,23 +66,25 @@ pub async fn follow(client: &Client, job: &Job, act: &ActArgs) -> Result<Option<
 
 /// Progress as it stands on the screen: one line that is written anew on a terminal, and elsewhere a line for each new phase.
 #[derive(Default)]
-struct Shown {
+pub struct Shown {
     last: String,
 }
 
 impl Shown {
-    fn show(&mut self, job: &Job) {
+    /// Shows a phase, with the bytes of it that are done and all of them; 0 where it has none.
+    pub fn show(&mut self, phase: &str, bytes: (u64, u64)) {
         let mut error = std::io::stderr().lock();
         // A log of what was shown is worth nothing: where it cannot be written, nothing is lost.
         if error.is_terminal() {
-            let _ = write!(error, "\r\x1b[K{}", progress(job)).and_then(|()| error.flush());
-        } else if self.last != job.phase {
-            let _ = writeln!(error, "{}", job.phase);
+            let _ = write!(error, "\r\x1b[K{}", progress(phase, bytes)).and_then(|()| error.flush());
+        } else if self.last != phase {
+            let _ = writeln!(error, "{phase}");
         }
-        self.last.clone_from(&job.phase);
+        self.last = phase.to_owned();
     }
 
-    fn clear(&self) {
+    /// Takes the line away from a terminal.
+    pub fn clear(&self) {
         let mut error = std::io::stderr().lock();
         if error.is_terminal() && !self.last.is_empty() {
             let _ = write!(error, "\r\x1b[K").and_then(|()| error.flush());
@@ -90,13 +92,13 @@ impl Shown {
     }
 }
 
-/// Progress of an act in one line.
-fn progress(job: &Job) -> String {
-    match job.all_bytes {
-        0 => job.phase.clone(),
+/// Progress in one line: a phase, the bytes of it that are done and all of them.
+pub fn progress(phase: &str, (bytes, all): (u64, u64)) -> String {
+    match all {
+        0 => phase.to_owned(),
         all => {
-            let percent = job.bytes.min(all).saturating_mul(100) / all;
-            format!("{}: {} of {} ({percent} %)", job.phase, size(job.bytes), size(all.max(job.bytes)))
+            let percent = bytes.min(all).saturating_mul(100) / all;
+            format!("{phase}: {} of {} ({percent} %)", size(bytes), size(all.max(bytes)))
         }
     }
 }
@@ -126,7 +128,11 @@ fn overview(all: &Overview) -> String {
     }
     for job in all.jobs.iter().filter(|job| job.ended.is_none()) {
         let name = job.application.as_deref().unwrap_or("the machine");
-        text += &format!("under way  number {} for {name}: {}\n", job.number, progress(job));
+        text += &format!(
+            "under way  number {} for {name}: {}\n",
+            job.number,
+            progress(&job.phase, (job.bytes, job.all_bytes))
+        );
     }
     if all.applications.is_empty() {
         return text + "no application has backups in its document\n";

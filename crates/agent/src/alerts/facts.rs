@@ -4,13 +4,14 @@ use openmesh_door::host::pattern_of;
 use openmesh_primitives::Timestamp;
 use openmesh_xnode::door::Carrier;
 
-use crate::alerts::rules::{ApplicationFacts, CertificateFacts, Facts};
+use crate::alerts::rules::{ApplicationFacts, CertificateFacts, Facts, MoveFacts};
 use crate::alerts::state::Wished;
 use crate::api::applications::applications_now;
 use crate::backups;
 use crate::declared::DeclaredState;
 use crate::doors::Maker;
 use crate::error::AgentError;
+use crate::moves;
 use crate::service::Service;
 
 /// End of the path of a program whose file was removed or replaced. Source: proc_pid_exe(5).
@@ -22,6 +23,7 @@ pub(super) fn of(service: &Service, wished: &Wished) -> Facts {
     let applications = part("applications", applications_now(service), &mut unread).unwrap_or_default();
     let saved = part("backups", backups::overview(service), &mut unread);
     let (saved, targets) = saved.map(|saved| (saved.applications, saved.targets)).unwrap_or_default();
+    let moves = part("moves", moves_that_wait(service), &mut unread).unwrap_or_default();
     let certificates = part("certificates", certificates(service), &mut unread).unwrap_or_default();
     let applications = applications.into_iter().map(|view| ApplicationFacts {
         name: view.name,
@@ -37,6 +39,7 @@ pub(super) fn of(service: &Service, wished: &Wished) -> Facts {
         backups: saved,
         targets,
         lending: part("loans", service.lending().view(), &mut unread),
+        moves,
         disk: disk(service),
         certificates,
         members_due: service.agent().machine().doors.get().and_then(Carrier::people_due),
@@ -58,6 +61,19 @@ fn refused(service: &Service) -> Option<(String, String, String)> {
 /// A part that was looked at; none where that has failed, which is noted.
 fn part<T>(name: &str, found: Result<T, AgentError>, unread: &mut Vec<String>) -> Option<T> {
     found.map_err(|error| unread.push(format!("{name} cannot be looked at: {error}"))).ok()
+}
+
+/// Moves of applications that do not get further.
+fn moves_that_wait(service: &Service) -> Result<Vec<MoveFacts>, AgentError> {
+    let waits = moves::list(service)?.moves.into_iter().filter(|one| one.waits_since.is_some());
+    let facts = waits.map(|one| MoveFacts {
+        application: one.application,
+        other: one.other,
+        leaves: one.leaves,
+        is_down: one.is_down,
+        cause: one.cause.unwrap_or_default(),
+    });
+    Ok(facts.collect())
 }
 
 /// Bytes of the disk with the agent's folder that people can have, and those of them that are free.

@@ -24,6 +24,8 @@ pub const FULL_LASTS: Duration = Duration::from_secs(60);
 pub const MEMBERS_LASTS: Duration = Duration::from_secs(10);
 /// Time for which the lender does not do what it was told: one that is started again or replaced does it within it.
 pub const LENDER_LASTS: Duration = Duration::from_secs(60);
+/// Time for which a move does not get further: a machine that starts anew is back within it.
+pub const MOVE_LASTS: Duration = Duration::from_secs(60);
 /// Time for which everything else lasts: a look that saw half of a change is over by then.
 pub const OTHER_LASTS: Duration = Duration::from_secs(30);
 
@@ -59,6 +61,8 @@ pub struct Facts {
     pub targets: Vec<Target>,
     /// Room that this machine lends; none where it cannot be looked at.
     pub lending: Option<Lending>,
+    /// Moves of applications that do not get further.
+    pub moves: Vec<MoveFacts>,
     /// Bytes of the machine's disk, and those that are free for everybody.
     pub disk: Option<(u64, u64)>,
     /// Certificates of names that the door serves.
@@ -73,6 +77,21 @@ pub struct Facts {
     pub is_replaced: bool,
     /// A document of a file that is not taken: file, cause, remedy.
     pub refused: Option<(String, String, String)>,
+}
+
+/// Facts of a move that does not get further.
+#[derive(Clone, Debug)]
+pub struct MoveFacts {
+    /// The application.
+    pub application: String,
+    /// Name of the other machine.
+    pub other: String,
+    /// It leaves this machine; else it comes here.
+    pub leaves: bool,
+    /// Clients are let in nowhere.
+    pub is_down: bool,
+    /// Cause.
+    pub cause: String,
 }
 
 /// Facts of a certificate that rules look at.
@@ -137,6 +156,7 @@ pub fn findings(facts: &Facts) -> Findings {
     backups(facts, &mut found);
     places(facts, &mut found);
     lender(facts, &mut found);
+    facts.moves.iter().for_each(|one| move_waits(one, &mut found));
     disk(facts, &mut found);
     certificates(facts, &mut found);
     members(facts, &mut found);
@@ -327,6 +347,20 @@ fn loan(loan: &Loan, now_s: u64, found: &mut Findings) {
         // Whoever borrows is told that nothing is backed up; whoever lends has chosen that day.
         add(AlertKind::LoanEnds, (Severity::Warning, words), remedy, OTHER_LASTS);
     }
+}
+
+/// A move that waits, as for a machine that is away. Where nobody serves clients meanwhile, somebody has to look at it now.
+fn move_waits(one: &MoveFacts, found: &mut Findings) {
+    let MoveFacts { application, other, cause, .. } = one;
+    let way = if one.leaves { "to" } else { "from" };
+    let cause = format!("the move of {application} {way} {other} does not get further: {cause}");
+    let remedy = match one.leaves {
+        true => format!("`openmesh app moves` tells more; `openmesh app move {application} --undo` brings it back"),
+        false => format!("`openmesh app moves` tells more; {other} can undo it"),
+    };
+    let severity = if one.is_down { Severity::Critical } else { Severity::Warning };
+    let finding = Finding { severity, cause, remedy, lasts: MOVE_LASTS };
+    found.insert(key(AlertKind::Move, Some(application), None), finding);
 }
 
 /// Changed members that the door has not taken: whoever was removed may still open what members may.
@@ -606,6 +640,22 @@ mod tests {
         let (_, finding) = all.iter().find(|(key, _)| key.subject.as_deref() == Some("members")).unwrap();
         assert!(finding.cause.ends_with("the document cannot be kept"), "{finding:?}");
         assert_eq!((finding.severity, finding.lasts), (Severity::Critical, MEMBERS_LASTS));
+    }
+
+    #[test]
+    fn a_move_that_waits_is_told_and_more_so_while_nobody_serves() {
+        let told = |leaves: bool, is_down: bool| {
+            let (application, other, cause) = ("web".into(), "attic".into(), "no answer".into());
+            let one = MoveFacts { application, other, leaves, is_down, cause };
+            only(&Facts { moves: vec![one], ..Facts::default() })
+        };
+        let (key, finding) = told(true, true);
+        assert_eq!((key.kind, key.application.as_deref()), (AlertKind::Move, Some("web")));
+        assert_eq!((finding.severity, finding.lasts), (Severity::Critical, MOVE_LASTS));
+        assert!(finding.cause.ends_with("to attic does not get further: no answer"), "{finding:?}");
+        assert!(finding.remedy.contains("openmesh app move web --undo"));
+        let (_, finding) = told(false, false);
+        assert!(finding.severity == Severity::Warning && finding.cause.contains("from attic"), "{finding:?}");
     }
 
     #[test]

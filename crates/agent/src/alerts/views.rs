@@ -48,6 +48,8 @@ pub enum AlertKind {
     LoanEnds,
     /// An update has failed, one of the agent itself waits, or a document of a file is not taken.
     Update,
+    /// A move of an application between machines does not get further.
+    Move,
 }
 
 /// Somebody who knows of an alert.

@@ -195,11 +195,20 @@ async fn in_volume(service: &Arc<Service>, text: &str, volume: &str, act: Act) -
         let known = names(files.volumes.keys());
         return Err(FilesError::NoVolume { application, volume: volume.to_string(), known });
     };
-    if files.is_switching && !act.only_reads() {
-        return Err(FilesError::Switching { generation: files.generation });
+    if !act.only_reads() {
+        if files.is_switching {
+            return Err(FilesError::Switching { generation: files.generation });
+        }
+        check_stays(service, &application).await?;
     }
     let folder = place.folder.map_err(|words| FilesError::Volume { volume, words })?;
     Begun::new(service, &folder, act, ids)
+}
+
+/// Refuses a change of files of an application that moves: it would be in no copy.
+async fn check_stays(service: &Arc<Service>, application: &Name) -> Result<(), FilesError> {
+    let name = application.clone();
+    Ok(blocking(service, move |service| service.moves().check_data(&name)).await?)
 }
 
 async fn folder(mut begun: Begun) -> Result<Json<FileFolder>, FilesError> {
@@ -340,11 +349,13 @@ fn expected(headers: &HeaderMap) -> Result<Expect, FilesError> {
     }
 }
 
-/// Notes a change of files in the history.
-fn note(service: &Service, application: &str, principal: &Principal, words: &str) {
+/// Notes a change of files in the history. One that came too late for the last copy of an application that moves is none: nobody hears that it was made.
+async fn note(service: &Arc<Service>, application: &str, principal: &Principal, words: &str) -> Result<(), FilesError> {
+    check_stays(service, &name(application)?).await?;
     let wanted = service.wanted().unwrap_or_default();
     let text = format!("{principal} {words}");
     service.history().note(EventKind::Done, wanted, Some(application.to_string()), text);
+    Ok(())
 }
 
 async fn entry(begun: &mut Begun) -> Result<FileEntry, FilesError> {
@@ -367,7 +378,7 @@ async fn write(
     let mut begun = in_volume(&service, &text, &volume, act).await?;
     begun.feed(body).await?;
     let written = entry(&mut begun).await?;
-    note(&service, &text, &principal, &format!("wrote the file `{}` of {text}/{volume}", at.path));
+    note(&service, &text, &principal, &format!("wrote the file `{}` of {text}/{volume}", at.path)).await?;
     Ok(Json(written))
 }
 
@@ -379,7 +390,7 @@ async fn make_folder(
 ) -> Result<Json<FileEntry>, FilesError> {
     let mut begun = in_volume(&service, &text, &volume, Act::MakeFolder { path: at.path.clone() }).await?;
     let made = entry(&mut begun).await?;
-    note(&service, &text, &principal, &format!("made the folder `{}` of {text}/{volume}", at.path));
+    note(&service, &text, &principal, &format!("made the folder `{}` of {text}/{volume}", at.path)).await?;
     Ok(Json(made))
 }
 
@@ -393,7 +404,7 @@ async fn rename(
     let words = format!("renamed `{from}` of {text}/{volume} to `{to}`");
     let mut begun = in_volume(&service, &text, &volume, Act::Rename { from, to }).await?;
     let renamed = entry(&mut begun).await?;
-    note(&service, &text, &principal, &words);
+    note(&service, &text, &principal, &words).await?;
     Ok(Json(renamed))
 }
 
@@ -412,7 +423,7 @@ async fn remove(
         Answer::Removed { entries } => entries,
         other => return Err(odd(&other)),
     };
-    note(&service, &text, &principal, &format!("removed `{}` of {text}/{volume}, {entries} in all", at.path));
+    note(&service, &text, &principal, &format!("removed `{}` of {text}/{volume}, {entries} in all", at.path)).await?;
     Ok(Json(entries))
 }
 

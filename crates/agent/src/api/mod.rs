@@ -17,6 +17,7 @@ pub mod gpus;
 pub mod import;
 pub mod jobs;
 mod loans;
+mod moves;
 pub mod processes;
 mod templates;
 pub mod usage;
@@ -92,6 +93,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .merge(import::routes())
         .merge(jobs::routes())
         .merge(loans::routes())
+        .merge(moves::routes())
         .merge(processes::routes())
         .merge(usage::routes())
         .merge(templates::routes())

@@ -90,6 +90,20 @@ pub(crate) fn drill(service: &Service, job: &Job, name: &Name, wanted: Option<&s
     Ok(Done { text, backup: Some(backup.id), generation: None })
 }
 
+/// Proves a copy by restoring it, with the application's own check beside it, and says what was found.
+///
+/// # Errors
+/// The copy has a fault, or the machine cannot restore one: no room.
+pub(crate) fn prove_copy(
+    service: &Service,
+    job: &Job,
+    repository: &Repository<'_>,
+    subject: &Subject,
+    opened: &Opened,
+) -> Result<u64, AgentError> {
+    Ok(prove(service, job, repository, subject, opened)?.bytes)
+}
+
 /// Restores every volume of a backup to a scratch volume and lets the application check them; then they are gone.
 fn prove(
     service: &Service,

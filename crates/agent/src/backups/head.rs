@@ -17,7 +17,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use openmesh_backup::{
-    Id, Identity, KEY_FILE_BYTES_MAX, Owners, Repository, Restoration, Snapshot, open, open_file, seal_file,
+    Id, Identity, KEY_FILE_BYTES_MAX, Owners, Recipient, Repository, Restoration, Snapshot, open, open_file, seal_file,
 };
 use openmesh_blueprint::Document;
 use openmesh_blueprint::document::Name;
@@ -196,26 +196,41 @@ pub(crate) fn number(snapshot: &Snapshot) -> u64 {
 /// # Errors
 /// The document or a secret cannot be had, or a file cannot be written.
 pub(crate) fn write(service: &Service, head: &Head, folder: &Path) -> Result<(), AgentError> {
-    clear(folder)?;
-    make(folder)?;
-    let file = |name: &str, bytes: &[u8]| write_file(&folder.join(name), bytes);
-    let words = |cause: serde_json::Error| BackupsError::Value(cause.to_string());
-    file("backup.json", &serde_json::to_vec_pretty(head).map_err(words)?)?;
     let document = service.document(head.generation)?;
-    file("document.yaml", document.to_yaml().as_bytes())?;
-    write_templates(&folder.join("templates"), &service.publishers().carried(&document))?;
+    begin(head, &document, &service.publishers().carried(&document), folder)?;
     let generation = marks::generation(&service.agent().machine().paths, head.generation)?;
-    file("generation", &canonical::encode(&generation))?;
-    let secrets = folder.join("secrets");
-    make(&secrets)?;
+    write_file(&folder.join("generation"), &canonical::encode(&generation))?;
     let recipients = service.backups().keys.recipients()?;
     for secret in service.secrets()? {
         let name: Name = crate::api::name(&secret.name)?;
         // Removed since it was listed.
         let Some(value) = service.agent().machine().secrets.value(&name, secret.version) else { continue };
-        write_file(&secrets.join(format!("{name}.age")), &seal_file(&recipients, &value)?)?;
+        add_secret(folder, &name, &value, &recipients)?;
     }
     Ok(())
+}
+
+/// Begins the tree of a description in a folder, which is made anew: with the description, a document and texts of templates, and without a secret.
+///
+/// # Errors
+/// A file cannot be written.
+pub(crate) fn begin(head: &Head, document: &Document, templates: &[Carried], folder: &Path) -> Result<(), AgentError> {
+    clear(folder)?;
+    make(folder)?;
+    let words = |cause: serde_json::Error| BackupsError::Value(cause.to_string());
+    write_file(&folder.join("backup.json"), &serde_json::to_vec_pretty(head).map_err(words)?)?;
+    write_file(&folder.join("document.yaml"), document.to_yaml().as_bytes())?;
+    write_templates(&folder.join("templates"), templates)?;
+    make(&folder.join("secrets"))
+}
+
+/// Adds the value of a secret to the tree of a description, for some recipients alone.
+///
+/// # Errors
+/// It cannot be sealed or written.
+pub(crate) fn add_secret(folder: &Path, name: &Name, value: &[u8], recipients: &[Recipient]) -> Result<(), AgentError> {
+    let file = seal_file(recipients, value)?;
+    write_file(&folder.join("secrets").join(format!("{name}.age")), &file)
 }
 
 /// Writes texts of templates, each into a file of its own.

@@ -1,6 +1,7 @@
 //! A backup of an application: stills of its volumes, their snapshots, and the description last (B-54, B-55).
 
-use std::time::Instant;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use openmesh_backup::{BackupError, Order, Report, Repository, Special, open};
 use openmesh_blueprint::document::Name;
@@ -40,6 +41,33 @@ struct Sums {
     first_left_out: Option<String>,
 }
 
+/// A copy of an application's data that was stored, with its description.
+pub(crate) struct Copied {
+    /// The description.
+    pub head: Head,
+    /// Id of the description's snapshot, which is that of the copy.
+    pub id: String,
+    sums: Sums,
+    sources: Vec<Source>,
+    /// Time for which the application stood still.
+    still: Duration,
+}
+
+impl Copied {
+    /// Bytes that were stored for it.
+    pub fn stored_bytes(&self) -> u64 {
+        self.sums.stored_bytes
+    }
+
+    /// The first of the pipes, sockets and devices that were left out; none where everything was taken.
+    pub fn left_out(&self) -> Option<&str> {
+        self.sums.first_left_out.as_deref()
+    }
+}
+
+/// Writes the tree of a description into a folder, which is made anew.
+pub(crate) type Describe<'a> = &'a dyn Fn(&Head, &Path) -> Result<(), AgentError>;
+
 /// Makes a backup of an application, and removes those that are not kept any more.
 ///
 /// # Errors
@@ -51,29 +79,19 @@ pub(crate) fn make(service: &Service, job: &Job, name: &Name) -> Result<Done, Ag
     job.say(format!("opens {}", targets::words(store)));
     let target = targets::open_target(service, target_name, store)?;
     let repository = target.repository(service)?.metered(job.meter.clone());
+    // One without a volume has nothing to keep.
+    subject.volumes()?;
     let unprepared = runs::prepare(service, job, name)?;
-    let at = Timestamp::now();
-    let pauser = Pauser::new(service, name);
-    let sources = stills(service, job, &subject, &pauser)?;
-    let volumes: Vec<(Name, openmesh_volume::Id)> =
-        sources.iter().map(|source| (source.name.clone(), source.id)).collect();
-    let storing = || store_all(service, job, &repository, &subject, &sources, at);
-    let stored = room::while_there_is(service, job, (name, volumes.as_slice()), storing);
-    for source in &sources {
-        // The room is the application's; what does not go now goes with the next still, or when the agent begins.
-        if let Err(error) = scratch::clear(service, source.id, STILL) {
-            tracing::warn!(application = %name, %error, "the clone of a volume for its backup is not gone yet");
-        }
-    }
-    let (head, id, sums) = stored?;
+    let describe = |head: &Head, folder: &Path| head::write(service, head, folder);
+    let Copied { head, id, sums, sources, still } = copy(service, job, &repository, &subject, &describe)?;
     let made = Made {
         backup: id.clone(),
         target: target_name.to_string(),
-        at,
+        at: head.at,
         bytes: head.bytes(),
         stored_bytes: sums.stored_bytes,
         took_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-        still_ms: u64::try_from(pauser.took().as_millis()).unwrap_or(u64::MAX),
+        still_ms: u64::try_from(still.as_millis()).unwrap_or(u64::MAX),
         left_out: sums.left_out,
     };
     note(service, &subject, &sources, &made)?;
@@ -96,6 +114,37 @@ pub(crate) fn make(service: &Service, job: &Job, name: &Name) -> Result<Done, Ag
             &format!("; the application's own preparation failed, so that its data are as after a power cut: {fault}");
     }
     Ok(Done { text, backup: Some(id), generation: None })
+}
+
+/// Clones the data of an application as it is now, and stores them with the description that is written then. One without volumes has a description alone.
+///
+/// # Errors
+/// Whatever stands in its way; then there is no such copy.
+pub(crate) fn copy(
+    service: &Service,
+    job: &Job,
+    repository: &Repository<'_>,
+    subject: &Subject,
+    describe: Describe<'_>,
+) -> Result<Copied, AgentError> {
+    let (at, name) = (Timestamp::now(), &subject.name);
+    let pauser = Pauser::new(service, name);
+    let sources = match subject.volumes.is_empty() {
+        true => Vec::new(),
+        false => stills(service, job, subject, &pauser)?,
+    };
+    let volumes: Vec<(Name, openmesh_volume::Id)> =
+        sources.iter().map(|source| (source.name.clone(), source.id)).collect();
+    let storing = || store_all(service, job, repository, subject, (sources.as_slice(), at), describe);
+    let stored = room::while_there_is(service, job, (name, volumes.as_slice()), storing);
+    for source in &sources {
+        // The room is the application's; what does not go now goes with the next still, or when the agent begins.
+        if let Err(error) = scratch::clear(service, source.id, STILL) {
+            tracing::warn!(application = %name, %error, "the clone of a volume for its backup is not gone yet");
+        }
+    }
+    let (head, id, sums) = stored?;
+    Ok(Copied { head, id, sums, sources, still: pauser.took() })
 }
 
 /// Clones the lines in use, all within one pause of the application.
@@ -137,8 +186,8 @@ fn store_all(
     job: &Job,
     repository: &Repository<'_>,
     subject: &Subject,
-    sources: &[Source],
-    at: Timestamp,
+    (sources, at): (&[Source], Timestamp),
+    describe: Describe<'_>,
 ) -> Result<(Head, String, Sums), AgentError> {
     let keys = &service.backups().keys;
     let (backup, machine) = (fresh_mark()?, keys.machine()?);
@@ -162,7 +211,7 @@ fn store_all(
     }
     job.say("stores document and secrets");
     let folder = head::scratch(service, subject.name.as_str());
-    head::write(service, &head, &folder)?;
+    describe(&head, &folder)?;
     let report = snapshot(service, repository, &head, &backup, HEAD, &folder);
     head::clear(&folder)?;
     let report = report?;

@@ -23,26 +23,26 @@
 //! twice.
 
 mod describe;
-mod drill;
+pub(crate) mod drill;
 mod error;
 mod find;
-mod head;
+pub(crate) mod head;
 mod jobs;
 mod keys;
 mod machine;
-mod make;
+pub(crate) mod make;
 mod pause;
 mod records;
-mod restore;
+pub(crate) mod restore;
 mod retain;
 mod room;
 mod runs;
 pub mod scheduler;
-mod scratch;
+pub(crate) mod scratch;
 mod state;
 mod status;
-mod subject;
-mod targets;
+pub(crate) mod subject;
+pub(crate) mod targets;
 pub mod views;
 
 use std::collections::BTreeMap;
@@ -57,7 +57,8 @@ use tokio::runtime::Handle;
 pub(crate) use drill::tidy as end_drills;
 pub use error::BackupsError;
 pub(crate) use find::list;
-pub(crate) use jobs::{Job, SCHEDULE};
+pub(crate) use jobs::{Done, Job, SCHEDULE};
+pub(crate) use keys::fresh_mark;
 pub(crate) use machine::{check_fresh, plan as plan_machine};
 pub(crate) use state::{Backups, stop_removed};
 pub(crate) use status::{overview, troubles};
@@ -67,7 +68,6 @@ pub(crate) use targets::open_target;
 use crate::error::AgentError;
 use crate::service::Service;
 use crate::views::EventKind;
-use jobs::Done;
 use records::Ended;
 use scheduler::{Clocks, Track, Turn};
 use subject::Subject;
@@ -373,7 +373,7 @@ fn settle(service: &Service, job: &Job, name: &Name, done: &Result<Done, AgentEr
         let track = match job.kind {
             JobKind::Backup => Some(&mut record.backup),
             JobKind::Drill => Some(&mut record.drill),
-            JobKind::Restore | JobKind::Machine | JobKind::Tend | JobKind::Describe => None,
+            JobKind::Restore | JobKind::Machine | JobKind::Tend | JobKind::Describe | JobKind::Move => None,
         };
         if let Some(track) = track {
             *track = settled(track, job, done, leaves);

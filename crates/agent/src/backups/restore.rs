@@ -25,7 +25,7 @@ use crate::backups::subject::{self, volume_id};
 use crate::backups::views::RestoreRequest;
 use crate::backups::{room, scratch};
 use crate::error::AgentError;
-use crate::service::{Asked, Service, names};
+use crate::service::{Asked, Service, Terms, names};
 use crate::views::{Deployment, EventKind};
 
 /// Name of restored data in a volume before they are a line.
@@ -215,11 +215,25 @@ pub(crate) fn choose(
     restored: &Restored,
     asked: &Asked,
 ) -> Result<Deployment, AgentError> {
+    choose_on(service, runtime, restored, &Terms::default(), asked)
+}
+
+/// As [`choose`], on terms.
+///
+/// # Errors
+/// As [`choose`].
+pub(crate) fn choose_on(
+    service: &Service,
+    runtime: &Handle,
+    restored: &Restored,
+    terms: &Terms,
+    asked: &Asked,
+) -> Result<Deployment, AgentError> {
     let lines: LineChoices = restored.iter().map(|(at, (_, line))| (at.clone(), *line)).collect();
     let taken = loop {
         let wanted = service.wanted()?;
         let asked = Asked { expected: Some(wanted), ..asked.clone() };
-        match runtime.block_on(service.roll_back(wanted, &lines, &asked, true)) {
+        match runtime.block_on(service.roll_back_on(wanted, &lines, terms, &asked, true)) {
             // Somebody changed something meanwhile: theirs stays, and the data come to it.
             Err(AgentError::Changed { .. }) => {}
             taken => break taken,
@@ -422,21 +436,33 @@ pub(crate) fn deploy(
 /// # Errors
 /// It is held, or took another's place; or the act was stopped.
 pub(crate) async fn committed(service: &Service, job: &Job, taken: &Deployment) -> Result<(), AgentError> {
+    committed_from(service, job, taken.generation, taken.events).await
+}
+
+/// As [`committed`], by the number of a generation and the sequence of the history from which its events come.
+///
+/// # Errors
+/// As [`committed`].
+pub(crate) async fn committed_from(
+    service: &Service,
+    job: &Job,
+    generation: u64,
+    mut from: u64,
+) -> Result<(), AgentError> {
     let mut news = service.history().follow();
-    let mut from = taken.events;
     loop {
-        if marks::pointer(&service.agent().machine().paths.current())? >= taken.generation {
+        if marks::pointer(&service.agent().machine().paths.current())? >= generation {
             return Ok(());
         }
         let wanted = service.wanted()?;
-        if wanted != taken.generation {
-            return Err(AgentError::Changed { expected: taken.generation, wanted });
+        if wanted != generation {
+            return Err(AgentError::Changed { expected: generation, wanted });
         }
         let (events, next) = service.history().since(from);
         from = next;
-        let ours = events.iter().find(|event| event.kind == EventKind::Held && event.generation == taken.generation);
+        let ours = events.iter().find(|event| event.kind == EventKind::Held && event.generation == generation);
         if let Some(held) = ours {
-            return Err(BackupsError::Value(format!("generation {} is held: {}", taken.generation, held.text)).into());
+            return Err(BackupsError::Value(format!("generation {generation} is held: {}", held.text)).into());
         }
         tokio::select! {
             changed = news.changed() => {

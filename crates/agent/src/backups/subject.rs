@@ -84,6 +84,20 @@ pub(crate) fn present(service: &Service) -> Result<Option<Generation>, AgentErro
     Ok(service.agent().generations()?.map(|(wanted, serving)| serving.unwrap_or(wanted)))
 }
 
+/// An application with all of its volumes, also those that are in no backup: it leaves this machine as a whole.
+///
+/// # Errors
+/// It is not there, or a generation cannot be read.
+pub(crate) fn whole(service: &Service, name: &Name) -> Result<Subject, AgentError> {
+    let generation = present(service)?;
+    let known = generation.iter().flat_map(|generation| generation.portable.applications.keys());
+    let missing = || AgentError::NoApplication { name: name.to_string(), known: names(known) };
+    let placed = generation.as_ref().and_then(|generation| generation.placement.applications.get(name));
+    let subject = generation.as_ref().and_then(|generation| of(generation, name)).zip(placed);
+    let (subject, placed) = subject.ok_or_else(missing)?;
+    Ok(Subject { volumes: placed.volumes.clone(), ..subject })
+}
+
 /// An application as it is, or as it was where it was removed.
 ///
 /// # Errors

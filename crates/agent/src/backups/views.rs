@@ -196,6 +196,8 @@ pub enum JobKind {
     Tend,
     /// Document and secrets of the machine alone.
     Describe,
+    /// A part of an application's move between machines.
+    Move,
 }
 
 impl JobKind {
@@ -208,6 +210,7 @@ impl JobKind {
             JobKind::Machine => "the restore of the whole machine",
             JobKind::Tend => "a check of the target",
             JobKind::Describe => "a backup of document and secrets",
+            JobKind::Move => "a part of its move",
         }
     }
 }

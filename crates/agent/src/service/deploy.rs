@@ -86,6 +86,7 @@ impl Service {
             let previous = previous.as_ref();
             // Disks are read and shims asked from here on: other tasks of this runtime go on meanwhile.
             return tokio::task::block_in_place(|| {
+                self.check_moves(previous, document, terms)?;
                 let generation = self.resolved(document, &catalogue, terms, previous, asked)?;
                 if !does || terms.makes.is_empty() {
                     return self.want(&generation, previous, document, does);
@@ -127,6 +128,7 @@ impl Service {
         let previous = self.check_expected(asked)?;
         let previous = previous.as_ref();
         tokio::task::block_in_place(|| {
+            self.check_moves(previous, document, terms)?;
             let others = self.publishers.templates_of(document, Timestamp::now())?;
             let known = Known::of(self.agent.machine(), &self.settings, document, others, previous, terms.refresh)?;
             if let Some(least) = known.least(previous) {

@@ -16,4 +16,6 @@ pub(crate) struct Terms {
     pub refresh: bool,
     /// It is done also where the machine is emptied: it empties it, or ends that.
     pub although_drained: bool,
+    /// A move of the application makes it.
+    pub of_move: bool,
 }

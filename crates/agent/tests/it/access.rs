@@ -37,7 +37,7 @@ pub struct Site {
 }
 
 impl Site {
-    fn of(world: &World) -> Site {
+    pub fn of(world: &World) -> Site {
         let host = std::fs::read_to_string(world.settings.face_file()).unwrap().trim().to_string();
         let http = reqwest::Client::builder().http1_only().timeout(PATIENCE * 2);
         Site { host, http: http.build().unwrap() }

@@ -16,6 +16,7 @@ mod hook;
 mod imports;
 mod joins;
 mod lending;
+mod moves;
 mod neighbours;
 mod pantry;
 mod pauses;

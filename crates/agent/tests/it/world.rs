@@ -79,6 +79,28 @@ fn programs() -> PathBuf {
     folder
 }
 
+/// Settings of an agent with everything of it in one folder, which lends at any port.
+pub fn settings(name: &str, folder: &Path, programs: PathBuf, door_ports: DoorPorts) -> Settings {
+    Settings {
+        name: name.parse().unwrap(),
+        state: folder.join("state"),
+        run: folder.join("run"),
+        programs,
+        runc: None,
+        kitchen: Kitchen { suite: "bookworm".into(), mirror: Mirror::Address("http://127.0.0.1:9/".into()) },
+        ids: folder.join("ids.json"),
+        face: None,
+        people: People::default(),
+        pages: Pages::default(),
+        subnet: None,
+        door_ports,
+        lend: LendPlace { listen: Some("127.0.0.1:0".parse().unwrap()), folder: None },
+        serves: None,
+        manager: None,
+        document: None,
+    }
+}
+
 /// An agent that runs: its end is asked for by the one and awaited by the other.
 pub type Running = (oneshot::Sender<()>, JoinHandle<Result<(), AgentError>>);
 
@@ -102,24 +124,8 @@ impl World {
         let number = (std::process::id() << 4) + NEXT.fetch_add(1, Ordering::Relaxed);
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
-        let settings = Settings {
-            name: format!("a{number:x}").parse().unwrap(),
-            state: folder.path().join("state"),
-            run: folder.path().join("run"),
-            programs: programs(),
-            runc: None,
-            kitchen: Kitchen { suite: "bookworm".into(), mirror: Mirror::Address("http://127.0.0.1:9/".into()) },
-            ids: folder.path().join("ids.json"),
-            face: None,
-            people: People::default(),
-            pages: Pages::default(),
-            subnet: None,
-            door_ports: DoorPorts { http: free_port(), https: free_port() },
-            lend: LendPlace { listen: Some("127.0.0.1:0".parse().unwrap()), folder: None },
-            serves: None,
-            manager: None,
-            document: None,
-        };
+        let door_ports = DoorPorts { http: free_port(), https: free_port() };
+        let settings = settings(&format!("a{number:x}"), folder.path(), programs(), door_ports);
         // Longer than the patience of those who wait for something: their words come first.
         let client = Asker { client: Client::new(&settings.socket()).unwrap(), limit: PATIENCE * 2 };
         Some(World { settings, client, running: None, number, folder })

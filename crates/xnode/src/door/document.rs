@@ -13,13 +13,14 @@ use openmesh_blueprint::generation::{HostPort, Revision};
 use openmesh_blueprint::inventory::InstanceId;
 use openmesh_door::check::{Fault, check};
 use openmesh_door::document::{
-    Access, Admission, Certificate, Challenge, Document, Host, Instance, Listener, Protocol as Language, Route, Traffic,
+    Access, Admission, Certificate, Challenge, Document, Host, Instance, Listener, Page, Protocol as Language, Route,
+    Traffic,
 };
 use openmesh_door::host::{normal, normal_pattern};
 use openmesh_door::limits::{DRAIN_MS_DEFAULT, DRAIN_MS_MAX, HOLD_MS_MAX};
 
 use super::visitors::{Visitors, guard, has_certificate};
-use crate::marks::DoorMark;
+use crate::marks::{DoorMark, PageMark};
 
 /// Addresses at which the door serves domains.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,6 +92,8 @@ pub struct Facts<'a> {
     pub others: &'a [Generation],
     /// Marks of the applications' traffic. One that cannot be read is not here, but in `unknown`.
     pub marks: &'a BTreeMap<Name, DoorMark>,
+    /// Texts of maintenance pages that are other ones than the usual.
+    pub pages: &'a BTreeMap<Name, PageMark>,
     /// Applications of which nobody knows what their traffic should be.
     pub unknown: &'a BTreeSet<Name>,
     /// Document that is served: routes of unknown applications stay as they are.
@@ -249,7 +252,7 @@ impl<'a> Facts<'a> {
             admission: self.admission(name, port, &mark, open),
             hold_ms: switch.map_or(HOLD_MS_MAX, |switch| switch.hold.0).min(HOLD_MS_MAX),
             instances,
-            page: None,
+            page: self.pages.get(name).map(|page| Page { title: page.title.clone(), text: page.text.clone() }),
         }
     }
 

@@ -31,7 +31,7 @@ pub use served::Served;
 use crate::applications::Instances;
 use crate::error::XnodeError;
 use crate::events::Finding;
-use crate::marks::{self, DoorMark};
+use crate::marks::{self, DoorMark, PageMark};
 use crate::network::Published;
 use crate::progress::Progress;
 use crate::{Door, Machine};
@@ -47,6 +47,7 @@ pub(crate) struct Gathered {
     revisions: Revisions,
     others: Vec<Generation>,
     marks: BTreeMap<Name, DoorMark>,
+    pages: BTreeMap<Name, PageMark>,
     unknown: BTreeSet<Name>,
     instances: BTreeMap<Name, BTreeMap<InstanceId, Ipv4Addr>>,
     published: Vec<PublishedPort>,
@@ -85,6 +86,7 @@ impl Gathered {
             revisions,
             others,
             marks: BTreeMap::new(),
+            pages: BTreeMap::new(),
             unknown: BTreeSet::new(),
             instances,
             published: crate::network::published(machine)?.iter().filter_map(published).collect(),
@@ -98,6 +100,10 @@ impl Gathered {
         let named = generations.into_iter().flatten().flat_map(|generation| generation.portable.applications.keys());
         let names: BTreeSet<Name> = named.chain(self.instances.keys()).cloned().collect();
         for name in names {
+            // The usual text stands where its own cannot be read.
+            if let Ok(Some(page)) = marks::find(&machine.paths.page(&name)) {
+                self.pages.insert(name.clone(), page);
+            }
             match marks::read(&machine.paths.application(&name).join("door.json")) {
                 Ok(mark) => drop(self.marks.insert(name, mark)),
                 // Observation names the fault; what is not known is not changed.
@@ -119,6 +125,7 @@ impl Gathered {
             revisions: &self.revisions,
             others: &self.others,
             marks: &self.marks,
+            pages: &self.pages,
             unknown: &self.unknown,
             served,
             instances: &self.instances,

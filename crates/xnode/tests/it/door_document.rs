@@ -10,13 +10,13 @@ use openmesh_blueprint::inventory::InstanceId;
 use openmesh_blueprint::resolve::Allocations;
 use openmesh_blueprint::{Document, Generation, resolve};
 use openmesh_door::check::check;
-use openmesh_door::document::{Admission, Certificate, Challenge, Document as DoorDocument};
+use openmesh_door::document::{Admission, Certificate, Challenge, Document as DoorDocument, Page};
 use openmesh_door::limits::WALLETS_MAX;
 use openmesh_door::pass::Key;
 use openmesh_primitives::{Timestamp, sha256};
 use openmesh_xnode::door::document::{Facts, Offers, Own, Places, PublishedPort, Revisions, Written, own_document};
 use openmesh_xnode::door::visitors::Visitors;
-use openmesh_xnode::marks::DoorMark;
+use openmesh_xnode::marks::{DoorMark, PageMark};
 use serde_json::{Value, json};
 
 fn name(text: &str) -> Name {
@@ -54,6 +54,7 @@ struct Stage {
     wanted: Generation,
     serving: Option<Generation>,
     marks: BTreeMap<Name, DoorMark>,
+    pages: BTreeMap<Name, PageMark>,
     unknown: BTreeSet<Name>,
     served: Option<DoorDocument>,
     instances: BTreeMap<Name, BTreeMap<InstanceId, Ipv4Addr>>,
@@ -70,6 +71,7 @@ impl Stage {
             wanted,
             serving,
             marks: BTreeMap::new(),
+            pages: BTreeMap::new(),
             unknown: BTreeSet::new(),
             served: None,
             instances: BTreeMap::new(),
@@ -123,6 +125,7 @@ impl Stage {
             revisions: &revisions,
             others: &[],
             marks: &self.marks,
+            pages: &self.pages,
             unknown: &self.unknown,
             served: self.served.as_ref(),
             instances: &self.instances,
@@ -194,6 +197,17 @@ fn a_served_application() {
     let bare = generation(&web("1", 8080).replace("    domains: {shop.lan: {port: http}}\n", ""), None);
     let bare = Stage::new(bare.clone(), None).with(&bare, "web", 0, 2).open(&bare, "web", 1).published();
     assert_eq!(bare.written().document.listeners.len(), 1);
+}
+
+#[test]
+fn an_application_that_is_away_has_the_text_of_its_own_page() {
+    let first = generation(&web("1", 8080), None);
+    let mut stage = Stage::new(first, None).mark("web", DoorMark::Maintenance);
+    let page = |stage: &Stage| stage.written().document.routes["web/http"].page.clone();
+    assert_eq!(page(&stage), None);
+    let (title, text) = ("It has moved".to_string(), "It is on another machine.".to_string());
+    stage.pages.insert(name("web"), PageMark { title: title.clone(), text: text.clone() });
+    assert_eq!(page(&stage), Some(Page { title, text }));
 }
 
 #[test]

@@ -15,6 +15,7 @@ import { History } from "./History";
 import { Jobs } from "./Jobs";
 import { Live, OpenLink, StateBadge, Tabs, type Tab } from "./parts";
 import { Logs } from "./Logs";
+import { Move } from "./Move";
 import { Overview } from "./Overview";
 import { Processes } from "./Processes";
 import { Remove } from "./Remove";
@@ -75,6 +76,7 @@ export function ApplicationPage() {
                 </h1>
                 <OpenLink application={found} />
               </div>
+              <Move name={found.name} />
               <Tabs base={`/apps/${name}`} tabs={TABS} now={part.id} label={`Parts of ${name}`} />
               {part.shows(found)}
             </>

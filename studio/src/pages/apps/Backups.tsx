@@ -144,6 +144,7 @@ const KINDS: Record<BackupJob["kind"], string> = {
   machine: "Restore of the machine",
   tend: "Check of the place",
   describe: "Backup of document and secrets",
+  move: "Part of its move",
 };
 
 /** What is being done now, in bytes, and what was done lately; and the buttons that begin it. */

@@ -8,6 +8,7 @@ mod files;
 pub(super) mod import;
 pub(super) mod input;
 mod jobs;
+mod moves;
 mod processes;
 mod restart;
 mod templates;
@@ -61,6 +62,8 @@ pub async fn run(command: AppCommand) -> Result<(), Failure> {
         AppCommand::Processes(asked) => processes::run(&asked).await,
         AppCommand::Usage(asked) => usage::run(&asked).await,
         AppCommand::Files(asked) => files::run(asked).await,
+        AppCommand::Move(asked) => moves::run(&asked).await,
+        AppCommand::Moves(asked) => moves::list(&asked).await,
         AppCommand::Import(asked) => import::run(&asked),
     }
 }

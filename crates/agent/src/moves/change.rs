@@ -1,0 +1,135 @@
+//! Changes of this machine that a move makes, by generations like every other change, and what is observed of them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use openmesh_blueprint::document::{Application, Name, Port, Wish};
+use openmesh_blueprint::inventory::{Door, Traffic};
+use openmesh_blueprint::{Document, Generation};
+use tokio::runtime::Handle;
+
+use super::error::MovesError;
+use crate::backups::Job;
+use crate::backups::restore::committed_from;
+use crate::error::AgentError;
+use crate::outcomes;
+use crate::service::{Asked, Service, Terms};
+use crate::views::Deployment;
+
+/// Longest time for one change: an image that is unpacked and a gate of an hour are within it.
+const CHANGE_MAX: Duration = Duration::from_secs(7_200);
+
+/// The document of the wanted generation; one without anything before the first.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn wanted(service: &Service) -> Result<(u64, Document), AgentError> {
+    let number = service.wanted()?;
+    let document = match number {
+        0 => Document::parse("version: 1\n").map_err(|problems| AgentError::Document { problems })?,
+        number => service.document(number)?,
+    };
+    Ok((number, document))
+}
+
+/// Deploys the wanted document with a change, and waits until that is committed. Where somebody changes it in the same moment, theirs stays, and the change is
+/// made to it. What is so already is waited for.
+///
+/// # Errors
+/// It is refused, held, or fails: then with the cause of that.
+pub(super) fn change(
+    service: &Service,
+    (runtime, job): (&Handle, &Job),
+    (terms, asked): (&Terms, &Asked),
+    change: impl Fn(&mut Document) -> Result<(), AgentError>,
+) -> Result<(), AgentError> {
+    let taken = loop {
+        let (number, before) = wanted(service)?;
+        let mut document = before.clone();
+        change(&mut document)?;
+        if document == before {
+            break None;
+        }
+        let asked = Asked { expected: Some(number), ..asked.clone() };
+        match runtime.block_on(service.deploy_on(&document, terms, &asked, true)) {
+            Err(AgentError::Changed { .. }) => {}
+            taken => break Some(taken?),
+        }
+    };
+    let (generation, events) = match &taken {
+        Some(Deployment { generation, events, .. }) => (*generation, *events),
+        None => (service.wanted()?, service.history().since(u64::MAX).1),
+    };
+    let waited = async { tokio::time::timeout(CHANGE_MAX, committed_from(service, job, generation, events)).await };
+    let done = runtime.block_on(waited).unwrap_or_else(|_| {
+        Err(MovesError::Failed(format!("generation {generation} was not done within {} s", CHANGE_MAX.as_secs()))
+            .into())
+    });
+    done.map_err(|error| match outcomes::find(&service.settings().state, generation) {
+        Some(outcome) => MovesError::Failed(outcome.cause).into(),
+        None => error,
+    })
+}
+
+/// Gives an application of a document another wish.
+///
+/// # Errors
+/// The document does not have it.
+pub(super) fn wish(document: &mut Document, name: &Name, wish: Wish) -> Result<(), AgentError> {
+    let missing = || MovesError::Failed(format!("{name} is not on this machine any more"));
+    document.applications.get_mut(name).ok_or_else(missing)?.wish = wish;
+    Ok(())
+}
+
+/// An application that nobody outside reaches: without published ports and domains. Its instances are those of the same one with them.
+pub(super) fn shut(application: &Application) -> Application {
+    let ports = application.ports.iter().map(|(name, port)| (name.clone(), Port { publish: None, ..port.clone() }));
+    Application { ports: ports.collect(), domains: BTreeMap::new(), ..application.clone() }
+}
+
+/// Returns true where no client is let in to an application and nothing of it runs, and nothing that is wanted or serves here wishes otherwise.
+///
+/// # Errors
+/// The machine cannot be looked at.
+pub(super) fn is_quiet(service: &Service, name: &Name) -> Result<bool, AgentError> {
+    let look = service.agent().look()?;
+    let rests = |generation: &Generation| {
+        let found = generation.portable.applications.get(name);
+        found.is_none_or(|resolved| resolved.application.wish != Wish::Running)
+    };
+    // A wanted generation that is refused leaves the one that serves attended, so both count.
+    let is_wished = look.wanted.as_ref().is_some_and(rests) && look.serving.as_ref().is_some_and(rests);
+    let is_ended = look.inventory.applications.get(name).is_none_or(|found| {
+        let is_shut = matches!(found.door, Door::Closed | Door::Maintenance);
+        let mut all = found.instances.values();
+        found.fault.is_none() && is_shut && all.all(|one| one.is_ended() && one.traffic == Traffic::None)
+    });
+    Ok(is_wished && is_ended && service.agent().running_jobs(name)?.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_application_that_is_shut_differs_in_nothing_that_an_instance_sees() {
+        let text = "version: 1\napplications:\n  web:\n    image: \"shop:1\"\n    ports: {http: {port: 80, publish: {port: 8080}}, db: {port: 5432}}\n    \
+                    domains: {shop.lan: {port: http}}\n";
+        let document = Document::parse(text).unwrap();
+        let web = document.applications.values().next().unwrap();
+        let shut = shut(web);
+        assert!(shut.domains.is_empty() && shut.ports.values().all(|port| port.publish.is_none()));
+        assert_eq!(shut.ports.keys().collect::<Vec<_>>(), web.ports.keys().collect::<Vec<_>>());
+        let again = Application { ports: web.ports.clone(), domains: web.domains.clone(), ..shut };
+        assert_eq!(again, *web);
+    }
+
+    #[test]
+    fn only_what_a_document_has_is_wished() {
+        let mut document = Document::parse("version: 1\napplications: {web: {image: \"shop:1\"}}\n").unwrap();
+        let (web, db): (Name, Name) = ("web".parse().unwrap(), "db".parse().unwrap());
+        wish(&mut document, &web, Wish::Paused).unwrap();
+        assert_eq!(document.applications[&web].wish, Wish::Paused);
+        assert!(wish(&mut document, &db, Wish::Paused).is_err());
+    }
+}

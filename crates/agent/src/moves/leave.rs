@@ -1,0 +1,419 @@
+//! The task that looks after an application which leaves: it asks the other machine, hears its mark, and does the next act.
+//!
+//! Nothing is replayed: the mark and what is found give the next act. What this task knows besides dies with the agent, and is found out or made again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use openmesh_blueprint::document::{Name, Wish};
+use openmesh_blueprint::moving::{Act, Arrival, Departure, Here};
+use openmesh_primitives::Timestamp;
+use reqwest::Method;
+use tokio::sync::watch;
+
+use super::acts;
+use super::begin::{asked, note, open};
+use super::change::{is_quiet, wanted};
+use super::page;
+use super::records::Leaving;
+use super::retry::{Retry, ended_of, is_passing};
+use super::view::{since_ms, undo_left_ms};
+use super::views::{MoveArrival, MoveOutcome, arrival, flat_order};
+use super::wire::{Other, Trouble};
+use crate::api::blocking;
+use crate::backups::Job;
+use crate::backups::views::Ended;
+use crate::error::AgentError;
+use crate::service::Service;
+use crate::views::EventKind;
+
+/// Pause between two looks at a move that goes on: a person sees its bytes run, and clients wait for it.
+const LOOK: Duration = Duration::from_millis(500);
+/// Pause between two looks at one that can only be undone.
+const REST: Duration = Duration::from_secs(5);
+/// Attempts at an act before the move is given up, where it may be: a machine that starts anew is back within them.
+const ATTEMPTS: u32 = 6;
+/// Time after which the other machine is not told any more that a move is over, milliseconds: it lets go by itself by then.
+const TOLD_MS: u64 = 86_400_000;
+/// Time in which the machine ran that is written down at once, milliseconds: so much longer can a move be undone after a death.
+const COUNT_MS: u64 = 10_000;
+
+/// A departure that is looked after.
+struct Departing {
+    service: Arc<Service>,
+    name: Name,
+    id: String,
+    /// Copies of this run of the agent.
+    first: Option<String>,
+    last: Option<String>,
+    /// The act that is under way.
+    doing: Option<(Act, Arc<Job>)>,
+    retry: Retry,
+    /// The mark that attempts are about: those at another one's acts mean nothing for it.
+    seen: Departure,
+    /// The other machine was told of the move by this run of the agent.
+    is_told: bool,
+    /// The other machine has let go, or has forgotten.
+    is_let_go: bool,
+    /// Moment up to which the time that the machine ran is counted.
+    counted: Instant,
+    uncounted_ms: u64,
+}
+
+/// Looks after a departure until it is over, or the agent leaves.
+pub(super) async fn follow(service: Arc<Service>, leaving: Leaving, name: Name, mut stays: watch::Receiver<()>) {
+    let mut news = service.moves().follow();
+    let mut one = Departing {
+        name,
+        seen: leaving.mark,
+        id: leaving.id,
+        first: None,
+        last: None,
+        doing: None,
+        retry: Retry::default(),
+        is_told: false,
+        is_let_go: false,
+        counted: Instant::now(),
+        uncounted_ms: 0,
+        service: service.clone(),
+    };
+    loop {
+        let turn = tokio::select! {
+            turn = one.turn() => turn,
+            _ = stays.changed() => return,
+        };
+        let pause = match turn {
+            Ok(Some(pause)) => pause,
+            Ok(None) => break,
+            Err(error) => {
+                service.moves().live.note_trouble(&one.id, Some(error.to_string()));
+                REST
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = news.changed() => {}
+            () = ended_of(one.doing.as_ref().map(|(_, job)| job)) => {}
+            _ = stays.changed() => return,
+        }
+    }
+    service.moves().live.unfollow(&one.id, true);
+}
+
+impl Departing {
+    /// One look and what follows from it. Returns the time until the next one; none where nothing is left to do.
+    async fn turn(&mut self) -> Result<Option<Duration>, AgentError> {
+        let Some(leaving) = self.mark(|_| ()).await? else { return Ok(None) };
+        let leaving = self.count(leaving).await?;
+        let leaving = self.reap(leaving).await?;
+        if leaving.mark != self.seen {
+            self.seen = leaving.mark.clone();
+            self.retry.succeed();
+        }
+        let here = self.facts(&leaving).await?;
+        let Some(leaving) = self.exchange(leaving, &here).await? else { return Ok(None) };
+        let (own, name) = (leaving.clone(), self.name.clone());
+        blocking(&self.service, move |service| page::keep(service, &own, &name)).await?;
+        if self.is_over(&leaving, &here) {
+            return self.end(leaving).await.map(|()| None);
+        }
+        self.act(&leaving, &here)?;
+        Ok(Some(match leaving.mark {
+            Departure::Gone | Departure::Over => REST,
+            _ => LOOK,
+        }))
+    }
+
+    /// Changes the mark, and returns it; none where a person has let this machine forget it.
+    async fn mark(&self, change: impl FnOnce(&mut Leaving) + Send + 'static) -> Result<Option<Leaving>, AgentError> {
+        let (name, id) = (self.name.clone(), self.id.clone());
+        blocking(&self.service, move |service| service.moves().change_leaving((name.as_str(), &id), change)).await
+    }
+
+    /// Changes the mark, and tells what became of it.
+    async fn pass(
+        &self,
+        before: &Leaving,
+        change: impl FnOnce(Departure) -> Departure + Send + 'static,
+    ) -> Result<Option<Leaving>, AgentError> {
+        let changed = self.mark(move |leaving| {
+            let before = leaving.mark.clone();
+            leaving.mark = change(before);
+            if leaving.mark == Departure::Gone && leaving.gone.is_none() {
+                leaving.gone = Some(Timestamp::now());
+            }
+        });
+        let after = changed.await?;
+        if let Some(after) = after.as_ref().filter(|after| after.mark != before.mark)
+            && let Some((kind, text)) = told(after)
+        {
+            note(&self.service, kind, &after.application, text);
+        }
+        Ok(after)
+    }
+
+    /// Counts the hour in which the move can be undone, by both clocks.
+    async fn count(&mut self, leaving: Leaving) -> Result<Leaving, AgentError> {
+        let now = Instant::now();
+        let passed = now.saturating_duration_since(std::mem::replace(&mut self.counted, now));
+        if leaving.mark != Departure::Gone {
+            return Ok(leaving);
+        }
+        self.uncounted_ms += u64::try_from(passed.as_millis()).unwrap_or(0);
+        let ran_ms = leaving.ran_ms.saturating_add(self.uncounted_ms);
+        let is_over = undo_left_ms(&Leaving { ran_ms, ..leaving.clone() }) == 0;
+        if !is_over && self.uncounted_ms < COUNT_MS {
+            return Ok(leaving);
+        }
+        self.uncounted_ms = 0;
+        self.mark(move |leaving| leaving.ran_ms = ran_ms).await?;
+        let settle = move |mark: Departure| if is_over { mark.settle() } else { mark };
+        Ok(self.pass(&leaving, settle).await?.unwrap_or(leaving))
+    }
+
+    /// Hears of the end of the act that was under way.
+    async fn reap(&mut self, leaving: Leaving) -> Result<Leaving, AgentError> {
+        let Some((act, ended)) = self.doing.as_ref().and_then(|(act, job)| Some((act.clone(), job.view().ended?)))
+        else {
+            return Ok(leaving);
+        };
+        self.doing = None;
+        if !ended.ok {
+            return self.failed(leaving, &ended).await;
+        }
+        self.retry.succeed();
+        note(&self.service, EventKind::Done, &leaving.application, ended.text);
+        let after = match act {
+            Act::BackUp => {
+                self.first = ended.backup;
+                None
+            }
+            Act::BackUpLast => {
+                self.last = ended.backup;
+                None
+            }
+            Act::Restore(_) => self.pass(&leaving, Departure::restored).await?,
+            Act::Quiet | Act::Serve | Act::Rest => None,
+        };
+        Ok(after.unwrap_or(leaving))
+    }
+
+    /// Hears of an act that has failed: the move is given up where it may be, or else the act is tried again.
+    async fn failed(&mut self, leaving: Leaving, ended: &Ended) -> Result<Leaving, AgentError> {
+        if self.service.is_leaving() {
+            return Ok(leaving);
+        }
+        let code = ended.code.as_deref().unwrap_or_default();
+        let may_end = matches!(leaving.mark, Departure::Tries | Departure::Quiets);
+        // Another mark has stopped it, which has acts of its own.
+        if code == "cancelled" && !may_end {
+            return Ok(leaving);
+        }
+        if may_end && (!is_passing(code) || self.retry.attempts() >= ATTEMPTS) {
+            let cause = ended.text.clone();
+            return Ok(self.pass(&leaving, move |mark| mark.cancel(&cause)).await?.unwrap_or(leaving));
+        }
+        if self.retry.fail() {
+            note(&self.service, EventKind::Failed, &leaving.application, ended.text.clone());
+        }
+        self.service.moves().live.note_trouble(&self.id, Some(ended.text.clone()));
+        Ok(leaving)
+    }
+
+    /// The facts by which the next act is chosen.
+    async fn facts(&mut self, leaving: &Leaving) -> Result<Here, AgentError> {
+        // Copies are of one attempt, and the last one of a time in which nothing runs.
+        if !matches!(leaving.mark, Departure::Tries | Departure::Quiets) {
+            (self.first, self.last) = (None, None);
+        }
+        let (name, mark) = (self.name.clone(), leaving.mark.clone());
+        let found = blocking(&self.service, move |service| match mark {
+            // It serves until the first copy was tried.
+            Departure::Tries => Ok(false),
+            // Whoever returns is wished to run; the machine brings it there.
+            Departure::Returns { data: None, .. } => {
+                let (_, document) = wanted(service)?;
+                Ok(document.applications.get(&name).is_some_and(|found| found.wish != Wish::Running))
+            }
+            Departure::Over => Ok(true),
+            _ => is_quiet(service, &name),
+        });
+        Ok(Here { is_quiet: found.await?, first: self.first.clone(), last: self.last.clone() })
+    }
+
+    /// Asks the other machine, sends what it has not heard, and hears its mark. None where a person has let this machine forget the move.
+    async fn exchange(&mut self, leaving: Leaving, here: &Here) -> Result<Option<Leaving>, AgentError> {
+        let asks = match &leaving.mark {
+            Departure::Gone | Departure::Returns { data: Some(_), .. } => false,
+            _ => !self.is_let_go,
+        };
+        if !asks {
+            return Ok(Some(leaving));
+        }
+        let (own, service) = (leaving.clone(), self.service.clone());
+        let other = blocking(&service, move |service| acts::other(service, &own)).await?;
+        match self.talk(&other, &leaving, here).await? {
+            Ok(word) => self.heard(leaving, word).await,
+            Err(trouble) => self.unheard(leaving, trouble).await,
+        }
+    }
+
+    /// The other machine's word, after it has heard the present order.
+    async fn talk(
+        &mut self,
+        other: &Other,
+        leaving: &Leaving,
+        here: &Here,
+    ) -> Result<Result<MoveArrival, Trouble>, AgentError> {
+        let path = format!("/arrivals/{}", leaving.id);
+        let word = if leaving.mark == Departure::Tries && !self.is_told {
+            let wish = asked(&self.service, leaving, &self.name).await?;
+            open(other, leaving, &wish).await
+        } else {
+            other.get(&path).await
+        };
+        let word: MoveArrival = match word {
+            Ok(word) => word,
+            Err(trouble) => return Ok(Err(trouble)),
+        };
+        self.is_told = true;
+        let Some(order) = leaving.mark.order(here) else { return Ok(Ok(word)) };
+        let told = flat_order(&order, leaving.repository.clone());
+        // What it has heard is not said again: each order is in its audit log.
+        if word.heard.as_ref() == Some(&told) {
+            return Ok(Ok(word));
+        }
+        Ok(other.send(Method::POST, &format!("{path}/orders"), &told).await)
+    }
+
+    /// Hears a word of the other machine.
+    async fn heard(&mut self, leaving: Leaving, word: MoveArrival) -> Result<Option<Leaving>, AgentError> {
+        let live = &self.service.moves().live;
+        let mark = arrival(word.state, word.backup.clone(), word.cause.clone());
+        live.change(&self.id, |one| one.word = Some(word.clone()));
+        let Some(mark) = mark else {
+            live.note_trouble(
+                &self.id,
+                Some(format!("{} says of its state what this program does not know", leaving.node)),
+            );
+            return Ok(Some(leaving));
+        };
+        // A trouble of its own stays told: it is what this machine waits for.
+        let is_stuck = self.retry.attempts() > 0;
+        if !is_stuck || word.trouble.is_some() {
+            let trouble = word.trouble.as_ref().map(|words| format!("{}: {words}", leaving.node));
+            live.note_trouble(&self.id, trouble);
+        }
+        self.is_let_go = matches!(mark, Arrival::Dropped | Arrival::Kept)
+            && matches!(leaving.mark, Departure::Returns { data: None, .. } | Departure::Over);
+        let (recipient, lender) = (Some(word.recipient), Some(word.lender));
+        if leaving.recipient != recipient || leaving.lender != lender {
+            self.mark(move |leaving| (leaving.recipient, leaving.lender) = (recipient, lender)).await?;
+        }
+        self.pass(&leaving, move |own| own.hear(&mark)).await
+    }
+
+    /// Hears that there is no good answer.
+    async fn unheard(&mut self, leaving: Leaving, trouble: Trouble) -> Result<Option<Leaving>, AgentError> {
+        let live = &self.service.moves().live;
+        let (node, name) = (&leaving.node, &self.name);
+        if trouble.is_unknown() {
+            self.is_let_go = matches!(leaving.mark, Departure::Returns { .. } | Departure::Over);
+            let words = format!(
+                "{node} knows nothing of this move any more, and may be serving {name} all the same; where you know that it does not, `openmesh app move {name} --forget` lets you start it here"
+            );
+            let waits = matches!(leaving.mark, Departure::Hands | Departure::Recalls);
+            live.note_trouble(&self.id, waits.then_some(words));
+            return self.pass(&leaving, Departure::forgotten).await;
+        }
+        // One that was never taken is refused with its cause; later its word counts, and is waited for.
+        if let Trouble::Refused(failure) = &trouble
+            && leaving.mark == Departure::Tries
+            && !self.is_told
+        {
+            let cause = format!("{node} refuses: {}", failure.message);
+            return self.pass(&leaving, move |mark| mark.cancel(&cause)).await;
+        }
+        live.note_trouble(&self.id, Some(format!("{node} cannot be asked: {}", trouble.words())));
+        let waited_ms = live.one(&self.id).trouble.map_or(0, |(since, _)| since_ms(since));
+        let is_only_told = matches!(leaving.mark, Departure::Returns { data: None, .. } | Departure::Over);
+        self.is_let_go = is_only_told && waited_ms > TOLD_MS;
+        Ok(Some(leaving))
+    }
+
+    /// Returns true where nothing is left to do: the other machine has let go, and the application is where it belongs.
+    fn is_over(&self, leaving: &Leaving, here: &Here) -> bool {
+        match &leaving.mark {
+            Departure::Over => self.is_let_go,
+            Departure::Returns { data: None, .. } => self.is_let_go && !here.is_quiet && self.doing.is_none(),
+            _ => false,
+        }
+    }
+
+    /// Ends the move here: its key is forgotten, and how it ended is remembered.
+    async fn end(&mut self, leaving: Leaving) -> Result<(), AgentError> {
+        let name = self.name.clone();
+        blocking(&self.service, move |service| {
+            // An application that is the other machine's stays as it is, paused behind its page, and its mark with it.
+            if leaving.mark == Departure::Over {
+                return service.moves().settle(&leaving);
+            }
+            let cause = match &leaving.mark {
+                Departure::Returns { cause, .. } => Some(cause.clone()),
+                _ => None,
+            };
+            page::clear(service, &name)?;
+            service.moves().end_leaving(&leaving, MoveOutcome::Returned, cause)
+        })
+        .await
+    }
+
+    /// Begins the next act, unless one is under way.
+    fn act(&mut self, leaving: &Leaving, here: &Here) -> Result<(), AgentError> {
+        let act = leaving.mark.act(here);
+        if act == Act::Rest || self.doing.is_some() || self.retry.waits() {
+            return Ok(());
+        }
+        // There is no loan to store to yet.
+        let lends = leaving.lender.as_ref().is_some_and(|lender| !lender.listens.is_empty());
+        if matches!(act, Act::BackUp | Act::BackUpLast) && !lends {
+            return Ok(());
+        }
+        match acts::begin(&self.service, leaving, &self.name, act.clone()) {
+            Ok(job) => {
+                self.service.moves().live.change(&self.id, |one| one.job = Some(job.clone()));
+                self.doing = Some((act, job));
+                Ok(())
+            }
+            // Something else is being done with it, as a backup by its schedule: that comes to its end.
+            Err(AgentError::Backups(error)) if is_passing(error.code().0) => {
+                self.service.moves().live.note_trouble(&self.id, Some(error.to_string()));
+                self.retry.pause(REST);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Words about a changed mark, for the history.
+fn told(leaving: &Leaving) -> Option<(EventKind, String)> {
+    let (name, node) = (&leaving.application, &leaving.node);
+    Some(match &leaving.mark {
+        Departure::Tries => return None,
+        Departure::Quiets => (
+            EventKind::Done,
+            format!("{node} has tried a first copy of {name}; it stops here, and the last one is made"),
+        ),
+        Departure::Hands => (EventKind::Done, format!("the last copy of {name} is at {node}, which is told to serve")),
+        Departure::Gone => (EventKind::Done, format!("{name} serves at {node}; it can be undone for an hour")),
+        Departure::Recalls => (EventKind::Begins, format!("{node} is told to give {name} back")),
+        Departure::Returns { cause, data: Some(_) } => {
+            (EventKind::Begins, format!("{node} has given back the data of {name}: {cause}"))
+        }
+        Departure::Returns { cause, data: None } => {
+            (EventKind::Failed, format!("{name} stays on this machine, and does not move to {node}: {cause}"))
+        }
+        Departure::Over => (EventKind::Done, format!("{name} is {node}'s; nothing undoes its move but a move back")),
+    })
+}

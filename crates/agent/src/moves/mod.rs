@@ -1,0 +1,160 @@
+//! Moves of applications between machines (X-110 to X-117): their marks, and what follows from them on both sides.
+//!
+//! # What it owns
+//! The two marks of a move, durable before what they allow; what was sealed for it; the words that two agents tell each other. The rules of both marks are
+//! those of `openmesh_blueprint::moving`, copies are backups (`backups`), changes are generations (`service`), the loan is one of `lending`.
+//!
+//! ```text
+//! STATE/moves/leaving/NAME.json   an application that leaves
+//!             arriving/ID.json    one that comes, or was let go of lately
+//!             ended.json          how the last ones ended
+//! ```
+//!
+//! # Shape
+//! A task for each mark looks at it and at the machine, and does the next act, in a thread of `backups`. The machine that is left asks the other one over its API;
+//! the other one hears orders, and never asks.
+//!
+//! # On failure
+//! Nothing is replayed. An act that has failed, or whose agent has died, is done again. Until the other machine was told to serve, every failure lets the application
+//! serve where it is; from then on this machine waits for its word, and says so.
+//!
+//! # Known limits
+//! The last copy is read and restored as a whole, and what has changed is sent. One application moves by itself: links are not moved. A job `drill` proves the first copy
+//! on the machine that is left.
+
+mod acts;
+mod arrive;
+mod begin;
+mod book;
+mod change;
+mod copy;
+mod error;
+mod guard;
+mod leave;
+mod live;
+mod loan;
+mod names;
+mod page;
+mod records;
+mod retry;
+mod view;
+pub mod views;
+mod wire;
+mod works;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use openmesh_blueprint::document::Name;
+use openmesh_blueprint::moving::Arrival;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+pub(crate) use arrive::{hear, look, open};
+pub(crate) use begin::{begin, forget, undo};
+pub(crate) use book::Moves;
+pub use error::MovesError;
+pub(crate) use view::list;
+
+use crate::api::blocking;
+use crate::error::AgentError;
+use crate::service::Service;
+use records::{Arriving, Leaving};
+
+/// Longest time between two looks for marks that nobody looks after.
+const LOOK: Duration = Duration::from_secs(5);
+/// Time for which it is remembered that an application was let go of, milliseconds: the other machine may have been off, and asks.
+const REMEMBERED_MS: u64 = 30 * 86_400_000;
+
+/// A mark that somebody has to look after.
+enum Due {
+    Leaving(Leaving, Name),
+    Arriving(Arriving, Name),
+}
+
+/// Starts the task that lets every move be looked after. It ends once the sender of `stays` is gone.
+pub(crate) fn start(service: Arc<Service>, mut stays: watch::Receiver<()>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut news = service.moves().follow();
+        let mut tasks = JoinSet::new();
+        let mut told = false;
+        loop {
+            match blocking(&service, due).await {
+                Ok(all) => {
+                    told = false;
+                    for one in all {
+                        tasks.spawn(looked_after(service.clone(), one, stays.clone()));
+                    }
+                }
+                Err(error) if !told => {
+                    told = true;
+                    tracing::error!(%error, "moves of applications cannot be looked at");
+                }
+                Err(_) => {}
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                _ = news.changed() => {}
+                Some(_) = tasks.join_next() => {}
+                _ = stays.changed() => break,
+            }
+        }
+        while tasks.join_next().await.is_some() {}
+    })
+}
+
+/// Lets go of a move where its task ends by a fault of the program: the next look begins another one.
+struct Followed(Arc<Service>, String);
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        self.0.moves().live.unfollow(&self.1, false);
+    }
+}
+
+async fn looked_after(service: Arc<Service>, due: Due, stays: watch::Receiver<()>) {
+    let id = match &due {
+        Due::Leaving(leaving, _) => leaving.id.clone(),
+        Due::Arriving(arriving, _) => arriving.id.clone(),
+    };
+    let _followed = Followed(service.clone(), id);
+    match due {
+        Due::Leaving(leaving, name) => leave::follow(service, leaving, name, stays).await,
+        Due::Arriving(arriving, name) => arrive::follow(service, arriving, name, stays).await,
+    }
+}
+
+/// Marks that nobody looks after yet. Those that mean nothing any more are forgotten.
+fn due(service: &Service) -> Result<Vec<Due>, AgentError> {
+    let moves = service.moves();
+    let mut due = Vec::new();
+    for leaving in moves.all_leaving()? {
+        let name = crate::api::name(&leaving.application)?;
+        if leaving.is_settled {
+            forget_away(service, &leaving, &name)?;
+        } else if moves.live.follow(&leaving.id) {
+            due.push(Due::Leaving(leaving, name));
+        }
+    }
+    for arriving in moves.all_arriving()? {
+        if arriving.mark == Arrival::Dropped && arriving.is_cleared {
+            if view::since_ms(arriving.since) > REMEMBERED_MS {
+                moves.forget_arriving(&arriving.id)?;
+            }
+        } else if moves.live.follow(&arriving.id) {
+            let name = crate::api::name(&arriving.application)?;
+            due.push(Due::Arriving(arriving, name));
+        }
+    }
+    Ok(due)
+}
+
+/// Forgets an application that is another machine's once it is not on this one any more.
+fn forget_away(service: &Service, leaving: &Leaving, name: &Name) -> Result<(), AgentError> {
+    let (_, document) = change::wanted(service)?;
+    if document.applications.contains_key(name) {
+        return Ok(());
+    }
+    page::clear(service, name)?;
+    service.moves().end_leaving(leaving, views::MoveOutcome::Moved, None)
+}

@@ -1,0 +1,243 @@
+//! The way to the agent of another machine: its API over HTTP, with a key that a person gave.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use openmesh_primitives::root_cause;
+use reqwest::{Method, Response, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::error::MovesError;
+use crate::views::Failure;
+
+/// Time for an answer: those of a move are short, and a machine that does not give one is asked again.
+const ANSWER: Duration = Duration::from_secs(15);
+/// Time for a connection.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Largest answer, bytes: words of a refusal with all its problems, many times over.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// A request that got no good answer.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// Nobody answers, or what answers is no agent.
+    Away(String),
+    /// The key opens nothing, or has too small a role.
+    Key(String),
+    /// The agent refuses: its stable word, and its words.
+    Refused(Failure),
+}
+
+impl Trouble {
+    /// The words of it.
+    pub fn words(&self) -> &str {
+        match self {
+            Trouble::Away(words) | Trouble::Key(words) => words,
+            Trouble::Refused(failure) => &failure.message,
+        }
+    }
+
+    /// Returns true where the other machine knows nothing of the move.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, Trouble::Refused(failure) if failure.code == "no_arrival")
+    }
+
+    /// The error for a person.
+    pub fn error(self, to: &str) -> MovesError {
+        let to = to.to_string();
+        match self {
+            Trouble::Away(cause) => MovesError::Unreachable { to, cause },
+            Trouble::Key(cause) => MovesError::Key { to, cause },
+            Trouble::Refused(failure) => MovesError::Refused { to, message: failure.message },
+        }
+    }
+}
+
+/// The agent of another machine.
+pub(super) struct Other {
+    base: Url,
+    http: reqwest::Client,
+    token: String,
+}
+
+/// The address of an agent as a person writes it, without a path.
+///
+/// # Errors
+/// It is none, or would carry the key in the open.
+pub(super) fn address(text: &str) -> Result<Url, MovesError> {
+    let wrong = |words: &str| MovesError::Value(format!("`{text}` {words}"));
+    let url = Url::parse(text.trim()).map_err(|_| wrong("is no address; https://xnode.example.org is one"))?;
+    let host = url.host_str().unwrap_or_default();
+    if host.is_empty() || !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong("has no host, or a user before it"));
+    }
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong("has a path; the address of an agent has none"));
+    }
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if is_loopback(host) => Ok(url),
+        "http" => Err(wrong("is not encrypted, and the key would be read on its way; write https")),
+        _ => Err(wrong("is no address of an agent; https://xnode.example.org is one")),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+impl Other {
+    /// The agent at an address. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// The address or the root is none.
+    pub fn new(to: &str, root: Option<&str>, token: String) -> Result<Other, MovesError> {
+        let base = address(to)?;
+        // A client has a provider of TLS even where nothing of it is encrypted. The first one counts.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = reqwest::Client::builder()
+            .timeout(ANSWER)
+            .connect_timeout(CONNECT)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy();
+        let builder = match root {
+            Some(root) => {
+                let roots = reqwest::Certificate::from_pem_bundle(root.as_bytes());
+                let roots = roots.map_err(|cause| MovesError::Value(format!("the root is no certificate: {cause}")))?;
+                builder.tls_certs_merge(roots)
+            }
+            None => builder,
+        };
+        let http = builder.build().map_err(|cause| MovesError::Value(format!("no client can be made: {cause}")))?;
+        Ok(Other { base, http, token })
+    }
+
+    /// Host of its address.
+    pub fn host(&self) -> &str {
+        self.base.host_str().unwrap_or_default()
+    }
+
+    /// `GET` of a path below `/v1/xnode`.
+    ///
+    /// # Errors
+    /// There is no good answer.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Trouble> {
+        self.ask(Method::GET, path, None::<&()>).await
+    }
+
+    /// A request with a body as JSON.
+    ///
+    /// # Errors
+    /// There is no good answer.
+    pub async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Trouble> {
+        self.ask(method, path, Some(body)).await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, Trouble> {
+        let mut url = self.base.clone();
+        url.set_path(&format!("/v1/xnode{path}"));
+        let request = self.http.request(method, url).bearer_auth(&self.token);
+        let request = match body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        let answer = request.send().await.map_err(|error| Trouble::Away(words(&error)))?;
+        let status = answer.status().as_u16();
+        let bytes = read(answer).await?;
+        if (200..300).contains(&status) {
+            return serde_json::from_slice(&bytes)
+                .map_err(|cause| Trouble::Away(format!("its answer cannot be read: {cause}")));
+        }
+        let Ok(failure) = serde_json::from_slice::<Failure>(&bytes) else {
+            return Err(Trouble::Away(format!("it answers with status {status}, and not as an agent does")));
+        };
+        Err(match status {
+            401 | 403 => Trouble::Key(failure.message),
+            // It begins, leaves, or stands behind a gateway that does not reach it.
+            500.. => Trouble::Away(failure.message),
+            _ => Trouble::Refused(failure),
+        })
+    }
+}
+
+/// The body of an answer.
+async fn read(mut answer: Response) -> Result<Vec<u8>, Trouble> {
+    let mut bytes = Vec::new();
+    loop {
+        match answer.chunk().await {
+            Ok(Some(part)) => bytes.extend_from_slice(&part),
+            Ok(None) => return Ok(bytes),
+            Err(error) => return Err(Trouble::Away(words(&error))),
+        }
+        if bytes.len() > ANSWER_BYTES_MAX {
+            return Err(Trouble::Away(format!("it answers with more than {ANSWER_BYTES_MAX} bytes")));
+        }
+    }
+}
+
+/// The cause of an error of the client.
+fn words(error: &reqwest::Error) -> String {
+    match std::error::Error::source(error) {
+        _ if error.is_timeout() => format!("no answer within {} s", ANSWER.as_secs()),
+        Some(source) => root_cause(source),
+        None => "no answer".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_sent_to_no_address_in_the_open() {
+        for good in
+            ["https://b.lan", "https://b.lan:8443/", "http://127.0.0.1:7780", "http://localhost:1", "http://[::1]:7780"]
+        {
+            assert!(address(good).is_ok(), "{good}");
+        }
+        for (wrong, part) in [
+            ("http://b.lan", "not encrypted"),
+            ("http://10.0.0.7:7780", "not encrypted"),
+            ("b.lan", "no address"),
+            ("ftp://b.lan", "no address"),
+            ("https://b.lan/v1", "has a path"),
+            ("https://b.lan/?a", "has a path"),
+            ("https://ann:word@b.lan", "a user before it"),
+        ] {
+            let refused = address(wrong).unwrap_err().to_string();
+            assert!(refused.contains(part), "{wrong}: {refused}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_no_root() {
+        let text = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert!(Other::new("https://b.lan", Some(text), "key".into()).is_err());
+        let other = Other::new("https://b.lan:1", None, "key".into()).unwrap();
+        assert_eq!(other.host(), "b.lan");
+    }
+
+    #[tokio::test]
+    async fn nobody_who_answers_is_told_from_a_refusal() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = free.local_addr().unwrap();
+        drop(free);
+        let other = Other::new(&format!("http://{at}"), None, "key".into()).unwrap();
+        let trouble = other.get::<Failure>("/moves").await.unwrap_err();
+        assert!(matches!(trouble, Trouble::Away(_)) && !trouble.is_unknown(), "{trouble:?}");
+        let failure = Failure { code: "no_arrival".into(), message: "nothing".into() };
+        assert!(Trouble::Refused(failure).is_unknown());
+    }
+}
