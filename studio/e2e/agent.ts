@@ -125,6 +125,7 @@ export class FakeAgent {
     plan: `generation ${this.info.wanted + 1} after ${this.info.wanted}: nothing to do\n`,
     steps: 0,
     destroys: [],
+    loses_data: false,
     events: this.#events.length + 1,
   });
   /** Documents, orders and removals that were asked to be done and not only planned. */

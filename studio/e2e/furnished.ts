@@ -44,6 +44,7 @@ site ~ image: "nginx:1" -> "nginx:2"
 `,
   steps: 3,
   destroys: ["open connections of raw TCP, once"],
+  loses_data: false,
   events: 1,
   ...more,
 });

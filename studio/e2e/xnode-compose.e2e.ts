@@ -66,6 +66,7 @@ const planned = (more: Partial<Deployment> = {}): Deployment => ({
   plan: "generation 2 after 1: 1 step\n   1. commit generation 2 (everything is done)\n",
   steps: 1,
   destroys: [],
+  loses_data: false,
   events: 1,
   ...more,
 });

@@ -215,7 +215,7 @@ fn is_untouched(service: &Service, wanted: &Generation, taken: u64) -> bool {
     generation.number == taken
 }
 
-/// Lets the document be a generation: planned first, since what would be lost is a person's to say.
+/// Lets the document be a generation: planned first, since data that would be lost are a person's to give up.
 async fn take(service: &Arc<Service>, file: &DocumentFile, found: &Found) -> Result<u64, Why> {
     let path = file.path.display();
     if found.is_emptied {
@@ -232,7 +232,7 @@ async fn take(service: &Arc<Service>, file: &DocumentFile, found: &Found) -> Res
         remedy: format!("`openmesh app plan {path}` says it again; what is put right is tried again by itself"),
     };
     let plan = service.deploy(&found.document, &asked, false).await.map_err(failed)?;
-    if !plan.destroys.is_empty() {
+    if plan.loses_data {
         let cause = format!("this would be lost by it: {}", plan.destroys.join("; "));
         return Err(Why { cause, remedy: format!("`openmesh app deploy {path} --yes` does it") });
     }

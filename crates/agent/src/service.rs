@@ -378,7 +378,8 @@ impl Service {
             ),
             applications,
             steps: plan.steps.len() as u64,
-            destroys: lost(&plan),
+            destroys: lost(&plan).filter_map(Step::destroys).collect(),
+            loses_data: lost(&plan).any(Step::loses_data),
             events,
         })
     }
@@ -555,10 +556,12 @@ fn changed(generation: &Generation, previous: Option<&Generation>) -> Vec<String
     all.into_iter().filter(changes).map(ToString::to_string).collect()
 }
 
-/// Words for what is lost by a plan, but for an instance's files outside of volumes: every new version loses them, and they are in its memory alone.
-fn lost(plan: &Plan) -> Vec<String> {
-    let losing = plan.steps.iter().filter(|planned| !matches!(planned.step, Step::Collect(Rubbish::Instance { .. })));
-    losing.filter_map(|planned| planned.step.destroys()).collect()
+/// Steps of a plan by which something may be lost, but for an instance's files outside of volumes: every new version loses them, and they are in its memory alone.
+fn lost(plan: &Plan) -> impl Iterator<Item = &Step> {
+    plan.steps
+        .iter()
+        .map(|planned| &planned.step)
+        .filter(|step| !matches!(step, Step::Collect(Rubbish::Instance { .. })))
 }
 
 /// Names in a row, for people.

@@ -298,6 +298,8 @@ pub struct Deployment {
     pub steps: u64,
     /// Words for what is lost by it.
     pub destroys: Vec<String>,
+    /// Data are among what is lost: more than connections that are cut.
+    pub loses_data: bool,
     /// Sequence of the history from which its events can be followed.
     pub events: u64,
 }

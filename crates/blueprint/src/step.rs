@@ -330,6 +330,11 @@ impl Step {
         }
     }
 
+    /// Whether what is lost by it, if anything, is data: connections that are cut can be opened again.
+    pub fn loses_data(&self) -> bool {
+        matches!(self, Step::Collect(_)) && self.destroys().is_some()
+    }
+
     /// Words for what is lost by it; `None` where nothing is.
     pub fn destroys(&self) -> Option<String> {
         match self {

@@ -104,6 +104,8 @@ tests! {
     api_bodies,
     sign_in_message,
     document_text,
+    catalogue,
+    template,
     compose,
     #[cfg(feature = "chain")]
     evm_json,

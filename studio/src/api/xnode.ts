@@ -202,6 +202,7 @@ export interface Deployment {
   plan: string;
   steps: number;
   destroys: string[];
+  loses_data: boolean;
   /** Sequence of the history from which its events can be followed. */
   events: number;
 }

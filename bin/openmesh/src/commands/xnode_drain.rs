@@ -69,6 +69,7 @@ mod tests {
             plan: String::new(),
             steps: 2,
             destroys: Vec::new(),
+            loses_data: false,
             events: 0,
         };
         let view = |drained: Option<&Drained>, deployment: Option<&Deployment>| DrainView {

@@ -165,7 +165,7 @@ mod tests {
             "5 MiB",
             "2027-06-30 00:00:00",
             "cdcdcdcdcdcdcdcd ",
-            "efefefefefefefef ",
+            "  efefefefefefefef\n",
             "THIS-MACHINE:7791",
             &key,
         ] {

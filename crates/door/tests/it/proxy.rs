@@ -207,7 +207,7 @@ async fn the_door_says_what_is_wrong() {
         ("closed.test", 503, "stopped"),
         ("none.test", 404, "no_such_host"),
         ("gone.test", 502, "unreachable"),
-        ("owners.test", 403, "not_for_everybody"),
+        ("owners.test", 403, "no_tls"),
     ] {
         let said = client.get(host, "/").await;
         assert!(said.status == status && said.body.contains(&format!("\"code\":\"{code}\"")), "{said:?}");
