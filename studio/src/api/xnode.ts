@@ -823,15 +823,7 @@ export type DepartingState = "tries" | "quiets" | "hands" | "gone" | "recalls" |
 
 /** State of an application on the machine to which it comes. */
 export type ArrivingState =
-  | "arrives"
-  | "ready"
-  | "told"
-  | "serves"
-  | "kept"
-  | "refused"
-  | "gives_back"
-  | "given"
-  | "dropped";
+  "arrives" | "ready" | "told" | "serves" | "kept" | "refused" | "gives_back" | "given" | "dropped";
 
 export interface Move {
   /** The same on both machines. */

@@ -303,7 +303,9 @@ export const useMoves = () =>
 
 /** It is neither where it shall be nor back yet. */
 const goesOn = ({ departing, arriving }: Move): boolean =>
-  departing === null ? arriving !== "serves" && arriving !== "kept" : departing !== "gone" && departing !== "over";
+  departing === null
+    ? arriving !== "serves" && arriving !== "kept"
+    : departing !== "gone" && departing !== "over";
 
 /** Cancels a move, or undoes one within its hour. */
 export const undoMove = (name: string) => send<Move>("POST", `${ofApplication(name)}/move/undo`);

@@ -44,7 +44,9 @@ function shown(moves: Moving[], { role = "operator", refuses = false } = {}) {
     if (path === "/v1/xnode/moves") return answer(200, { moves, ended: [] });
     if (path.endsWith("/access/me")) return answer(200, { who: "ann", role, from: "", id: null });
     if (path.endsWith("/move/undo"))
-      return refuses ? answer(409, { code: "move_stays", message: "its hour is over" }) : answer(200, moves[0]);
+      return refuses
+        ? answer(409, { code: "move_stays", message: "its hour is over" })
+        : answer(200, moves[0]);
     return answer(404, { code: "not_found", message: "there is nothing" });
   });
   render(
