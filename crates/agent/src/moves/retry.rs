@@ -74,7 +74,9 @@ mod tests {
         let mut retry = Retry::default();
         assert!(!retry.waits() && retry.fail() && retry.waits());
         assert!(!retry.fail() && retry.attempts() == 2);
-        (0..40).for_each(|_| drop(retry.fail()));
+        for _ in 0..40 {
+            let _ = retry.fail();
+        }
         assert!(retry.again.is_some_and(|again| again <= Instant::now() + PAUSE_MAX));
         retry.succeed();
         assert!(!retry.waits() && retry.attempts() == 0);
