@@ -330,7 +330,7 @@ impl Step {
         }
     }
 
-    /// Whether what is lost by it, if anything, is data: connections that are cut can be opened again.
+    /// Returns true where data are lost by it, and not only connections, which can be opened again.
     pub fn loses_data(&self) -> bool {
         matches!(self, Step::Collect(_)) && self.destroys().is_some()
     }

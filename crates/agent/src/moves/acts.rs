@@ -7,7 +7,7 @@ use openmesh_blueprint::document::{Name, Wish};
 use openmesh_blueprint::moving::Act;
 use tokio::runtime::Handle;
 
-use super::change::{change, is_quiet, wish};
+use super::change::{change, unrest, wish};
 use super::copy;
 use super::error::MovesError;
 use super::records::Leaving;
@@ -107,10 +107,10 @@ impl Doing<'_> {
     }
 
     fn check_quiet(&self, is_last: bool) -> Result<(), AgentError> {
-        if is_last && !is_quiet(self.service, self.name)? {
-            return Err(MovesError::Failed(format!("something of {} still runs", self.name)).into());
+        match unrest(self.service, self.name)?.filter(|_| is_last) {
+            Some(why) => Err(MovesError::Unrest(why).into()),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Returns true where the application has data and a job that checks them.

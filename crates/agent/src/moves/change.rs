@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use openmesh_blueprint::document::{Application, Name, Port, Wish};
-use openmesh_blueprint::inventory::{Door, Traffic};
+use openmesh_blueprint::inventory::{Door, ObservedInstance, Traffic};
 use openmesh_blueprint::{Document, Generation};
 use tokio::runtime::Handle;
 
@@ -92,19 +92,37 @@ pub(super) fn shut(application: &Application) -> Application {
 /// # Errors
 /// The machine cannot be looked at.
 pub(super) fn is_quiet(service: &Service, name: &Name) -> Result<bool, AgentError> {
+    Ok(unrest(service, name)?.is_none())
+}
+
+/// Words for what keeps an application from being quiet; none where it is.
+///
+/// # Errors
+/// The machine cannot be looked at.
+pub(super) fn unrest(service: &Service, name: &Name) -> Result<Option<String>, AgentError> {
     let look = service.agent().look()?;
-    let rests = |generation: &Generation| {
-        let found = generation.portable.applications.get(name);
-        found.is_none_or(|resolved| resolved.application.wish != Wish::Running)
+    let wishes = |generation: &Option<Generation>| {
+        let found = generation.as_ref().map(|generation| generation.portable.applications.get(name));
+        found.is_none_or(|found| found.is_some_and(|resolved| resolved.application.wish == Wish::Running))
     };
     // A wanted generation that is refused leaves the one that serves attended, so both count.
-    let is_wished = look.wanted.as_ref().is_some_and(rests) && look.serving.as_ref().is_some_and(rests);
-    let is_ended = look.inventory.applications.get(name).is_none_or(|found| {
-        let is_shut = matches!(found.door, Door::Closed | Door::Maintenance);
-        let mut all = found.instances.values();
-        found.fault.is_none() && is_shut && all.all(|one| one.is_ended() && one.traffic == Traffic::None)
-    });
-    Ok(is_wished && is_ended && service.agent().running_jobs(name)?.is_empty())
+    if wishes(&look.wanted) || wishes(&look.serving) {
+        return Ok(Some(format!("{name} is wished to run")));
+    }
+    if let Some(found) = look.inventory.applications.get(name) {
+        if let Some(fault) = &found.fault {
+            return Ok(Some(format!("{name} cannot be looked at: {fault}")));
+        }
+        if !matches!(found.door, Door::Closed | Door::Maintenance) {
+            return Ok(Some(format!("clients are let in to {name}")));
+        }
+        let is_ended = |one: &ObservedInstance| one.is_ended() && one.traffic == Traffic::None;
+        if let Some((id, _)) = found.instances.iter().find(|(_, one)| !is_ended(one)) {
+            return Ok(Some(format!("instance {id} of {name} still runs")));
+        }
+    }
+    let jobs = service.agent().running_jobs(name)?;
+    Ok(jobs.first().map(|(job, _)| format!("job {job} of {name} still runs")))
 }
 
 #[cfg(test)]

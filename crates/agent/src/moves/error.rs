@@ -105,6 +105,9 @@ pub enum MovesError {
         /// Its words.
         message: String,
     },
+    /// Something runs that has to rest; it may rest in a moment.
+    #[error("{0}")]
+    Unrest(String),
     /// A part of a move that has failed.
     #[error("{0}")]
     Failed(String),
@@ -126,6 +129,7 @@ impl MovesError {
             MovesError::Unreachable { .. } => ("other_away", 502),
             MovesError::Key { .. } => ("other_key", 409),
             MovesError::Refused { .. } => ("other_refused", 409),
+            MovesError::Unrest(_) => ("not_quiet", 409),
             MovesError::Failed(_) => ("move_failed", 409),
             MovesError::Value(_) => ("value", 400),
         }

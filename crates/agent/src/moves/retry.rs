@@ -47,10 +47,10 @@ impl Retry {
     }
 }
 
-/// Returns true for the stable word of a failure that may pass by itself: a machine that is away, a lender that hears of a loan within a second, and acts that are
-/// under way.
+/// Returns true for the stable word of a failure that may pass by itself: a machine that is away, a lender that hears of a loan within a second, acts that are
+/// under way, and an agent that has begun and does not see everything yet.
 pub(super) fn is_passing(code: &str) -> bool {
-    matches!(code, "repository" | "busy" | "no_loan")
+    matches!(code, "repository" | "busy" | "no_loan" | "not_quiet")
 }
 
 /// Waits for the end of an act; for ever where none is under way.

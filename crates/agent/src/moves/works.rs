@@ -14,7 +14,7 @@ use openmesh_image::pull::Progress;
 use openmesh_xnode::open;
 use tokio::runtime::Handle;
 
-use super::change::{change, is_quiet, shut, wanted, wish};
+use super::change::{change, shut, unrest, wanted, wish};
 use super::copy;
 use super::error::MovesError;
 use super::loan::{self, OWN};
@@ -333,8 +333,8 @@ impl Doing<'_> {
         let Doing { service, job, arriving, name, .. } = *self;
         job.say("lets no client in any more, and stops it");
         self.stop()?;
-        if !is_quiet(service, name)? {
-            return Err(MovesError::Failed(format!("something of {name} still runs")).into());
+        if let Some(why) = unrest(service, name)? {
+            return Err(MovesError::Unrest(why).into());
         }
         let theirs: Recipient = arriving.recipient.parse()?;
         let recipients = [service.backups().keys.node().recipient(), theirs];
@@ -342,8 +342,8 @@ impl Doing<'_> {
         let repository = copy::repository(service, &target, arriving.repository.as_deref(), &[])?;
         let repository = repository.metered(job.meter.clone());
         let copied = copy::make(service, job, &repository, name, &recipients)?;
-        if !is_quiet(service, name)? {
-            return Err(MovesError::Failed(format!("something of {name} ran while it was stored")).into());
+        if let Some(why) = unrest(service, name)? {
+            return Err(MovesError::Unrest(why).into());
         }
         let text = format!("the data of {name} are given back to {}", arriving.node);
         Ok(Done { text, backup: Some(copied.id), generation: None })

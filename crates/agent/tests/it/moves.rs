@@ -61,8 +61,16 @@ fn refused(asked: Result<Move, ClientError>) -> (String, String) {
 /// Waits until the other machine has nothing of a move any more.
 async fn let_go(pair: &Pair) {
     until(&pair.there, "it has let go", |all| all.moves.is_empty()).await;
-    let lending: Lending = pair.there.get("/loans").await.unwrap();
-    assert!(lending.loans.iter().all(|loan| !loan.name.starts_with("move-")), "{lending:?}");
+    // The lender wipes what was stored, and says so.
+    let begun = Instant::now();
+    loop {
+        let lending: Lending = pair.there.get("/loans").await.unwrap();
+        if lending.loans.iter().all(|loan| !loan.name.starts_with("move-")) {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{lending:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

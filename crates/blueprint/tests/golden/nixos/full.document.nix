@@ -20,7 +20,11 @@
         key = "AKIA1234";
         secret = { secret = "s3"; };
       };
-      friend = { kind = "peer"; address = "friend.example.org:4100"; node = "ab12ab12ab12ab12ab12ab12ab12ab12ab12ab12ab12ab12ab12ab12ab12ab12"; };
+      friend = {
+        kind = "peer";
+        address = "friend.example.org:4100";
+        node = "ab12ab12ab12ab12ab12ab12ab12ab12ab12ab12ab12ab12ab12ab12ab12ab12";
+      };
     };
   };
   applications = {

@@ -6,7 +6,7 @@
 #     modules = [ ./configuration.nix inputs.xnode.nixosModules.default ];
 #   };
 #
-# SHA-256 of the document, as JSON: ed9212fc5b1b4c0e3edd5156bc3756ab2d3f231b234ac221b7720d7529e828d5
+# SHA-256 of the document, as JSON: a2cc66d9d374546545738a0313de6c8def68a76efe299cdb63d91bb870640b56
 {
   description = "An Xnode: agent and document";
 
@@ -18,7 +18,7 @@
       system = "x86_64-linux";
       pkgs = nixpkgs.legacyPackages.${system};
       document = builtins.toJSON (import ./document.nix);
-      exported = "ed9212fc5b1b4c0e3edd5156bc3756ab2d3f231b234ac221b7720d7529e828d5";
+      exported = "a2cc66d9d374546545738a0313de6c8def68a76efe299cdb63d91bb870640b56";
     in
     {
       packages.${system}.default = pkgs.callPackage ./package.nix { };
