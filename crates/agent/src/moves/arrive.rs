@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use openmesh_access::Principal;
-use openmesh_backup::{NodeKey, NodePublicKey, Recipient};
+use openmesh_backup::{NodeKey, NodePublicKey, Recipient, RepositoryId};
 use openmesh_blueprint::document::Name;
 use openmesh_blueprint::moving::{Arrival, Done, Work};
-use openmesh_primitives::Timestamp;
+use openmesh_primitives::{Digest, Timestamp};
 use tokio::sync::watch;
 
 use super::begin::note;
@@ -64,6 +64,10 @@ pub(crate) fn open(
     check_free(service, &name)?;
     wish.guest.parse::<NodePublicKey>().map_err(|cause| MovesError::Value(format!("`guest` is {cause}")))?;
     wish.recipient.parse::<Recipient>()?;
+    // Parts of the mark come from another machine: each has the form, and so the size, of what it is.
+    if wish.image.as_ref().is_some_and(|image| !is_image(image)) {
+        return Err(MovesError::Value("`image` is no digest such as sha256:0123...".into()).into());
+    }
     let own = NodeKey::generate()?;
     let node: String = wish.node.chars().filter(|sign| !sign.is_control()).take(NODE_SIGNS).collect();
     let arriving = Arriving {
@@ -99,6 +103,11 @@ pub(crate) fn open(
     view::word(service, &arriving)
 }
 
+/// Returns true for the digest of an image.
+fn is_image(text: &str) -> bool {
+    text.strip_prefix("sha256:").is_some_and(|digits| digits.parse::<Digest>().is_ok())
+}
+
 /// Refuses an application whose name is taken here.
 fn check_free(service: &Service, name: &Name) -> Result<(), AgentError> {
     let refused = |why: String| AgentError::from(MovesError::NotMovable { application: name.to_string(), why });
@@ -132,13 +141,16 @@ pub(crate) fn look(service: &Service, id: &str) -> Result<MoveArrival, AgentErro
 /// Hears an order of the machine that is left, and answers with what follows from it at once.
 ///
 /// # Errors
-/// There is no arrival of this id, or the order lacks its copy; or the mark cannot be written: then it is not heard.
+/// There is no arrival of this id, the order lacks its copy or names no repository; or the mark cannot be written: then it is not heard.
 pub(crate) fn hear(service: &Service, id: &str, told: ArrivalOrder) -> Result<MoveArrival, AgentError> {
     let moves = service.moves();
     let lacks = || MovesError::Value("an order to take a copy names the copy".into());
     let heard = order(&told).ok_or_else(lacks)?;
     let before = moves.arriving(id)?;
     let repository = told.repository.clone();
+    if repository.as_ref().is_some_and(|text| text.parse::<RepositoryId>().is_err()) {
+        return Err(MovesError::Value("`repository` is no id of a repository".into()).into());
+    }
     let after = moves.change_arriving(id, |arriving| {
         arriving.mark = arriving.mark.clone().hear(&heard);
         // The first one counts: another one would be somebody else's.

@@ -22,6 +22,8 @@ use super::views::{EndedMove, MoveOutcome};
 use crate::error::AgentError;
 use crate::secrets::Vault;
 
+/// Largest mark, bytes: a document of one application is within it, and it can be read again.
+const MARK_BYTES_MAX: usize = 4 << 20;
 /// Ended moves that are remembered: what somebody may still ask for.
 const ENDED_MAX: usize = 32;
 
@@ -84,9 +86,7 @@ impl Moves {
     /// # Errors
     /// There is none of this id, or it cannot be read.
     pub fn arriving(&self, id: &str) -> Result<Arriving, AgentError> {
-        // An id comes from another machine, and is part of a path.
-        let is_id = id.len() == ID_DIGITS && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let found = if is_id { marks::find(&self.arriving_file(id))? } else { None };
+        let found = if is_id(id) { marks::find(&self.arriving_file(id))? } else { None };
         found.ok_or_else(|| MovesError::NoArrival { id: id.chars().take(64).collect() }.into())
     }
 
@@ -169,8 +169,13 @@ impl Moves {
     /// Notes an application that comes. One of this id that is there already stays, and is returned.
     ///
     /// # Errors
-    /// It cannot be read or written.
+    /// The id is none, or the mark cannot be read or written.
     pub fn begin_arriving(&self, arriving: &Arriving) -> Result<Arriving, AgentError> {
+        if !is_id(&arriving.id) {
+            let shown: String = arriving.id.chars().filter(|sign| !sign.is_control()).take(64).collect();
+            let words = format!("`{shown}` is no id of a move, which has {ID_DIGITS} digits of 0-9 and a-f");
+            return Err(MovesError::Value(words).into());
+        }
         let _changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.arriving_file(&arriving.id);
         if let Some(there) = marks::find(&path)? {
@@ -351,6 +356,11 @@ fn left(leaving: &Leaving, outcome: MoveOutcome, cause: Option<String>) -> Ended
 /// Digits of a move's id.
 const ID_DIGITS: usize = 32;
 
+/// Returns true for the id of a move. One comes from another machine, and is part of a path.
+fn is_id(text: &str) -> bool {
+    text.len() == ID_DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// All marks of a folder; none where it is not there.
 fn all<T: DeserializeOwned>(folder: &Path) -> Result<Vec<T>, AgentError> {
     let entries = match fs::read_dir(folder) {
@@ -370,6 +380,11 @@ fn all<T: DeserializeOwned>(folder: &Path) -> Result<Vec<T>, AgentError> {
 
 fn write(path: &Path, mark: &impl Serialize) -> Result<(), AgentError> {
     let bytes = serde_json::to_vec(mark).unwrap_or_default();
+    // What could not be read again would stand in the way of every change of this machine.
+    if bytes.len() > MARK_BYTES_MAX {
+        let words = format!("the mark of this move would have {} bytes, and at most {MARK_BYTES_MAX} are read", bytes.len());
+        return Err(MovesError::Failed(words).into());
+    }
     marks::replace(path, &bytes).map_err(AgentError::file("writing", path))
 }
 
@@ -410,9 +425,15 @@ mod tests {
         let changed = moves.change_arriving(&one.id, |one| one.mark = Arrival::Told).unwrap();
         assert!(changed.since > one.since && moves.arriving(&one.id).unwrap() == changed);
         let short = "0".repeat(ID_DIGITS - 1);
-        for wrong in ["../leaving/web", "0", short.as_str()] {
+        let beside = format!("{}/../../../web", "0".repeat(12));
+        let capital = "A".repeat(ID_DIGITS);
+        for wrong in ["../leaving/web", "0", "", short.as_str(), beside.as_str(), capital.as_str()] {
             assert_eq!(moves.arriving(wrong).unwrap_err().code(), ("no_arrival", 404), "{wrong}");
+            let named = Arriving { id: wrong.into(), ..one.clone() };
+            assert_eq!(moves.begin_arriving(&named).unwrap_err().code(), ("value", 400), "{wrong}");
         }
+        let kept: Vec<_> = fs::read_dir(folder.path().join("moves/arriving")).unwrap().collect();
+        assert!(kept.len() == 1 && !folder.path().join("web.json").exists(), "a wrong id makes no file: {kept:?}");
         moves.forget_arriving(&one.id).unwrap();
         assert!(moves.is_idle().unwrap());
     }
