@@ -72,6 +72,16 @@ enum Due {
     Arriving(Arriving, Name),
 }
 
+impl Due {
+    /// Id of the move.
+    fn id(&self) -> &str {
+        match self {
+            Due::Leaving(leaving, _) => &leaving.id,
+            Due::Arriving(arriving, _) => &arriving.id,
+        }
+    }
+}
+
 /// Starts the task that lets every move be looked after. It ends once the sender of `stays` is gone.
 pub(crate) fn start(service: Arc<Service>, mut stays: watch::Receiver<()>) -> JoinHandle<()> {
     tokio::spawn(async move {
@@ -113,11 +123,7 @@ impl Drop for Followed {
 }
 
 async fn looked_after(service: Arc<Service>, due: Due, stays: watch::Receiver<()>) {
-    let id = match &due {
-        Due::Leaving(leaving, _) => leaving.id.clone(),
-        Due::Arriving(arriving, _) => arriving.id.clone(),
-    };
-    let _followed = Followed(service.clone(), id);
+    let _followed = Followed(service.clone(), due.id().to_owned());
     match due {
         Due::Leaving(leaving, name) => leave::follow(service, leaving, name, stays).await,
         Due::Arriving(arriving, name) => arrive::follow(service, arriving, name, stays).await,
@@ -132,7 +138,7 @@ fn due(service: &Service) -> Result<Vec<Due>, AgentError> {
         let name = crate::api::name(&leaving.application)?;
         if leaving.is_settled {
             forget_away(service, &leaving, &name)?;
-        } else if moves.live.follow(&leaving.id) {
+        } else {
             due.push(Due::Leaving(leaving, name));
         }
     }
@@ -141,11 +147,13 @@ fn due(service: &Service) -> Result<Vec<Due>, AgentError> {
             if view::since_ms(arriving.since) > REMEMBERED_MS {
                 moves.forget_arriving(&arriving.id)?;
             }
-        } else if moves.live.follow(&arriving.id) {
+        } else {
             let name = crate::api::name(&arriving.application)?;
             due.push(Due::Arriving(arriving, name));
         }
     }
+    // Behind everything that may fail: whoever is noted as looked after has a task.
+    due.retain(|one| moves.live.follow(one.id()));
     Ok(due)
 }
 
