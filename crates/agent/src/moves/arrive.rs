@@ -249,7 +249,7 @@ impl Coming {
             self.seen = arriving.mark.clone();
             self.retry.succeed();
         }
-        if arriving.mark == Arrival::Dropped && arriving.is_cleared {
+        if arriving.mark.is_over() && arriving.is_cleared {
             return Ok(false);
         }
         let one = self.service.moves().live.one(&self.id);
@@ -276,6 +276,14 @@ impl Coming {
         Ok(true)
     }
 
+    /// Notes that nothing is left to do. What is remembered of it opens nothing.
+    async fn clear(&self) -> Result<Arriving, AgentError> {
+        let clear = |arriving: &mut Arriving| {
+            (arriving.is_cleared, arriving.own, arriving.document) = (true, String::new(), None);
+        };
+        self.change(clear).await
+    }
+
     /// Changes the mark, and returns it.
     async fn change(&self, change: impl FnOnce(&mut Arriving) + Send + 'static) -> Result<Arriving, AgentError> {
         let id = self.id.clone();
@@ -300,23 +308,18 @@ impl Coming {
                 return Ok(true);
             }
             Work::Drop => {
-                // What is remembered of it opens nothing.
-                let after = self.change(|arriving| {
-                    (arriving.is_cleared, arriving.own, arriving.document) = (true, String::new(), None);
-                });
-                let after = after.await?;
+                let after = self.clear().await?;
                 let cause = Some("it did not come".to_string());
                 let ends = move |service: &Service| service.moves().end_arriving(&after, MoveOutcome::Returned, cause);
                 blocking(&self.service, ends).await?;
                 return Ok(false);
             }
             Work::Forget => {
-                let gone = arriving.clone();
-                let ends = move |service: &Service| {
-                    service.moves().end_arriving(&gone, MoveOutcome::Moved, None)?;
-                    service.moves().forget_arriving(&gone.id)
-                };
+                let kept = arriving.clone();
+                let ends = move |service: &Service| service.moves().end_arriving(&kept, MoveOutcome::Moved, None);
                 blocking(&self.service, ends).await?;
+                // The machine that is left may be off, and asks when it is back: that it is this one's is remembered.
+                self.clear().await?;
                 return Ok(false);
             }
             Work::Rest => return Ok(true),

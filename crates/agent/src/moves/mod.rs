@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! STATE/moves/leaving/NAME.json   an application that leaves
-//!             arriving/ID.json    one that comes, or was let go of lately
+//!             arriving/ID.json    one that comes, or was let go of or kept lately
 //!             ended.json          how the last ones ended
 //! ```
 //!
@@ -46,7 +46,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openmesh_blueprint::document::Name;
-use openmesh_blueprint::moving::Arrival;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -63,7 +62,7 @@ use records::{Arriving, Leaving};
 
 /// Longest time between two looks for marks that nobody looks after.
 const LOOK: Duration = Duration::from_secs(5);
-/// Time for which it is remembered that an application was let go of, milliseconds: the other machine may have been off, and asks.
+/// Time for which it is remembered that an application was let go of or kept, milliseconds: the other machine may have been off, and asks.
 const REMEMBERED_MS: u64 = 30 * 86_400_000;
 
 /// A mark that somebody has to look after.
@@ -143,7 +142,7 @@ fn due(service: &Service) -> Result<Vec<Due>, AgentError> {
         }
     }
     for arriving in moves.all_arriving()? {
-        if arriving.mark == Arrival::Dropped && arriving.is_cleared {
+        if arriving.mark.is_over() && arriving.is_cleared {
             if view::since_ms(arriving.since) > REMEMBERED_MS {
                 moves.forget_arriving(&arriving.id)?;
             }
