@@ -87,6 +87,15 @@ pub(super) fn shut(application: &Application) -> Application {
     Application { ports: ports.collect(), domains: BTreeMap::new(), ..application.clone() }
 }
 
+/// Gives an application that is shut the ports and domains of the whole one. Where a person has changed it since its gate, that stays: it does not run by their
+/// wish, or has ports or domains of their choice.
+pub(super) fn admitted(found: &mut Application, whole: &Application) {
+    if found.wish == Wish::Running && shut(found) == *found {
+        found.ports.clone_from(&whole.ports);
+        found.domains.clone_from(&whole.domains);
+    }
+}
+
 /// Returns true where no client is let in to an application and nothing of it runs, and nothing that is wanted or serves here wishes otherwise.
 ///
 /// # Errors
@@ -120,8 +129,17 @@ mod tests {
         let shut = shut(web);
         assert!(shut.domains.is_empty() && shut.ports.values().all(|port| port.publish.is_none()));
         assert_eq!(shut.ports.keys().collect::<Vec<_>>(), web.ports.keys().collect::<Vec<_>>());
-        let again = Application { ports: web.ports.clone(), domains: web.domains.clone(), ..shut };
+        let mut again = shut.clone();
+        admitted(&mut again, web);
         assert_eq!(again, *web);
+        // What a person has changed meanwhile stays.
+        let paused = Application { wish: Wish::Paused, ..shut };
+        let other = Application { domains: BTreeMap::new(), ..web.clone() };
+        for changed in [paused, other] {
+            let mut found = changed.clone();
+            admitted(&mut found, web);
+            assert_eq!(found, changed);
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use openmesh_image::pull::Progress;
 use openmesh_xnode::open;
 use tokio::runtime::Handle;
 
-use super::change::{change, is_quiet, shut, wanted, wish};
+use super::change::{admitted, change, is_quiet, shut, wanted, wish};
 use super::copy;
 use super::error::MovesError;
 use super::loan::{self, OWN};
@@ -320,9 +320,11 @@ impl Doing<'_> {
     fn admit(&self) -> Result<Done, AgentError> {
         let Doing { job, arriving, name, .. } = *self;
         job.say("lets clients in");
-        let whole = Application { wish: Wish::Running, ..self.application()? };
+        let whole = self.application()?;
         self.change(&Self::terms(), format!("{name} has come from {}", arriving.node), |document| {
-            document.applications.insert(name.clone(), whole.clone());
+            if let Some(found) = document.applications.get_mut(name) {
+                admitted(found, &whole);
+            }
             Ok(())
         })?;
         Ok(Done { text: format!("{name} from {} serves here", arriving.node), ..Done::default() })
