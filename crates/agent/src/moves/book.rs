@@ -382,7 +382,8 @@ fn write(path: &Path, mark: &impl Serialize) -> Result<(), AgentError> {
     let bytes = serde_json::to_vec(mark).unwrap_or_default();
     // What could not be read again would stand in the way of every change of this machine.
     if bytes.len() > MARK_BYTES_MAX {
-        let words = format!("the mark of this move would have {} bytes, and at most {MARK_BYTES_MAX} are read", bytes.len());
+        let has = bytes.len();
+        let words = format!("the mark of this move would have {has} bytes, and at most {MARK_BYTES_MAX} are read");
         return Err(MovesError::Failed(words).into());
     }
     marks::replace(path, &bytes).map_err(AgentError::file("writing", path))
