@@ -146,6 +146,11 @@ impl Doing<'_> {
             let mut document = before.clone();
             document.applications.insert(name.clone(), application.clone());
             self.check_role(&before, &document)?;
+            // A name of a catalogue means what this machine's document says: of another publisher's text the application would be another one.
+            self.runtime.block_on(service.publishers().prepare(&document));
+            if let Some(words) = service.publishers().differs(&opened.templates, &document) {
+                return Err(MovesError::Failed(words).into());
+            }
             // Whoever may name catalogues here says by whom software is chosen; of others a text is that of a catalogue here.
             if self.role()? >= Role::Admin {
                 service.publishers().adopt(&opened.templates)?;
