@@ -21,6 +21,7 @@ use utoipa::ToSchema;
 
 use super::common::{Shared, blocking, name};
 use crate::files::{self, Begun, FilesError};
+use crate::moves::Writing;
 use crate::service::{Service, names};
 use crate::views::{EventKind, Failure};
 
@@ -183,7 +184,7 @@ async fn in_root(service: &Arc<Service>, text: &str, act: Act) -> Result<Begun, 
     let (name, files) = found(service, text).await?;
     let ids = files::ids(&files);
     let (_, root) = files.root.ok_or(FilesError::NoRoot(name))?;
-    Begun::new(service, &root, act, ids)
+    Begun::new(service, &root, (act, ids), None)
 }
 
 /// An act in a volume.
@@ -195,20 +196,21 @@ async fn in_volume(service: &Arc<Service>, text: &str, volume: &str, act: Act) -
         let known = names(files.volumes.keys());
         return Err(FilesError::NoVolume { application, volume: volume.to_string(), known });
     };
+    let mut writing = None;
     if !act.only_reads() {
         if files.is_switching {
             return Err(FilesError::Switching { generation: files.generation });
         }
-        check_stays(service, &application).await?;
+        writing = Some(stays(service, &application).await?);
     }
     let folder = place.folder.map_err(|words| FilesError::Volume { volume, words })?;
-    Begun::new(service, &folder, act, ids)
+    Begun::new(service, &folder, (act, ids), writing)
 }
 
-/// Refuses a change of files of an application that moves: it would be in no copy.
-async fn check_stays(service: &Arc<Service>, application: &Name) -> Result<(), FilesError> {
+/// Refuses a change of files of an application that moves: it would be in no copy. One that is begun is waited for by a last copy.
+async fn stays(service: &Arc<Service>, application: &Name) -> Result<Writing, FilesError> {
     let name = application.clone();
-    Ok(blocking(service, move |service| service.moves().check_data(&name)).await?)
+    Ok(blocking(service, move |service| service.moves().begin_writing(&name)).await?)
 }
 
 async fn folder(mut begun: Begun) -> Result<Json<FileFolder>, FilesError> {

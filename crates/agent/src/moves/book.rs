@@ -19,6 +19,7 @@ use super::guard;
 use super::live::Live;
 use super::records::{Arriving, Leaving};
 use super::views::{EndedMove, MoveOutcome};
+use super::writes::Writes;
 use crate::error::AgentError;
 use crate::secrets::Vault;
 
@@ -33,6 +34,7 @@ pub(crate) struct Moves {
     vault: Arc<Vault>,
     changes: Mutex<()>,
     pub(super) live: Live,
+    pub(super) writes: Writes,
     news: watch::Sender<u64>,
 }
 
@@ -40,7 +42,8 @@ impl Moves {
     /// The moves of an agent with this state folder. Nothing is made before the first one.
     pub fn new(state: &Path, vault: Arc<Vault>) -> Moves {
         let news = watch::Sender::new(0);
-        Moves { folder: state.join("moves"), vault, changes: Mutex::default(), live: Live::default(), news }
+        let (changes, live, writes) = (Mutex::default(), Live::default(), Writes::default());
+        Moves { folder: state.join("moves"), vault, changes, live, writes, news }
     }
 
     /// Lets whoever looks after a move look at it without delay.

@@ -96,7 +96,8 @@ pub(super) fn admitted(found: &mut Application, whole: &Application) {
     }
 }
 
-/// Returns true where no client is let in to an application and nothing of it runs, and nothing that is wanted or serves here wishes otherwise.
+/// Returns true where no client is let in to an application, nothing of it runs, nobody changes its files, and nothing that is wanted or serves here wishes
+/// otherwise.
 ///
 /// # Errors
 /// The machine cannot be looked at.
@@ -113,7 +114,8 @@ pub(super) fn is_quiet(service: &Service, name: &Name) -> Result<bool, AgentErro
         let mut all = found.instances.values();
         found.fault.is_none() && is_shut && all.all(|one| one.is_ended() && one.traffic == Traffic::None)
     });
-    Ok(is_wished && is_ended && service.agent().running_jobs(name)?.is_empty())
+    let is_written = service.moves().writes.has(name);
+    Ok(is_wished && is_ended && !is_written && service.agent().running_jobs(name)?.is_empty())
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ mod view;
 pub mod views;
 mod wire;
 mod works;
+mod writes;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +55,7 @@ pub(crate) use begin::{begin, forget, undo};
 pub(crate) use book::Moves;
 pub use error::MovesError;
 pub(crate) use view::list;
+pub(crate) use writes::Writing;
 
 use crate::api::blocking;
 use crate::error::AgentError;
