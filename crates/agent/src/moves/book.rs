@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use openmesh_blueprint::Document;
 use openmesh_blueprint::document::Name;
-use openmesh_blueprint::moving::{Arrival, Departure};
+use openmesh_blueprint::moving::Departure;
 use openmesh_primitives::Timestamp;
 use openmesh_xnode::marks;
 use serde::Serialize;
@@ -296,21 +296,6 @@ impl Moves {
         Ok(())
     }
 
-    /// Refuses to go back to a generation with an application that came and went back: it would serve here beside the other machine.
-    ///
-    /// # Errors
-    /// There is one; or a mark cannot be read.
-    pub fn check_back(&self, before: &Document, after: &Document) -> Result<(), AgentError> {
-        let has = |document: &Document, name: &str| document.applications.keys().any(|one| one.as_str() == name);
-        let comes_back = |one: &Arriving| {
-            one.mark == Arrival::Dropped && has(after, &one.application) && !has(before, &one.application)
-        };
-        match self.all_arriving()?.into_iter().find(comes_back) {
-            Some(one) => Err(MovesError::Back { application: one.application, node: one.node }.into()),
-            None => Ok(()),
-        }
-    }
-
     /// Refuses to change data of an application that moves: what is written would be in no copy.
     ///
     /// # Errors
@@ -398,6 +383,8 @@ fn remove(path: &Path) -> Result<(), AgentError> {
 
 #[cfg(test)]
 mod tests {
+    use openmesh_blueprint::moving::Arrival;
+
     use super::super::records::tests::{arriving, leaving};
     use super::*;
 
@@ -450,21 +437,6 @@ mod tests {
         assert!(!sealed.contains("hidden"));
         assert_eq!(moves.unseal("a", "key", &sealed).unwrap(), "hidden");
         assert!(moves.unseal("b", "key", &sealed).is_err() && moves.unseal("a", "other", &sealed).is_err());
-    }
-
-    #[test]
-    fn nobody_goes_back_to_what_went_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let moves = moves(folder.path());
-        let none = Document::parse("version: 1\n").unwrap();
-        let web = Document::parse("version: 1\napplications: {web: {image: \"shop:1\"}}\n").unwrap();
-        assert!(moves.check_back(&none, &web).is_ok());
-        let one = arriving(Arrival::Serves);
-        moves.begin_arriving(&one).unwrap();
-        assert!(moves.check_back(&none, &web).is_ok());
-        moves.change_arriving(&one.id, |one| one.mark = Arrival::Dropped).unwrap();
-        assert_eq!(moves.check_back(&none, &web).unwrap_err().code(), ("moved", 409));
-        assert!(moves.check_back(&web, &web).is_ok() && moves.check_back(&web, &none).is_ok());
     }
 
     #[test]

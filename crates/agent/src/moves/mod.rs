@@ -24,6 +24,7 @@
 
 mod acts;
 mod arrive;
+mod back;
 mod begin;
 mod book;
 mod change;
