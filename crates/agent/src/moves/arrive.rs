@@ -11,7 +11,7 @@ use openmesh_primitives::{Digest, Timestamp};
 use tokio::sync::watch;
 
 use super::begin::note;
-use super::change::wanted;
+use super::change::{check_kept, wanted};
 use super::error::MovesError;
 use super::loan::{self, OWN};
 use super::records::Arriving;
@@ -108,7 +108,7 @@ fn is_image(text: &str) -> bool {
     text.strip_prefix("sha256:").is_some_and(|digits| digits.parse::<Digest>().is_ok())
 }
 
-/// Refuses an application whose name is taken here.
+/// Refuses an application whose name is taken here, or has data here.
 fn check_free(service: &Service, name: &Name) -> Result<(), AgentError> {
     let refused = |why: String| AgentError::from(MovesError::NotMovable { application: name.to_string(), why });
     let (_, document) = wanted(service)?;
@@ -120,7 +120,7 @@ fn check_free(service: &Service, name: &Name) -> Result<(), AgentError> {
     if moves.leaving(name.as_str())?.is_some() || moves.all_arriving()?.iter().any(comes) {
         return Err(refused(format!("another move of `{name}` goes on at that machine")));
     }
-    Ok(())
+    check_kept(service, name)
 }
 
 /// Notes that the other machine was heard.

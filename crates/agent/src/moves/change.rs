@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use openmesh_blueprint::document::{Application, Name, Port, Wish};
+use openmesh_blueprint::generation::{Disposal, Retired};
 use openmesh_blueprint::inventory::{Door, Traffic};
 use openmesh_blueprint::{Document, Generation};
 use tokio::runtime::Handle;
@@ -30,6 +31,23 @@ pub(super) fn wanted(service: &Service) -> Result<(u64, Document), AgentError> {
         number => service.document(number)?,
     };
     Ok((number, document))
+}
+
+/// Refuses an application that comes where data of one of its name that was removed are kept: they would become its own, and go with it where it does not
+/// stay.
+///
+/// # Errors
+/// There are such; or a generation cannot be read.
+pub(super) fn check_kept(service: &Service, name: &Name) -> Result<(), AgentError> {
+    let Some((wanted, _)) = service.agent().generations()? else { return Ok(()) };
+    let is_kept = |one: &Retired| &one.application == name && one.disposal != Disposal::Wipe;
+    if !wanted.placement.retired.values().any(is_kept) {
+        return Ok(());
+    }
+    let why = format!(
+        "data of a `{name}` that was removed are kept at that machine, and would be mixed with its own; deploy it there once more and remove it with them: `openmesh app remove {name} --data wipe`"
+    );
+    Err(MovesError::NotMovable { application: name.to_string(), why }.into())
 }
 
 /// Deploys the wanted document with a change, and waits until that is committed. Where somebody changes it in the same moment, theirs stays, and the change is

@@ -15,7 +15,7 @@ pub enum MovesError {
     },
     /// An application that has left.
     #[error(
-        "{application} has moved to {node}, where its data are; move it back from there, or take it out of this machine first: `openmesh app remove {application} --data keep`"
+        "{application} has moved to {node}, where its data are; move it back from there, or take it out of this machine first: `openmesh app remove {application} --data wipe`"
     )]
     Away {
         /// The application.

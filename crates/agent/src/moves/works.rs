@@ -14,7 +14,7 @@ use openmesh_image::pull::Progress;
 use openmesh_xnode::open;
 use tokio::runtime::Handle;
 
-use super::change::{admitted, change, is_quiet, shut, wanted, wish};
+use super::change::{admitted, change, check_kept, is_quiet, shut, wanted, wish};
 use super::copy;
 use super::error::MovesError;
 use super::loan::{self, OWN};
@@ -143,6 +143,7 @@ impl Doing<'_> {
                 );
                 return Err(MovesError::Failed(words).into());
             }
+            check_kept(service, name)?;
             let mut document = before.clone();
             document.applications.insert(name.clone(), application.clone());
             self.check_role(&before, &document)?;

@@ -107,7 +107,7 @@ fn reached(one: &Move, undoes: bool) -> Option<Result<String, Failure>> {
             Some(Ok(text))
         }
         DepartingState::Over => Some(Err(Failure::new(format!("{application} is {other}'s, and does not come back"))
-            .hint(format!("move it from there; before that, here: openmesh app remove {application} --data keep")))),
+            .hint(format!("move it from there; before that, here: openmesh app remove {application} --data wipe")))),
         // It serves here by now, and the other machine is not there to hear of it.
         DepartingState::Returns if one.waits_since.is_some() && !one.is_down => Some(match undoes {
             true => Ok(format!("{application} serves here; {other} does not know of it yet\n")),
