@@ -33,15 +33,22 @@ pub(super) fn wanted(service: &Service) -> Result<(u64, Document), AgentError> {
     Ok((number, document))
 }
 
-/// Refuses an application that comes where data of one of its name that was removed are kept: they would become its own, and go with it where it does not
-/// stay.
+/// Returns true where data of an application that was removed are kept: whoever deploys one of its name gets them.
+///
+/// # Errors
+/// A generation cannot be read.
+pub(super) fn has_kept(service: &Service, name: &Name) -> Result<bool, AgentError> {
+    let is_kept = |one: &Retired| &one.application == name && one.disposal != Disposal::Wipe;
+    let found = service.agent().generations()?;
+    Ok(found.is_some_and(|(wanted, _)| wanted.placement.retired.values().any(is_kept)))
+}
+
+/// Refuses an application that comes where data of one of its name are kept: they would go with it where it does not stay.
 ///
 /// # Errors
 /// There are such; or a generation cannot be read.
 pub(super) fn check_kept(service: &Service, name: &Name) -> Result<(), AgentError> {
-    let Some((wanted, _)) = service.agent().generations()? else { return Ok(()) };
-    let is_kept = |one: &Retired| &one.application == name && one.disposal != Disposal::Wipe;
-    if !wanted.placement.retired.values().any(is_kept) {
+    if !has_kept(service, name)? {
         return Ok(());
     }
     let why = format!(

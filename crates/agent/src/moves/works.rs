@@ -14,7 +14,7 @@ use openmesh_image::pull::Progress;
 use openmesh_xnode::open;
 use tokio::runtime::Handle;
 
-use super::change::{admitted, change, check_kept, is_quiet, shut, wanted, wish};
+use super::change::{admitted, change, check_kept, has_kept, is_quiet, shut, wanted, wish};
 use super::copy;
 use super::error::MovesError;
 use super::loan::{self, OWN};
@@ -367,10 +367,17 @@ impl Doing<'_> {
                 although_drained: true,
                 ..Self::terms()
             };
-            self.change(&terms, format!("{name} did not move here from {}", arriving.node), |document| {
+            let reason = format!("{name} did not move here from {}", arriving.node);
+            self.change(&terms, reason.clone(), |document| {
                 document.applications.remove(name);
                 Ok(())
             })?;
+            // A generation that has failed takes its new applications away by itself, and keeps their data; none were here before.
+            if has_kept(service, name)? {
+                let (number, document) = wanted(service)?;
+                let asked = Asked { expected: Some(number), ..self.asked(reason) };
+                self.runtime.block_on(service.deploy_on(&document, &terms, &asked, true))?;
+            }
         }
         for secret in &arriving.secrets {
             match service.remove_secret(&crate::api::name(secret)?) {
