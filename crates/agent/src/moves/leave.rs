@@ -19,7 +19,7 @@ use super::records::Leaving;
 use super::retry::{Retry, ended_of, is_passing};
 use super::view::{since_ms, undo_left_ms};
 use super::views::{MoveArrival, MoveOutcome, arrival, flat_order};
-use super::wire::{Other, Trouble};
+use super::wire::{Other, Trouble, plain};
 use crate::api::blocking;
 use crate::backups::Job;
 use crate::backups::views::Ended;
@@ -317,6 +317,9 @@ impl Departing {
 
     /// Hears a word of the other machine.
     async fn heard(&mut self, leaving: Leaving, word: MoveArrival) -> Result<Option<Leaving>, AgentError> {
+        let words = |text: Option<String>| text.map(|text| plain(&text));
+        let (cause, trouble, step) = (words(word.cause), words(word.trouble), plain(&word.step));
+        let word = MoveArrival { cause, trouble, step, backup: words(word.backup), ..word };
         let live = &self.service.moves().live;
         let mark = arrival(word.state, word.backup.clone(), word.cause.clone());
         live.change(&self.id, |one| one.word = Some(word.clone()));
