@@ -36,7 +36,7 @@ const ATTEMPTS: u32 = 6;
 /// Time for which nobody is let in here while the other machine cannot be asked, or lends nothing: a machine that starts anew is back within it. It was not told to
 /// serve, so this one serves again.
 const QUIETS_MAX: Duration = Duration::from_secs(120);
-/// Time after which the other machine is not told any more that a move is over, milliseconds: it lets go by itself by then.
+/// Time after which the other machine is not told any more that a move is over, milliseconds: what it has then, its people end or keep.
 const TOLD_MS: u64 = 86_400_000;
 /// Time in which the machine ran that is written down at once, milliseconds: so much longer can a move be undone after a death.
 const COUNT_MS: u64 = 10_000;
