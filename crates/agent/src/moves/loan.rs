@@ -97,7 +97,8 @@ mod tests {
     #[test]
     fn moves_with_ids_that_begin_alike_have_loans_of_their_own() {
         let (one, other) = (format!("{}0", "a".repeat(31)), format!("{}1", "a".repeat(31)));
-        let named = name(&one).unwrap();
-        assert!(named.as_str().len() == 32 && named == name(&one).unwrap() && named != name(&other).unwrap(), "{named}");
+        let (first, second) = (name(&one).unwrap(), name(&other).unwrap());
+        assert!(first != second && first == name(&one).unwrap(), "{first} {second}");
+        assert_eq!(first.as_str().len(), 32, "{first}");
     }
 }
