@@ -19,6 +19,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::error::AgentError;
+use crate::moves::Writing;
 use crate::service::{Service, names};
 
 /// Acts at once: each is a process of about 2 MiB, and people look at few files at a time.
@@ -149,15 +150,21 @@ pub fn ids(files: &Files) -> Ids {
 pub struct Begun {
     child: Child,
     output: BufReader<ChildStdout>,
+    _writing: Option<Writing>,
     _permit: SemaphorePermit<'static>,
 }
 
 impl Begun {
-    /// Begins an act in a folder.
+    /// Begins an act in a folder. One that changes files holds `writing` until it has ended.
     ///
     /// # Errors
     /// Too many are under way, or the process cannot be run.
-    pub fn new(service: &Service, folder: &Path, act: Act, ids: Ids) -> Result<Begun, FilesError> {
+    pub(crate) fn new(
+        service: &Service,
+        folder: &Path,
+        (act, ids): (Act, Ids),
+        writing: Option<Writing>,
+    ) -> Result<Begun, FilesError> {
         let permit = ACTS.try_acquire().map_err(|_| FilesError::Busy)?;
         let program = &service.agent().machine().programs.unpack;
         let failed = |cause: io::Error| FilesError::Program { program: program.display().to_string(), cause };
@@ -175,7 +182,7 @@ impl Begun {
             .spawn()
             .map_err(failed)?;
         let output = child.stdout.take().ok_or_else(|| FilesError::Silent("it has no output".into()))?;
-        Ok(Begun { child, output: BufReader::with_capacity(PART_BYTES, output), _permit: permit })
+        Ok(Begun { child, output: BufReader::with_capacity(PART_BYTES, output), _writing: writing, _permit: permit })
     }
 
     /// Sends the content of a file. Where the process refuses it the rest is not read.

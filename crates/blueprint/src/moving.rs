@@ -219,6 +219,8 @@ impl Departure {
             // It becomes ready by a last copy alone, and that is made when this machine is quiet.
             (Departure::Quiets, Arrival::Ready { .. }) => Departure::Hands,
             (Departure::Hands, Arrival::Serves) => Departure::Gone,
+            // Its people have kept it: nothing is given back any more.
+            (Departure::Hands | Departure::Recalls, Arrival::Kept) => Departure::Over,
             (Departure::Recalls, Arrival::Given { backup }) => {
                 Departure::Returns { cause: "it was undone".into(), data: Some(backup.clone()) }
             }

@@ -21,6 +21,7 @@ use utoipa::ToSchema;
 
 use super::common::{Shared, blocking, name};
 use crate::files::{self, Begun, FilesError};
+use crate::moves::Writing;
 use crate::service::{Service, names};
 use crate::views::{EventKind, Failure};
 
@@ -183,7 +184,7 @@ async fn in_root(service: &Arc<Service>, text: &str, act: Act) -> Result<Begun, 
     let (name, files) = found(service, text).await?;
     let ids = files::ids(&files);
     let (_, root) = files.root.ok_or(FilesError::NoRoot(name))?;
-    Begun::new(service, &root, act, ids)
+    Begun::new(service, &root, (act, ids), None)
 }
 
 /// An act in a volume.
@@ -195,20 +196,21 @@ async fn in_volume(service: &Arc<Service>, text: &str, volume: &str, act: Act) -
         let known = names(files.volumes.keys());
         return Err(FilesError::NoVolume { application, volume: volume.to_string(), known });
     };
+    let mut writing = None;
     if !act.only_reads() {
         if files.is_switching {
             return Err(FilesError::Switching { generation: files.generation });
         }
-        check_stays(service, &application).await?;
+        writing = Some(stays(service, &application).await?);
     }
     let folder = place.folder.map_err(|words| FilesError::Volume { volume, words })?;
-    Begun::new(service, &folder, act, ids)
+    Begun::new(service, &folder, (act, ids), writing)
 }
 
-/// Refuses a change of files of an application that moves: it would be in no copy.
-async fn check_stays(service: &Arc<Service>, application: &Name) -> Result<(), FilesError> {
+/// Refuses a change of files of an application that moves: it would be in no copy. One that is begun is waited for by a last copy.
+async fn stays(service: &Arc<Service>, application: &Name) -> Result<Writing, FilesError> {
     let name = application.clone();
-    Ok(blocking(service, move |service| service.moves().check_data(&name)).await?)
+    Ok(blocking(service, move |service| service.moves().begin_writing(&name)).await?)
 }
 
 async fn folder(mut begun: Begun) -> Result<Json<FileFolder>, FilesError> {
@@ -349,13 +351,11 @@ fn expected(headers: &HeaderMap) -> Result<Expect, FilesError> {
     }
 }
 
-/// Notes a change of files in the history. One that came too late for the last copy of an application that moves is none: nobody hears that it was made.
-async fn note(service: &Arc<Service>, application: &str, principal: &Principal, words: &str) -> Result<(), FilesError> {
-    check_stays(service, &name(application)?).await?;
+/// Notes a change of files in the history.
+fn note(service: &Service, application: &str, principal: &Principal, words: &str) {
     let wanted = service.wanted().unwrap_or_default();
     let text = format!("{principal} {words}");
     service.history().note(EventKind::Done, wanted, Some(application.to_string()), text);
-    Ok(())
 }
 
 async fn entry(begun: &mut Begun) -> Result<FileEntry, FilesError> {
@@ -378,7 +378,7 @@ async fn write(
     let mut begun = in_volume(&service, &text, &volume, act).await?;
     begun.feed(body).await?;
     let written = entry(&mut begun).await?;
-    note(&service, &text, &principal, &format!("wrote the file `{}` of {text}/{volume}", at.path)).await?;
+    note(&service, &text, &principal, &format!("wrote the file `{}` of {text}/{volume}", at.path));
     Ok(Json(written))
 }
 
@@ -390,7 +390,7 @@ async fn make_folder(
 ) -> Result<Json<FileEntry>, FilesError> {
     let mut begun = in_volume(&service, &text, &volume, Act::MakeFolder { path: at.path.clone() }).await?;
     let made = entry(&mut begun).await?;
-    note(&service, &text, &principal, &format!("made the folder `{}` of {text}/{volume}", at.path)).await?;
+    note(&service, &text, &principal, &format!("made the folder `{}` of {text}/{volume}", at.path));
     Ok(Json(made))
 }
 
@@ -404,7 +404,7 @@ async fn rename(
     let words = format!("renamed `{from}` of {text}/{volume} to `{to}`");
     let mut begun = in_volume(&service, &text, &volume, Act::Rename { from, to }).await?;
     let renamed = entry(&mut begun).await?;
-    note(&service, &text, &principal, &words).await?;
+    note(&service, &text, &principal, &words);
     Ok(Json(renamed))
 }
 
@@ -423,7 +423,7 @@ async fn remove(
         Answer::Removed { entries } => entries,
         other => return Err(odd(&other)),
     };
-    note(&service, &text, &principal, &format!("removed `{}` of {text}/{volume}, {entries} in all", at.path)).await?;
+    note(&service, &text, &principal, &format!("removed `{}` of {text}/{volume}, {entries} in all", at.path));
     Ok(Json(entries))
 }
 

@@ -1,6 +1,7 @@
 //! Acts of a machine that an application leaves. Each can be done again after any death.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use openmesh_backup::{NodeKey, Recipient};
 use openmesh_blueprint::document::{Name, Wish};
@@ -23,6 +24,11 @@ use crate::service::{Asked, Service, Terms};
 pub(super) const TOKEN: &str = "token";
 /// Use of the key as a guest there, as it is sealed.
 pub(super) const GUEST: &str = "guest";
+
+/// Time for what goes on where an application has stopped, in which nobody is served.
+const REST_MAX: Duration = Duration::from_secs(30);
+/// Pause between two looks at it.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// An act with everything that it is done with.
 struct Doing<'a> {
@@ -136,7 +142,22 @@ impl Doing<'_> {
         change(self.service, (self.runtime, self.job), (&terms, &asked), |document| {
             wish(document, name, Wish::Paused)
         })?;
+        self.rest()?;
         Ok(Done { text: format!("{name} has stopped, to move to {node}"), ..Done::default() })
+    }
+
+    /// Waits until nothing of it runs: a job goes on where its application has stopped, and so does a file that is being written.
+    fn rest(&self) -> Result<(), AgentError> {
+        let begun = Instant::now();
+        while let Some(why) = unrest(self.service, self.name)? {
+            self.job.check()?;
+            if begun.elapsed() > REST_MAX {
+                let words = format!("{why}, {} s after it was to stop", REST_MAX.as_secs());
+                return Err(MovesError::Failed(words).into());
+            }
+            std::thread::sleep(LOOK);
+        }
+        Ok(())
     }
 
     /// Lets it serve here.

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use openmesh_access::Principal;
-use openmesh_backup::{NodeKey, NodePublicKey, Recipient};
+use openmesh_backup::{NodeKey, NodePublicKey, Recipient, RepositoryId};
 use openmesh_blueprint::document::Name;
 use openmesh_blueprint::moving::{Arrival, Done, Work};
-use openmesh_primitives::Timestamp;
+use openmesh_primitives::{Digest, Timestamp};
 use tokio::sync::watch;
 
 use super::begin::note;
-use super::change::wanted;
+use super::change::{check_kept, wanted};
 use super::error::MovesError;
 use super::loan::{self, OWN};
 use super::records::Arriving;
@@ -64,6 +64,10 @@ pub(crate) fn open(
     check_free(service, &name)?;
     wish.guest.parse::<NodePublicKey>().map_err(|cause| MovesError::Value(format!("`guest` is {cause}")))?;
     wish.recipient.parse::<Recipient>()?;
+    // Parts of the mark come from another machine: each has the form, and so the size, of what it is.
+    if wish.image.as_ref().is_some_and(|image| !is_image(image)) {
+        return Err(MovesError::Value("`image` is no digest such as sha256:0123...".into()).into());
+    }
     let own = NodeKey::generate()?;
     let node: String = wish.node.chars().filter(|sign| !sign.is_control()).take(NODE_SIGNS).collect();
     let arriving = Arriving {
@@ -99,7 +103,12 @@ pub(crate) fn open(
     view::word(service, &arriving)
 }
 
-/// Refuses an application whose name is taken here.
+/// Returns true for the digest of an image.
+fn is_image(text: &str) -> bool {
+    text.strip_prefix("sha256:").is_some_and(|digits| digits.parse::<Digest>().is_ok())
+}
+
+/// Refuses an application whose name is taken here, or has data here.
 fn check_free(service: &Service, name: &Name) -> Result<(), AgentError> {
     let refused = |why: String| AgentError::from(MovesError::NotMovable { application: name.to_string(), why });
     let (_, document) = wanted(service)?;
@@ -111,7 +120,7 @@ fn check_free(service: &Service, name: &Name) -> Result<(), AgentError> {
     if moves.leaving(name.as_str())?.is_some() || moves.all_arriving()?.iter().any(comes) {
         return Err(refused(format!("another move of `{name}` goes on at that machine")));
     }
-    Ok(())
+    check_kept(service, name)
 }
 
 /// Notes that the other machine was heard.
@@ -132,13 +141,16 @@ pub(crate) fn look(service: &Service, id: &str) -> Result<MoveArrival, AgentErro
 /// Hears an order of the machine that is left, and answers with what follows from it at once.
 ///
 /// # Errors
-/// There is no arrival of this id, or the order lacks its copy; or the mark cannot be written: then it is not heard.
+/// There is no arrival of this id, the order lacks its copy or names no repository; or the mark cannot be written: then it is not heard.
 pub(crate) fn hear(service: &Service, id: &str, told: ArrivalOrder) -> Result<MoveArrival, AgentError> {
     let moves = service.moves();
     let lacks = || MovesError::Value("an order to take a copy names the copy".into());
     let heard = order(&told).ok_or_else(lacks)?;
     let before = moves.arriving(id)?;
     let repository = told.repository.clone();
+    if repository.as_ref().is_some_and(|text| text.parse::<RepositoryId>().is_err()) {
+        return Err(MovesError::Value("`repository` is no id of a repository".into()).into());
+    }
     let after = moves.change_arriving(id, |arriving| {
         arriving.mark = arriving.mark.clone().hear(&heard);
         // The first one counts: another one would be somebody else's.
@@ -237,7 +249,7 @@ impl Coming {
             self.seen = arriving.mark.clone();
             self.retry.succeed();
         }
-        if arriving.mark == Arrival::Dropped && arriving.is_cleared {
+        if arriving.mark.is_over() && arriving.is_cleared {
             return Ok(false);
         }
         let one = self.service.moves().live.one(&self.id);
@@ -264,6 +276,14 @@ impl Coming {
         Ok(true)
     }
 
+    /// Notes that nothing is left to do. What is remembered of it opens nothing.
+    async fn clear(&self) -> Result<Arriving, AgentError> {
+        let clear = |arriving: &mut Arriving| {
+            (arriving.is_cleared, arriving.own, arriving.document) = (true, String::new(), None);
+        };
+        self.change(clear).await
+    }
+
     /// Changes the mark, and returns it.
     async fn change(&self, change: impl FnOnce(&mut Arriving) + Send + 'static) -> Result<Arriving, AgentError> {
         let id = self.id.clone();
@@ -288,23 +308,18 @@ impl Coming {
                 return Ok(true);
             }
             Work::Drop => {
-                // What is remembered of it opens nothing.
-                let after = self.change(|arriving| {
-                    (arriving.is_cleared, arriving.own, arriving.document) = (true, String::new(), None);
-                });
-                let after = after.await?;
+                let after = self.clear().await?;
                 let cause = Some("it did not come".to_string());
                 let ends = move |service: &Service| service.moves().end_arriving(&after, MoveOutcome::Returned, cause);
                 blocking(&self.service, ends).await?;
                 return Ok(false);
             }
             Work::Forget => {
-                let gone = arriving.clone();
-                let ends = move |service: &Service| {
-                    service.moves().end_arriving(&gone, MoveOutcome::Moved, None)?;
-                    service.moves().forget_arriving(&gone.id)
-                };
+                let kept = arriving.clone();
+                let ends = move |service: &Service| service.moves().end_arriving(&kept, MoveOutcome::Moved, None);
                 blocking(&self.service, ends).await?;
+                // The machine that is left may be off, and asks when it is back: that it is this one's is remembered.
+                self.clear().await?;
                 return Ok(false);
             }
             Work::Rest => return Ok(true),

@@ -222,7 +222,7 @@ pub(crate) fn undo(service: &Service, name: &Name, by: &str) -> Result<Move, Age
 /// Lets this machine forget a move: of an application that leaves, so that a person decides what becomes of it here, or of one that comes, which stays there.
 ///
 /// # Errors
-/// It does not move, or what it has is being given back.
+/// It does not move, or a mark cannot be read or written.
 pub(crate) fn forget(service: &Service, name: &Name, by: &str) -> Result<(), AgentError> {
     let moves = service.moves();
     if let Some(leaving) = moves.leaving(name.as_str())? {
@@ -239,12 +239,12 @@ pub(crate) fn forget(service: &Service, name: &Name, by: &str) -> Result<(), Age
     let is_its = |one: &Arriving| one.application == name.as_str() && !one.is_cleared;
     let found = moves.all_arriving()?.into_iter().find(is_its);
     let arriving = found.ok_or_else(|| MovesError::NoMove { application: name.to_string() })?;
-    let after = moves.change_arriving(&arriving.id, |arriving| arriving.mark = left_there(&arriving.mark, by))?;
-    if after.mark == arriving.mark && !after.mark.is_over() {
-        let why = format!("what it has is being given back to {}", after.node);
-        return Err(MovesError::Stays { application: name.to_string(), why }.into());
-    }
-    if let Some(job) = moves.live.one(&after.id).job.filter(|_| after.mark != Arrival::Kept) {
+    let after = moves.change_arriving(&arriving.id, |arriving| {
+        // What was on its way back stays stopped: whether it runs at the other machine, only a person knows.
+        arriving.is_admitted |= goes_back(&arriving.mark);
+        arriving.mark = left_there(&arriving.mark, by);
+    })?;
+    if let Some(job) = moves.live.one(&after.id).job.filter(|_| !arriving.mark.may_serve()) {
         job.cancel();
     }
     note(service, EventKind::Done, &after.application, format!("{by} ended the move of {name} from {}", after.node));
@@ -252,12 +252,19 @@ pub(crate) fn forget(service: &Service, name: &Name, by: &str) -> Result<(), Age
     Ok(())
 }
 
-/// The mark of an application that comes after a person here has ended its move: one that never served stays there, one that serves stays here.
+/// Returns true for an application that is given back, or was and is not fetched yet.
+fn goes_back(mark: &Arrival) -> bool {
+    matches!(mark, Arrival::GivesBack | Arrival::Given { .. })
+}
+
+/// The mark of an application that comes after a person here has ended its move: one that never served stays there, one that serves stays here, and so does
+/// what nobody fetches.
 fn left_there(mark: &Arrival, by: &str) -> Arrival {
     let refused = Done::Failed { cause: format!("{by} did not want it there") };
     match mark {
         Arrival::Refused { .. } => mark.clone().hear(&Order::Drop),
         Arrival::Serves => mark.clone().hear(&Order::Keep),
+        mark if goes_back(mark) => Arrival::Kept,
         other => other.clone().done(&refused),
     }
 }
@@ -275,7 +282,11 @@ mod tests {
         }
         assert_eq!(left_there(&refused, "ann"), Arrival::Dropped);
         assert_eq!(left_there(&Arrival::Serves, "ann"), Arrival::Kept);
+        // The machine that is left may be gone for good, with data of after the move in no other place.
         for mark in [Arrival::GivesBack, Arrival::Given { backup: backup() }] {
+            assert_eq!(left_there(&mark, "ann"), Arrival::Kept);
+        }
+        for mark in [Arrival::Kept, Arrival::Dropped] {
             assert_eq!(left_there(&mark, "ann"), mark);
         }
     }

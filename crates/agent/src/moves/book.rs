@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use openmesh_blueprint::Document;
 use openmesh_blueprint::document::Name;
-use openmesh_blueprint::moving::{Arrival, Departure};
+use openmesh_blueprint::moving::Departure;
 use openmesh_primitives::Timestamp;
 use openmesh_xnode::marks;
 use serde::Serialize;
@@ -19,9 +19,12 @@ use super::guard;
 use super::live::Live;
 use super::records::{Arriving, Leaving};
 use super::views::{EndedMove, MoveOutcome};
+use super::writes::Writes;
 use crate::error::AgentError;
 use crate::secrets::Vault;
 
+/// Largest mark, bytes: a document of one application is within it, and it can be read again.
+const MARK_BYTES_MAX: usize = 4 << 20;
 /// Ended moves that are remembered: what somebody may still ask for.
 const ENDED_MAX: usize = 32;
 
@@ -31,6 +34,7 @@ pub(crate) struct Moves {
     vault: Arc<Vault>,
     changes: Mutex<()>,
     pub(super) live: Live,
+    pub(super) writes: Writes,
     news: watch::Sender<u64>,
 }
 
@@ -38,7 +42,8 @@ impl Moves {
     /// The moves of an agent with this state folder. Nothing is made before the first one.
     pub fn new(state: &Path, vault: Arc<Vault>) -> Moves {
         let news = watch::Sender::new(0);
-        Moves { folder: state.join("moves"), vault, changes: Mutex::default(), live: Live::default(), news }
+        let (changes, live, writes) = (Mutex::default(), Live::default(), Writes::default());
+        Moves { folder: state.join("moves"), vault, changes, live, writes, news }
     }
 
     /// Lets whoever looks after a move look at it without delay.
@@ -84,9 +89,7 @@ impl Moves {
     /// # Errors
     /// There is none of this id, or it cannot be read.
     pub fn arriving(&self, id: &str) -> Result<Arriving, AgentError> {
-        // An id comes from another machine, and is part of a path.
-        let is_id = id.len() == ID_DIGITS && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let found = if is_id { marks::find(&self.arriving_file(id))? } else { None };
+        let found = if is_id(id) { marks::find(&self.arriving_file(id))? } else { None };
         found.ok_or_else(|| MovesError::NoArrival { id: id.chars().take(64).collect() }.into())
     }
 
@@ -169,8 +172,13 @@ impl Moves {
     /// Notes an application that comes. One of this id that is there already stays, and is returned.
     ///
     /// # Errors
-    /// It cannot be read or written.
+    /// The id is none, or the mark cannot be read or written.
     pub fn begin_arriving(&self, arriving: &Arriving) -> Result<Arriving, AgentError> {
+        if !is_id(&arriving.id) {
+            let shown: String = arriving.id.chars().filter(|sign| !sign.is_control()).take(64).collect();
+            let words = format!("`{shown}` is no id of a move, which has {ID_DIGITS} digits of 0-9 and a-f");
+            return Err(MovesError::Value(words).into());
+        }
         let _changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.arriving_file(&arriving.id);
         if let Some(there) = marks::find(&path)? {
@@ -288,21 +296,6 @@ impl Moves {
         Ok(())
     }
 
-    /// Refuses to go back to a generation with an application that came and went back: it would serve here beside the other machine.
-    ///
-    /// # Errors
-    /// There is one; or a mark cannot be read.
-    pub fn check_back(&self, before: &Document, after: &Document) -> Result<(), AgentError> {
-        let has = |document: &Document, name: &str| document.applications.keys().any(|one| one.as_str() == name);
-        let comes_back = |one: &Arriving| {
-            one.mark == Arrival::Dropped && has(after, &one.application) && !has(before, &one.application)
-        };
-        match self.all_arriving()?.into_iter().find(comes_back) {
-            Some(one) => Err(MovesError::Back { application: one.application, node: one.node }.into()),
-            None => Ok(()),
-        }
-    }
-
     /// Refuses to change data of an application that moves: what is written would be in no copy.
     ///
     /// # Errors
@@ -351,6 +344,11 @@ fn left(leaving: &Leaving, outcome: MoveOutcome, cause: Option<String>) -> Ended
 /// Digits of a move's id.
 const ID_DIGITS: usize = 32;
 
+/// Returns true for the id of a move. One comes from another machine, and is part of a path.
+fn is_id(text: &str) -> bool {
+    text.len() == ID_DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// All marks of a folder; none where it is not there.
 fn all<T: DeserializeOwned>(folder: &Path) -> Result<Vec<T>, AgentError> {
     let entries = match fs::read_dir(folder) {
@@ -370,6 +368,12 @@ fn all<T: DeserializeOwned>(folder: &Path) -> Result<Vec<T>, AgentError> {
 
 fn write(path: &Path, mark: &impl Serialize) -> Result<(), AgentError> {
     let bytes = serde_json::to_vec(mark).unwrap_or_default();
+    // What could not be read again would stand in the way of every change of this machine.
+    if bytes.len() > MARK_BYTES_MAX {
+        let has = bytes.len();
+        let words = format!("the mark of this move would have {has} bytes, and at most {MARK_BYTES_MAX} are read");
+        return Err(MovesError::Failed(words).into());
+    }
     marks::replace(path, &bytes).map_err(AgentError::file("writing", path))
 }
 
@@ -379,6 +383,8 @@ fn remove(path: &Path) -> Result<(), AgentError> {
 
 #[cfg(test)]
 mod tests {
+    use openmesh_blueprint::moving::Arrival;
+
     use super::super::records::tests::{arriving, leaving};
     use super::*;
 
@@ -410,9 +416,15 @@ mod tests {
         let changed = moves.change_arriving(&one.id, |one| one.mark = Arrival::Told).unwrap();
         assert!(changed.since > one.since && moves.arriving(&one.id).unwrap() == changed);
         let short = "0".repeat(ID_DIGITS - 1);
-        for wrong in ["../leaving/web", "0", short.as_str()] {
+        let beside = format!("{}/../../../web", "0".repeat(12));
+        let capital = "A".repeat(ID_DIGITS);
+        for wrong in ["../leaving/web", "0", "", short.as_str(), beside.as_str(), capital.as_str()] {
             assert_eq!(moves.arriving(wrong).unwrap_err().code(), ("no_arrival", 404), "{wrong}");
+            let named = Arriving { id: wrong.into(), ..one.clone() };
+            assert_eq!(moves.begin_arriving(&named).unwrap_err().code(), ("value", 400), "{wrong}");
         }
+        let kept: Vec<_> = fs::read_dir(folder.path().join("moves/arriving")).unwrap().collect();
+        assert!(kept.len() == 1 && !folder.path().join("web.json").exists(), "a wrong id makes no file: {kept:?}");
         moves.forget_arriving(&one.id).unwrap();
         assert!(moves.is_idle().unwrap());
     }
@@ -425,21 +437,6 @@ mod tests {
         assert!(!sealed.contains("hidden"));
         assert_eq!(moves.unseal("a", "key", &sealed).unwrap(), "hidden");
         assert!(moves.unseal("b", "key", &sealed).is_err() && moves.unseal("a", "other", &sealed).is_err());
-    }
-
-    #[test]
-    fn nobody_goes_back_to_what_went_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let moves = moves(folder.path());
-        let none = Document::parse("version: 1\n").unwrap();
-        let web = Document::parse("version: 1\napplications: {web: {image: \"shop:1\"}}\n").unwrap();
-        assert!(moves.check_back(&none, &web).is_ok());
-        let one = arriving(Arrival::Serves);
-        moves.begin_arriving(&one).unwrap();
-        assert!(moves.check_back(&none, &web).is_ok());
-        moves.change_arriving(&one.id, |one| one.mark = Arrival::Dropped).unwrap();
-        assert_eq!(moves.check_back(&none, &web).unwrap_err().code(), ("moved", 409));
-        assert!(moves.check_back(&web, &web).is_ok() && moves.check_back(&web, &none).is_ok());
     }
 
     #[test]

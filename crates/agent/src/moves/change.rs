@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use openmesh_blueprint::document::{Application, Name, Port, Wish};
+use openmesh_blueprint::generation::{Disposal, Retired};
 use openmesh_blueprint::inventory::{Door, ObservedInstance, Traffic};
 use openmesh_blueprint::{Document, Generation};
 use tokio::runtime::Handle;
@@ -30,6 +31,30 @@ pub(super) fn wanted(service: &Service) -> Result<(u64, Document), AgentError> {
         number => service.document(number)?,
     };
     Ok((number, document))
+}
+
+/// Returns true where data of an application that was removed are kept: whoever deploys one of its name gets them.
+///
+/// # Errors
+/// A generation cannot be read.
+pub(super) fn has_kept(service: &Service, name: &Name) -> Result<bool, AgentError> {
+    let is_kept = |one: &Retired| &one.application == name && one.disposal != Disposal::Wipe;
+    let found = service.agent().generations()?;
+    Ok(found.is_some_and(|(wanted, _)| wanted.placement.retired.values().any(is_kept)))
+}
+
+/// Refuses an application that comes where data of one of its name are kept: they would go with it where it does not stay.
+///
+/// # Errors
+/// There are such; or a generation cannot be read.
+pub(super) fn check_kept(service: &Service, name: &Name) -> Result<(), AgentError> {
+    if !has_kept(service, name)? {
+        return Ok(());
+    }
+    let why = format!(
+        "data of a `{name}` that was removed are kept at that machine, and would be mixed with its own; deploy it there once more and remove it with them: `openmesh app remove {name} --data wipe`"
+    );
+    Err(MovesError::NotMovable { application: name.to_string(), why }.into())
 }
 
 /// Deploys the wanted document with a change, and waits until that is committed. Where somebody changes it in the same moment, theirs stays, and the change is
@@ -87,7 +112,17 @@ pub(super) fn shut(application: &Application) -> Application {
     Application { ports: ports.collect(), domains: BTreeMap::new(), ..application.clone() }
 }
 
-/// Returns true where no client is let in to an application and nothing of it runs, and nothing that is wanted or serves here wishes otherwise.
+/// Gives an application that is shut the ports and domains of the whole one. Where a person has changed it since its gate, that stays: it does not run by their
+/// wish, or has ports or domains of their choice.
+pub(super) fn admitted(found: &mut Application, whole: &Application) {
+    if found.wish == Wish::Running && shut(found) == *found {
+        found.ports.clone_from(&whole.ports);
+        found.domains.clone_from(&whole.domains);
+    }
+}
+
+/// Returns true where no client is let in to an application, nothing of it runs, nobody changes its files, and nothing that is wanted or serves here wishes
+/// otherwise.
 ///
 /// # Errors
 /// The machine cannot be looked at.
@@ -121,6 +156,9 @@ pub(super) fn unrest(service: &Service, name: &Name) -> Result<Option<String>, A
             return Ok(Some(format!("instance {id} of {name} still runs")));
         }
     }
+    if service.moves().writes.has(name) {
+        return Ok(Some(format!("a file of {name} is being written")));
+    }
     let jobs = service.agent().running_jobs(name)?;
     Ok(jobs.first().map(|(job, _)| format!("job {job} of {name} still runs")))
 }
@@ -138,8 +176,17 @@ mod tests {
         let shut = shut(web);
         assert!(shut.domains.is_empty() && shut.ports.values().all(|port| port.publish.is_none()));
         assert_eq!(shut.ports.keys().collect::<Vec<_>>(), web.ports.keys().collect::<Vec<_>>());
-        let again = Application { ports: web.ports.clone(), domains: web.domains.clone(), ..shut };
+        let mut again = shut.clone();
+        admitted(&mut again, web);
         assert_eq!(again, *web);
+        // What a person has changed meanwhile stays.
+        let paused = Application { wish: Wish::Paused, ..shut };
+        let other = Application { domains: BTreeMap::new(), ..web.clone() };
+        for changed in [paused, other] {
+            let mut found = changed.clone();
+            admitted(&mut found, web);
+            assert_eq!(found, changed);
+        }
     }
 
     #[test]

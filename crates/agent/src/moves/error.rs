@@ -15,7 +15,7 @@ pub enum MovesError {
     },
     /// An application that has left.
     #[error(
-        "{application} has moved to {node}, where its data are; move it back from there, or take it out of this machine first: `openmesh app remove {application} --data keep`"
+        "{application} has moved to {node}, where its data are; move it back from there, or take it out of this machine first: `openmesh app remove {application} --data wipe`"
     )]
     Away {
         /// The application.
@@ -23,9 +23,9 @@ pub enum MovesError {
         /// The other machine.
         node: String,
     },
-    /// An application that came, and went back.
+    /// An application that came and went back, or that moved away.
     #[error(
-        "{application} went back to {node} with what it had here, and going back to it would let it serve at two places; deploy it anew, or move it here again"
+        "{application} is at {node} with what it had here, and going back to it would let it serve at two places; deploy it anew, or move it here again"
     )]
     Back {
         /// The application.

@@ -45,7 +45,8 @@ fn is_same(one: &Application, other: &Application) -> bool {
     Application { wish: other.wish, ..one.clone() } == *other
 }
 
-/// Refuses a change of an application that comes, by anybody but its move.
+/// Refuses a change of an application that comes, by anybody but its move. One that did not come is its move's until everything of it is removed: whatever has
+/// its name by then goes with its data.
 ///
 /// # Errors
 /// It would be another one; or it has come, may go back, and would be removed.
@@ -56,7 +57,8 @@ pub(super) fn comes(
 ) -> Result<(), MovesError> {
     let (application, node) = (arriving.application.clone(), arriving.node.clone());
     match (&arriving.mark, after) {
-        (mark, _) if mark.is_over() => Ok(()),
+        (Arrival::Kept, _) => Ok(()),
+        (Arrival::Dropped, _) if arriving.is_cleared => Ok(()),
         (Arrival::Serves, Some(_)) => Ok(()),
         (Arrival::Serves, None) => Err(MovesError::Undoable { application, node }),
         _ if before == after => Ok(()),
@@ -117,6 +119,10 @@ mod tests {
             assert!(!may(mark, Some(&one), None));
         }
         assert!(may(Arrival::Serves, Some(&one), Some(&other)) && !may(Arrival::Serves, Some(&one), None));
-        assert!(may(Arrival::Kept, Some(&one), None) && may(Arrival::Dropped, None, Some(&one)));
+        assert!(may(Arrival::Kept, Some(&one), None) && may(Arrival::Kept, None, Some(&one)));
+        // Its name is free once nothing of it is here any more.
+        assert!(!may(Arrival::Dropped, None, Some(&one)) && !may(Arrival::Dropped, Some(&one), Some(&other)));
+        let cleared = Arriving { is_cleared: true, ..arriving(Arrival::Dropped) };
+        assert!(comes(&cleared, None, Some(&one)).is_ok() && comes(&cleared, Some(&one), None).is_ok());
     }
 }

@@ -19,7 +19,7 @@ use super::records::Leaving;
 use super::retry::{Retry, ended_of, is_passing};
 use super::view::{since_ms, undo_left_ms};
 use super::views::{MoveArrival, MoveOutcome, arrival, flat_order};
-use super::wire::{Other, Trouble};
+use super::wire::{Other, Trouble, plain};
 use crate::api::blocking;
 use crate::backups::Job;
 use crate::backups::views::Ended;
@@ -33,7 +33,10 @@ const LOOK: Duration = Duration::from_millis(500);
 const REST: Duration = Duration::from_secs(5);
 /// Attempts at an act before the move is given up, where it may be: a machine that starts anew is back within them.
 const ATTEMPTS: u32 = 6;
-/// Time after which the other machine is not told any more that a move is over, milliseconds: it lets go by itself by then.
+/// Time for which nobody is let in here while the other machine cannot be asked, or lends nothing: a machine that starts anew is back within it. It was not told to
+/// serve, so this one serves again.
+const QUIETS_MAX: Duration = Duration::from_secs(120);
+/// Time after which the other machine is not told any more that a move is over, milliseconds: what it has then, its people end or keep.
 const TOLD_MS: u64 = 86_400_000;
 /// Time in which the machine ran that is written down at once, milliseconds: so much longer can a move be undone after a death.
 const COUNT_MS: u64 = 10_000;
@@ -55,6 +58,8 @@ struct Departing {
     is_told: bool,
     /// The other machine has let go, or has forgotten.
     is_let_go: bool,
+    /// Moment since which the other machine cannot be asked, or lends nothing.
+    away: Option<Instant>,
     /// Moment up to which the time that the machine ran is counted.
     counted: Instant,
     uncounted_ms: u64,
@@ -73,6 +78,7 @@ pub(super) async fn follow(service: Arc<Service>, leaving: Leaving, name: Name, 
         retry: Retry::default(),
         is_told: false,
         is_let_go: false,
+        away: None,
         counted: Instant::now(),
         uncounted_ms: 0,
         service: service.clone(),
@@ -111,9 +117,17 @@ impl Departing {
             self.retry.succeed();
         }
         let here = self.facts(&leaving).await?;
-        let Some(leaving) = self.exchange(leaving, &here).await? else { return Ok(None) };
+        if self.exchange(leaving, &here).await?.is_none() {
+            return Ok(None);
+        }
+        // Words take their time: a person may have let this machine forget the move meanwhile, or undone it.
+        let Some(leaving) = self.mark(|_| ()).await? else { return Ok(None) };
+        let leaving = self.give_up(leaving).await?;
         let (own, name) = (leaving.clone(), self.name.clone());
-        blocking(&self.service, move |service| page::keep(service, &own, &name)).await?;
+        if let Err(error) = blocking(&self.service, move |service| page::keep(service, &own, &name)).await {
+            // What it says is not as important as what is done.
+            tracing::warn!(application = %self.name, %error, "the maintenance page of a move is not as it should be");
+        }
         if self.is_over(&leaving, &here) {
             return self.end(leaving).await.map(|()| None);
         }
@@ -150,6 +164,17 @@ impl Departing {
             note(&self.service, kind, &after.application, text);
         }
         Ok(after)
+    }
+
+    /// Gives the move up where nobody is let in here for a machine that cannot take the application now.
+    async fn give_up(&self, leaving: Leaving) -> Result<Leaving, AgentError> {
+        let is_long = self.away.is_some_and(|since| since.elapsed() > QUIETS_MAX);
+        if leaving.mark != Departure::Quiets || !is_long {
+            return Ok(leaving);
+        }
+        let (node, seconds) = (&leaving.node, QUIETS_MAX.as_secs());
+        let cause = format!("{node} could not be asked, or lent nothing, for {seconds} s in which nobody was served");
+        Ok(self.pass(&leaving, move |mark| mark.cancel(&cause)).await?.unwrap_or(leaving))
     }
 
     /// Counts the hour in which the move can be undone, by both clocks.
@@ -251,8 +276,12 @@ impl Departing {
             return Ok(Some(leaving));
         }
         let (own, service) = (leaving.clone(), self.service.clone());
-        let other = blocking(&service, move |service| acts::other(service, &own)).await?;
-        match self.talk(&other, &leaving, here).await? {
+        let word = match blocking(&service, move |service| acts::other(service, &own)).await {
+            Ok(other) => self.talk(&other, &leaving, here).await?,
+            // A key that cannot be opened any more asks nobody; what is done here does not wait for that.
+            Err(error) => Err(Trouble::Key(error.to_string())),
+        };
+        match word {
             Ok(word) => self.heard(leaving, word).await,
             Err(trouble) => self.unheard(leaving, trouble).await,
         }
@@ -288,6 +317,9 @@ impl Departing {
 
     /// Hears a word of the other machine.
     async fn heard(&mut self, leaving: Leaving, word: MoveArrival) -> Result<Option<Leaving>, AgentError> {
+        let words = |text: Option<String>| text.map(|text| plain(&text));
+        let (cause, trouble, step) = (words(word.cause), words(word.trouble), plain(&word.step));
+        let word = MoveArrival { cause, trouble, step, backup: words(word.backup), ..word };
         let live = &self.service.moves().live;
         let mark = arrival(word.state, word.backup.clone(), word.cause.clone());
         live.change(&self.id, |one| one.word = Some(word.clone()));
@@ -298,11 +330,18 @@ impl Departing {
             );
             return Ok(Some(leaving));
         };
+        let lends = !word.lender.listens.is_empty();
+        self.away = if lends { None } else { self.away.or_else(|| Some(Instant::now())) };
         // A trouble of its own stays told: it is what this machine waits for.
         let is_stuck = self.retry.attempts() > 0;
         if !is_stuck || word.trouble.is_some() {
             let trouble = word.trouble.as_ref().map(|words| format!("{}: {words}", leaving.node));
-            live.note_trouble(&self.id, trouble);
+            let waits = matches!(leaving.mark, Departure::Tries | Departure::Quiets) && !lends;
+            let lacks = || {
+                let node = &leaving.node;
+                format!("the lender of {node} does not listen; there, `openmesh xnode lend list` tells why")
+            };
+            live.note_trouble(&self.id, trouble.or_else(|| waits.then(lacks)));
         }
         self.is_let_go = matches!(mark, Arrival::Dropped | Arrival::Kept)
             && matches!(leaving.mark, Departure::Returns { data: None, .. } | Departure::Over);
@@ -334,6 +373,7 @@ impl Departing {
             let cause = format!("{node} refuses: {}", failure.message);
             return self.pass(&leaving, move |mark| mark.cancel(&cause)).await;
         }
+        self.away = self.away.or_else(|| Some(Instant::now()));
         live.note_trouble(&self.id, Some(format!("{node} cannot be asked: {}", trouble.words())));
         let waited_ms = live.one(&self.id).trouble.map_or(0, |(since, _)| since_ms(since));
         let is_only_told = matches!(leaving.mark, Departure::Returns { data: None, .. } | Departure::Over);

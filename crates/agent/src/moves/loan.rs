@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use openmesh_backup::NodeKey;
 use openmesh_blueprint::document::Name;
+use openmesh_primitives::sha256;
 
 use super::copy;
 use super::error::MovesError;
@@ -16,15 +17,16 @@ use crate::service::Service;
 
 /// Use of this machine's own key as a guest of its own lender, as it is sealed.
 pub(super) const OWN: &str = "own";
-/// Digits of a move's id that the name of its loan has.
-const ID_DIGITS: usize = 12;
+/// Digits that the name of a loan has: with `move-` before them it is as long as a name can be.
+const DIGITS: usize = 27;
 /// Copies of all volumes that a loan has room for: the first one, what the last one changes, and what is given back.
 const COPIES: u64 = 3;
 /// Room beside that, bytes: descriptions, indices, and packs that are rounded up.
 const ROOM_BYTES: u64 = 256 << 20;
 
-fn name(arriving: &Arriving) -> Result<Name, AgentError> {
-    let digits = arriving.id.get(..ID_DIGITS).unwrap_or(&arriving.id);
+/// Name of the loan of a move. The other machine chooses the id: of a part of it, it could choose that of another move, whose loan it would have.
+fn name(id: &str) -> Result<Name, AgentError> {
+    let digits: String = sha256(&[id.as_bytes()]).to_string().chars().take(DIGITS).collect();
     crate::api::name(&format!("move-{digits}"))
 }
 
@@ -42,7 +44,7 @@ pub(super) fn give(service: &Service, arriving: &Arriving) -> Result<(), AgentEr
         until: None,
         held_days: Some(0),
     };
-    service.lending().change(&name(arriving)?, &Wish::Give(wish), &arriving.by).map(drop)
+    service.lending().change(&name(&arriving.id)?, &Wish::Give(wish), &arriving.by).map(drop)
 }
 
 /// Ends the loan of a move, with everything in it. Ended already: nothing changes.
@@ -50,7 +52,7 @@ pub(super) fn give(service: &Service, arriving: &Arriving) -> Result<(), AgentEr
 /// # Errors
 /// The loans cannot be read or written.
 pub(super) fn end(service: &Service, arriving: &Arriving) -> Result<(), AgentError> {
-    let name = name(arriving)?;
+    let name = name(&arriving.id)?;
     for wish in [Wish::End, Wish::Forget] {
         match service.lending().change(&name, &wish, &arriving.by) {
             Ok(_) => {}
@@ -86,4 +88,17 @@ pub(super) fn own_lender(service: &Service) -> Result<(String, String), AgentErr
     };
     let address = copy::address(&lender, &loopback).ok_or_else(away)?;
     Ok((address, lender.key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moves_with_ids_that_begin_alike_have_loans_of_their_own() {
+        let (one, other) = (format!("{}0", "a".repeat(31)), format!("{}1", "a".repeat(31)));
+        let (first, second) = (name(&one).unwrap(), name(&other).unwrap());
+        assert!(first != second && first == name(&one).unwrap(), "{first} {second}");
+        assert_eq!(first.as_str().len(), 32, "{first}");
+    }
 }

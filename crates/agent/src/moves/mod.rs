@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! STATE/moves/leaving/NAME.json   an application that leaves
-//!             arriving/ID.json    one that comes, or was let go of lately
+//!             arriving/ID.json    one that comes, or was let go of or kept lately
 //!             ended.json          how the last ones ended
 //! ```
 //!
@@ -24,6 +24,7 @@
 
 mod acts;
 mod arrive;
+mod back;
 mod begin;
 mod book;
 mod change;
@@ -41,12 +42,12 @@ mod view;
 pub mod views;
 mod wire;
 mod works;
+mod writes;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use openmesh_blueprint::document::Name;
-use openmesh_blueprint::moving::Arrival;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -55,6 +56,7 @@ pub(crate) use begin::{begin, forget, undo};
 pub(crate) use book::Moves;
 pub use error::MovesError;
 pub(crate) use view::list;
+pub(crate) use writes::Writing;
 
 use crate::api::blocking;
 use crate::error::AgentError;
@@ -63,13 +65,23 @@ use records::{Arriving, Leaving};
 
 /// Longest time between two looks for marks that nobody looks after.
 const LOOK: Duration = Duration::from_secs(5);
-/// Time for which it is remembered that an application was let go of, milliseconds: the other machine may have been off, and asks.
+/// Time for which it is remembered that an application was let go of or kept, milliseconds: the other machine may have been off, and asks.
 const REMEMBERED_MS: u64 = 30 * 86_400_000;
 
 /// A mark that somebody has to look after.
 enum Due {
     Leaving(Leaving, Name),
     Arriving(Arriving, Name),
+}
+
+impl Due {
+    /// Id of the move.
+    fn id(&self) -> &str {
+        match self {
+            Due::Leaving(leaving, _) => &leaving.id,
+            Due::Arriving(arriving, _) => &arriving.id,
+        }
+    }
 }
 
 /// Starts the task that lets every move be looked after. It ends once the sender of `stays` is gone.
@@ -113,11 +125,7 @@ impl Drop for Followed {
 }
 
 async fn looked_after(service: Arc<Service>, due: Due, stays: watch::Receiver<()>) {
-    let id = match &due {
-        Due::Leaving(leaving, _) => leaving.id.clone(),
-        Due::Arriving(arriving, _) => arriving.id.clone(),
-    };
-    let _followed = Followed(service.clone(), id);
+    let _followed = Followed(service.clone(), due.id().to_owned());
     match due {
         Due::Leaving(leaving, name) => leave::follow(service, leaving, name, stays).await,
         Due::Arriving(arriving, name) => arrive::follow(service, arriving, name, stays).await,
@@ -132,20 +140,22 @@ fn due(service: &Service) -> Result<Vec<Due>, AgentError> {
         let name = crate::api::name(&leaving.application)?;
         if leaving.is_settled {
             forget_away(service, &leaving, &name)?;
-        } else if moves.live.follow(&leaving.id) {
+        } else {
             due.push(Due::Leaving(leaving, name));
         }
     }
     for arriving in moves.all_arriving()? {
-        if arriving.mark == Arrival::Dropped && arriving.is_cleared {
+        if arriving.mark.is_over() && arriving.is_cleared {
             if view::since_ms(arriving.since) > REMEMBERED_MS {
                 moves.forget_arriving(&arriving.id)?;
             }
-        } else if moves.live.follow(&arriving.id) {
+        } else {
             let name = crate::api::name(&arriving.application)?;
             due.push(Due::Arriving(arriving, name));
         }
     }
+    // Behind everything that may fail: whoever is noted as looked after has a task.
+    due.retain(|one| moves.live.follow(one.id()));
     Ok(due)
 }
 

@@ -18,6 +18,14 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// Largest answer, bytes: words of a refusal with all its problems, many times over.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
+/// Signs of words of another machine that are kept: a refusal with all its problems.
+const WORDS_MAX: usize = 4_000;
+
+/// Words of another machine as they are kept and shown: of a bounded length, and without what commands a terminal.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().filter(|sign| !sign.is_control() || *sign == '\n').take(WORDS_MAX).collect()
+}
+
 /// A request that got no good answer.
 #[derive(Debug)]
 pub(super) enum Trouble {
@@ -160,9 +168,10 @@ impl Other {
             return serde_json::from_slice(&bytes)
                 .map_err(|cause| Trouble::Away(format!("its answer cannot be read: {cause}")));
         }
-        let Ok(failure) = serde_json::from_slice::<Failure>(&bytes) else {
+        let Ok(mut failure) = serde_json::from_slice::<Failure>(&bytes) else {
             return Err(Trouble::Away(format!("it answers with status {status}, and not as an agent does")));
         };
+        failure.message = plain(&failure.message);
         Err(match status {
             401 | 403 => Trouble::Key(failure.message),
             // It begins, leaves, or stands behind a gateway that does not reach it.
@@ -219,6 +228,12 @@ mod tests {
             let refused = address(wrong).unwrap_err().to_string();
             assert!(refused.contains(part), "{wrong}: {refused}");
         }
+    }
+
+    #[test]
+    fn words_of_another_machine_command_no_terminal_and_fill_no_disk() {
+        assert_eq!(plain("a port\nis \u{1b}[31mtaken\u{7}"), "a port\nis [31mtaken");
+        assert_eq!(plain(&"\u{e4}".repeat(WORDS_MAX + 1)).chars().count(), WORDS_MAX);
     }
 
     #[test]

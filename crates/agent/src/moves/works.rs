@@ -14,7 +14,7 @@ use openmesh_image::pull::Progress;
 use openmesh_xnode::open;
 use tokio::runtime::Handle;
 
-use super::change::{change, shut, unrest, wanted, wish};
+use super::change::{admitted, change, check_kept, has_kept, shut, unrest, wanted, wish};
 use super::copy;
 use super::error::MovesError;
 use super::loan::{self, OWN};
@@ -143,9 +143,15 @@ impl Doing<'_> {
                 );
                 return Err(MovesError::Failed(words).into());
             }
+            check_kept(service, name)?;
             let mut document = before.clone();
             document.applications.insert(name.clone(), application.clone());
             self.check_role(&before, &document)?;
+            // A name of a catalogue means what this machine's document says: of another publisher's text the application would be another one.
+            self.runtime.block_on(service.publishers().prepare(&document));
+            if let Some(words) = service.publishers().differs(&opened.templates, &document) {
+                return Err(MovesError::Failed(words).into());
+            }
             // Whoever may name catalogues here says by whom software is chosen; of others a text is that of a catalogue here.
             if self.role()? >= Role::Admin {
                 service.publishers().adopt(&opened.templates)?;
@@ -320,9 +326,11 @@ impl Doing<'_> {
     fn admit(&self) -> Result<Done, AgentError> {
         let Doing { job, arriving, name, .. } = *self;
         job.say("lets clients in");
-        let whole = Application { wish: Wish::Running, ..self.application()? };
+        let whole = self.application()?;
         self.change(&Self::terms(), format!("{name} has come from {}", arriving.node), |document| {
-            document.applications.insert(name.clone(), whole.clone());
+            if let Some(found) = document.applications.get_mut(name) {
+                admitted(found, &whole);
+            }
             Ok(())
         })?;
         Ok(Done { text: format!("{name} from {} serves here", arriving.node), ..Done::default() })
@@ -359,10 +367,17 @@ impl Doing<'_> {
                 although_drained: true,
                 ..Self::terms()
             };
-            self.change(&terms, format!("{name} did not move here from {}", arriving.node), |document| {
+            let reason = format!("{name} did not move here from {}", arriving.node);
+            self.change(&terms, reason.clone(), |document| {
                 document.applications.remove(name);
                 Ok(())
             })?;
+            // A generation that has failed takes its new applications away by itself, and keeps their data; none were here before.
+            if has_kept(service, name)? {
+                let (number, document) = wanted(service)?;
+                let asked = Asked { expected: Some(number), ..self.asked(reason) };
+                self.runtime.block_on(service.deploy_on(&document, &terms, &asked, true))?;
+            }
         }
         for secret in &arriving.secrets {
             match service.remove_secret(&crate::api::name(secret)?) {

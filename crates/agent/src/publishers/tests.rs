@@ -294,6 +294,17 @@ async fn a_machine_that_is_restored_needs_no_catalogue() {
     let mut later = carried.clone();
     later[0].publisher = "Somebody else".into();
     restored.publishers.adopt(&later).unwrap();
+    // What a name means here is held against what was carried: by its text, and where that is not here by its key.
+    let mut other = carried.clone();
+    other[0].text.push('\n');
+    assert_eq!(restored.publishers.differs(&carried, &with), None);
+    let differs = restored.publishers.differs(&other, &with);
+    assert!(differs.as_ref().is_some_and(|words| words.contains("is another one here")), "{differs:?}");
+    other[0].key = key(2).public();
+    let empty = Place::new();
+    assert_eq!(empty.publishers.differs(&carried, &with), None);
+    assert!(empty.publishers.differs(&other, &with).is_some());
+    assert_eq!(empty.publishers.differs(&other, &document(1, None)), None);
     for _ in 0..2 {
         assert_eq!(restored.publishers.templates_of(&with, now()).unwrap().len(), 1);
         restored.publishers.keep(&with).unwrap();

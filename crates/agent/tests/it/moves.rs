@@ -180,6 +180,12 @@ async fn a_machine_that_cannot_take_it_refuses_and_nothing_changes() {
         pair.there.deploy(full).await;
         unchanged(&pair, "there is no room", part).await;
     }
+    // Data of one of its name are kept there: they would go with it where it does not stay.
+    let kept = other.replace("  other:", "  web:") + "    volumes: {data: {path: /data, size: 256MiB}}\n";
+    pair.there.deploy(named(&pair.there, "bee", "", &kept)).await;
+    pair.there.deploy(named(&pair.there, "bee", "", "applications: {}\n")).await;
+    let (code, words) = refused(pair.moves_by(&pair.key.key).await);
+    assert!(code == "other_refused" && words.contains("are kept at that machine"), "{code}: {words}");
     assert_eq!(clients.turns(), ["here"], "it has served without a pause");
     clients.check(here).await;
     drop(clients);

@@ -106,6 +106,8 @@ fn reached(one: &Move, undoes: bool) -> Option<Result<String, Failure>> {
             );
             Some(Ok(text))
         }
+        DepartingState::Over => Some(Err(Failure::new(format!("{application} is {other}'s, and does not come back"))
+            .hint(format!("move it from there; before that, here: openmesh app remove {application} --data wipe")))),
         // It serves here by now, and the other machine is not there to hear of it.
         DepartingState::Returns if one.waits_since.is_some() && !one.is_down => Some(match undoes {
             true => Ok(format!("{application} serves here; {other} does not know of it yet\n")),
@@ -213,6 +215,7 @@ mod tests {
         }
         assert!(reached(&one(DepartingState::Gone), false).is_some_and(|done| done.is_ok()));
         assert!(reached(&one(DepartingState::Gone), true).is_none(), "the undoing has not begun");
+        assert!(reached(&one(DepartingState::Over), true).is_some_and(|done| done.is_err()), "it is kept there");
         assert!(reached(&one(DepartingState::Returns), false).is_none(), "the other machine lets go");
         let away =
             Move { waits_since: Some(Timestamp(0)), cause: Some("no answer".into()), ..one(DepartingState::Returns) };

@@ -3,7 +3,7 @@
 use openmesh_blueprint::Document;
 use openmesh_blueprint::document::Name;
 use openmesh_blueprint::template::Template;
-use openmesh_primitives::ValidatorPublicKey;
+use openmesh_primitives::{ValidatorPublicKey, sha256};
 use serde::{Deserialize, Serialize};
 
 use super::super::kept::Kept;
@@ -60,6 +60,37 @@ impl Publishers {
             }
         }
         carried
+    }
+
+    /// Words about the first template of a document of which this machine has another text than the one that was carried, or none and a catalogue of that name with
+    /// another key: here the name means another publisher's. None where all are the same, or unknown here.
+    pub(crate) fn differs(&self, carried: &[Carried], document: &Document) -> Option<String> {
+        let inner = self.lock();
+        uses(document).find_map(|(_, catalogue, using, version)| {
+            let theirs = carried.iter().find(|one| {
+                let own = (one.catalogue.as_str(), one.name.as_str(), one.version.as_str());
+                own == (catalogue.as_str(), using.name.as_str(), version)
+            })?;
+            let kept = inner.kept.get(&kept_name(catalogue, using.name.as_str(), version));
+            let source = document.machine.catalogues.get(catalogue);
+            let copy = || {
+                let (opened, others) = inner.shelves.get(catalogue)?.copy(source?)?;
+                let entry = opened.index.find(using.name.as_str(), version.parse().ok()?)?;
+                Some((entry.text.sha256, others.publisher.clone()))
+            };
+            let here = kept.map(|kept| (kept.text, kept.publisher.clone())).or_else(copy);
+            let is_other = match &here {
+                Some((text, _)) => *text != sha256(&[theirs.text.as_bytes()]),
+                None => source.is_some_and(|source| source.key != theirs.key),
+            };
+            is_other.then(|| {
+                let (words, there) = (using.words(), &theirs.publisher);
+                let publisher = here.map_or_else(|| "another publisher".to_string(), |(_, publisher)| publisher);
+                format!(
+                    "the template {words} of {there} is another one here, of {publisher}; give one of the two catalogues another name"
+                )
+            })
+        })
     }
 
     /// Keeps texts that came with a backup. One that is kept already stays, and one that is no template of its name and version is left out.
