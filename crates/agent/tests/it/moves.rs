@@ -170,8 +170,10 @@ async fn a_machine_that_cannot_take_it_refuses_and_nothing_changes() {
     );
     pair.there.deploy(named(&pair.there, "bee", "", &other)).await;
     unchanged(&pair, "a port is taken", &format!("claims port {taken}")).await;
-    // Its name is.
-    pair.there.deploy(named(&pair.there, "bee", "", &other.replace("  other:", "  web:"))).await;
+    // Its name is. One without a port: what answers at this one is the application that does not move.
+    let unpublished = other.replace(&format!(", publish: {{port: {taken}, address: 127.0.0.1}}"), "");
+    let web = unpublished.replace("  other:", "  web:");
+    pair.there.deploy(named(&pair.there, "bee", "", &web)).await;
     let (code, words) = refused(pair.moves_by(&pair.key.key).await);
     assert!(code == "other_refused" && words.contains("`web` is on that machine already"), "{code}: {words}");
     // There is no room: the lender refuses a copy, or the plan the application.
@@ -181,7 +183,7 @@ async fn a_machine_that_cannot_take_it_refuses_and_nothing_changes() {
         unchanged(&pair, "there is no room", part).await;
     }
     // Data of one of its name are kept there: they would go with it where it does not stay.
-    let kept = other.replace("  other:", "  web:") + "    volumes: {data: {path: /data, size: 256MiB}}\n";
+    let kept = web + "    volumes: {data: {path: /data, size: 256MiB}}\n";
     pair.there.deploy(named(&pair.there, "bee", "", &kept)).await;
     pair.there.deploy(named(&pair.there, "bee", "", "applications: {}\n")).await;
     let (code, words) = refused(pair.moves_by(&pair.key.key).await);
@@ -211,8 +213,9 @@ async fn a_move_waits_for_another_key_and_can_be_cancelled() {
     let path = format!("/access/keys/{}", pair.key.entry.id);
     let revoked = pair.site.request(Method::DELETE, &path, Some(&owner)).send().await.unwrap();
     assert!(revoked.status().is_success());
-    let waits = until(&pair.here, "it waits", |all| all.moves.iter().any(|one| one.waits_since.is_some())).await;
-    assert!(waits.moves[0].cause.as_ref().is_some_and(|cause| cause.contains("bee cannot be asked")), "{waits:?}");
+    let is_shut_out = |one: &Move| one.cause.as_ref().is_some_and(|cause| cause.contains("bee cannot be asked"));
+    let waits = until(&pair.here, "it waits", |all| all.moves.iter().any(is_shut_out)).await;
+    assert!(waits.moves[0].waits_since.is_some(), "{waits:?}");
     let other = key(&pair.site, "another").await;
     let again = moves_by(&pair.here, &pair.site, &other.key).await.unwrap();
     assert_eq!(again.id, waits.moves[0].id, "it is the same move");
