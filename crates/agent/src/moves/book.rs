@@ -19,7 +19,7 @@ use super::guard;
 use super::live::Live;
 use super::records::{Arriving, Leaving};
 use super::views::{EndedMove, MoveOutcome};
-use super::writes::Writes;
+use super::writes::{Writes, Writing};
 use crate::error::AgentError;
 use crate::secrets::Vault;
 
@@ -296,6 +296,17 @@ impl Moves {
         Ok(())
     }
 
+    /// Begins a change of files of an application.
+    ///
+    /// # Errors
+    /// It moves, and what is written would be in no copy; or a mark cannot be read.
+    pub fn begin_writing(&self, name: &Name) -> Result<Writing, AgentError> {
+        // In this order: whoever looks for changes has written the mark before, which is read behind the number here.
+        let writing = self.writes.begin(name);
+        self.check_data(name)?;
+        Ok(writing)
+    }
+
     /// Refuses to change data of an application that moves: what is written would be in no copy.
     ///
     /// # Errors
@@ -455,5 +466,21 @@ mod tests {
         assert!(moves.check_data(&db).is_ok());
         moves.begin_arriving(&Arriving { application: "db".into(), ..arriving(Arrival::Told) }).unwrap();
         assert_eq!(moves.check_data(&db).unwrap_err().code(), ("moving", 409));
+    }
+
+    #[test]
+    fn changes_are_under_way_until_the_last_one_has_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let moves = Moves::new(folder.path(), Arc::new(Vault::open(folder.path()).unwrap()));
+        let (web, db): (Name, Name) = ("web".parse().unwrap(), "db".parse().unwrap());
+        moves.begin_leaving(&leaving(Departure::Tries)).unwrap();
+        let (one, other) = (moves.begin_writing(&web).unwrap(), moves.begin_writing(&web).unwrap());
+        assert!(moves.writes.has(&web) && !moves.writes.has(&db));
+        drop(one);
+        assert!(moves.writes.has(&web));
+        moves.change_leaving(("web", &"0".repeat(32)), |one| one.mark = Departure::Quiets).unwrap();
+        assert!(moves.begin_writing(&web).is_err() && moves.writes.has(&web), "one that is refused is not under way");
+        drop(other);
+        assert!(!moves.writes.has(&web) && moves.begin_writing(&db).is_ok());
     }
 }
