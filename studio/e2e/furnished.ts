@@ -80,7 +80,7 @@ export const template = (
     title,
     category,
     summary: `${title} in a line.`,
-    icon: "<svg xmlns='http://www.w3.org/2000/svg'/>",
+    icon: "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'><circle cx='4' cy='4' r='3' fill='#0b7a5f'/></svg>",
     memory_bytes: 64 * MIB,
     disk_bytes: 2 ** 30,
     not_run_here: false,

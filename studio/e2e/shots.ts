@@ -9,8 +9,11 @@ import { fileURLToPath } from "node:url";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { afterAll, beforeAll, beforeEach, afterEach, expect, it } from "vitest";
+import type { Move } from "../src/api/xnode";
 import { FakeAgent } from "./agent";
+import { MIB } from "./furnished";
 import { giveWallet, open, startBrowser } from "./harness";
+import { ago } from "./kept";
 import { furnishWhole } from "./shown";
 
 const REPOSITORY = fileURLToPath(new URL("../..", import.meta.url));
@@ -84,6 +87,13 @@ async function plan(page: Page): Promise<void> {
   await page.getByRole("button", { name: "Show the plan" }).click();
 }
 
+/** A template that is taken to the board, whose options are to be given. */
+async function compose(page: Page): Promise<void> {
+  await page.getByRole("button", { name: /^Redis/ }).click();
+  // An editor that was never in sight has not measured its lines.
+  await page.getByRole("button", { name: "Show the plan" }).scrollIntoViewIfNeeded();
+}
+
 const SHOTS: Shot[] = [
   { name: "apps", path: "/apps", shows: "ended with code 1 after 12 ms" },
   { name: "apps-none", path: "/apps", shows: /^Nothing runs here yet/, machine: emptied },
@@ -103,6 +113,9 @@ const SHOTS: Shot[] = [
   { name: "app-terminal", path: "/apps/site/terminal", shows: /index\.html/, act: terminal },
   { name: "app-settings", path: "/apps/site/settings", shows: "Settings as document" },
   { name: "app-remove", path: "/apps/db/remove", shows: "Wipe its data" },
+  { name: "app-moves", path: "/apps/site", shows: /^It serves here, while attic-2/, machine: moves },
+  { name: "app-moved-off", path: "/apps/site", shows: /^It has stopped here/, machine: waits },
+  { name: "compose", path: "/compose", shows: "redis:7", act: compose },
   { name: "store", path: "/store", shows: "never run by us" },
   { name: "template", path: "/store/redis", shows: "There is room for it" },
   { name: "plan", path: "/store/redis", shows: "What is listed above may be lost", act: plan },
@@ -125,6 +138,44 @@ const SHOTS: Shot[] = [
 
 function emptied(): void {
   agent.applications = [];
+}
+
+const MOVE: Move = {
+  id: "0".repeat(32),
+  application: "site",
+  leaves: true,
+  other: "attic-2",
+  to: "https://attic-2.lan",
+  by: "ann",
+  begun: ago(4),
+  departing: "tries",
+  arriving: "arrives",
+  step: "stores the volume data",
+  bytes: 310 * MIB,
+  all_bytes: 1400 * MIB,
+  cause: null,
+  waits_since: null,
+  is_down: false,
+  can_undo: true,
+  undo_left_ms: null,
+};
+
+/** An application goes to another machine. */
+function moves(): void {
+  agent.moves = { moves: [MOVE], ended: [] };
+}
+
+/** It has stopped for that, and the other machine is away. */
+function waits(): void {
+  const cause = "attic-2 cannot be asked: connection refused";
+  const now = {
+    departing: "quiets",
+    step: "waits for attic-2",
+    bytes: 0,
+    all_bytes: 0,
+    is_down: true,
+  } as const;
+  agent.moves = { moves: [{ ...MOVE, ...now, cause, waits_since: ago(1) }], ended: [] };
 }
 
 /** Nobody is signed in. */

@@ -35,15 +35,17 @@ function Underway({ of: move }: { of: Moving }) {
         ) : null
       }
     >
-      <Notice tone={toneOf(move)} title={wordsOf(move)}>
-        {cause}
-      </Notice>
-      <Step of={move} />
-      <p className="quiet flat">
-        Begun <When at={begun} /> by <By who={by} />
-        {left === null ? "." : `; it can be undone for ${duration(left)} more.`}
-      </p>
-      {undoing.error ? <Refused error={undoing.error} /> : null}
+      <div className="stack">
+        <Notice tone={toneOf(move)} title={wordsOf(move)}>
+          {cause}
+        </Notice>
+        <Step of={move} />
+        <p className="quiet flat">
+          Begun <When at={begun} /> by <By who={by} />
+          {left === null ? "." : `; it can be undone for ${duration(left)} more.`}
+        </p>
+        {undoing.error ? <Refused error={undoing.error} /> : null}
+      </div>
     </Card>
   );
 }
