@@ -15,7 +15,7 @@ use super::dns::Dns;
 use super::issuer::Issuer;
 use super::kept::Issued;
 use super::plan::{ASK_S, DAY_S, TIDY_AGAIN_S};
-use super::trouble::{Loss, Trouble, Way};
+use super::trouble::{Loss, Trouble, Way, is_about_order};
 use super::wire::Wire;
 use crate::doors::x509;
 use crate::error::AgentError;
@@ -218,27 +218,38 @@ async fn begin(
 ) -> Result<(Order, String), Trouble> {
     let key = KeyPair::generate().map_err(own)?.serialize_pem();
     issuer.note_order(name).map_err(own)?;
-    let identifiers = [Identifier::Dns(name.to_string())];
     let entry = issuer.entry(name).unwrap_or_default();
     // An authority that has a window for it counts a renewal apart (RFC 9773, section 5). Where that fails once, the next order is as any other.
     let before = entry.issued.filter(|issued| issued.window.is_some() && issued.directory == authority.directory);
     let replaced = before.filter(|_| entry.failure.is_none()).and_then(|issued| identifier(&issued.chain));
-    let wish = NewOrder::new(&identifiers);
-    let wish = match replaced {
-        Some(replaced) => wish.replaces(replaced),
-        None => wish,
-    };
-    // It is counted once, however many nonces it takes.
-    let mut asked = account.new_order(&wish).await.map_err(|error| Trouble::of(&error, Loss::Order));
-    for _ in 0..NONCES_MAX {
-        if !asked.as_ref().is_err_and(|trouble| trouble.loss == Loss::Moment) {
-            break;
-        }
-        asked = account.new_order(&wish).await.map_err(|error| Trouble::of(&error, Loss::Order));
-    }
-    let order = asked?;
+    let order = ordered(account, name, replaced).await.map_err(|error| Trouble::of(&error, Loss::Order))?;
     issuer.note_open(name, &authority.directory, order.url(), &key).map_err(own)?;
     Ok((order, key))
+}
+
+/// Orders a certificate, and names the one that it replaces, if any. An authority that refuses this, since it does not find that one, is asked without it.
+async fn ordered(account: &Account, name: &str, replaced: Option<CertificateIdentifier<'_>>) -> Result<Order, Error> {
+    let identifiers = [Identifier::Dns(name.to_string())];
+    if let Some(replaced) = replaced {
+        match asked(account, &NewOrder::new(&identifiers).replaces(replaced)).await {
+            Err(error) if is_about_order(&error) => {
+                tracing::warn!(name, %error, "the authority refuses a renewal, and is asked for a new certificate");
+            }
+            done => return done,
+        }
+    }
+    asked(account, &NewOrder::new(&identifiers)).await
+}
+
+/// Asks for an order, with as many nonces as it takes.
+async fn asked(account: &Account, wish: &NewOrder<'_>) -> Result<Order, Error> {
+    for _ in 0..NONCES_MAX {
+        match account.new_order(wish).await {
+            Err(error) if Trouble::of(&error, Loss::Order).loss == Loss::Moment => {}
+            done => return done,
+        }
+    }
+    account.new_order(wish).await
 }
 
 /// Proves that the name leads here, or that its zone is its owner's.

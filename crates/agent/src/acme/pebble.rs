@@ -225,6 +225,24 @@ fn serve(
     })
 }
 
+/// A renewal names the certificate that it replaces: one that was replaced by another order already, as after a restored backup, is no reason to have none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_comes_where_the_one_before_was_replaced_already() {
+    let Some(stage) = Stage::new(false).await else { return };
+    assert_eq!(stage.turns().await, [], "{}", stage.pebble.log());
+    let first = stage.issuer.entry(NAME).unwrap().issued.unwrap();
+    stage.set_clock(renew_at(&first, NAME, "kitchen"));
+    assert_eq!(stage.turns().await, [], "{}", stage.pebble.log());
+    let second = stage.chain();
+    assert_ne!(second, first.chain);
+    let back = |book: &mut super::kept::Book| book.names.get_mut(NAME).unwrap().issued = Some(first.clone());
+    stage.issuer.change(back).unwrap();
+    assert_eq!(stage.turns().await, [], "{}", stage.pebble.log());
+    let third = stage.chain();
+    assert!(third != first.chain && third != second);
+    assert_eq!(stage.issuer.book().names[NAME].orders.len(), 3, "an order that is refused is none");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_is_issued_kept_and_renewed() {
     let Some(stage) = Stage::new(false).await else { return };

@@ -181,6 +181,12 @@ impl Trouble {
     }
 }
 
+/// Returns true where an authority refuses an order for what stands in it, and neither for its limits nor for the account.
+pub fn is_about_order(error: &Error) -> bool {
+    let others = ["rateLimited", "badNonce", "accountDoesNotExist", "unauthorized", "userActionRequired"];
+    matches!(error, Error::Api(problem) if !others.contains(&kind(problem)))
+}
+
 fn kind(problem: &Problem) -> &str {
     problem.r#type.as_deref().and_then(|kind| kind.strip_prefix(PREFIX)).unwrap_or_default()
 }
@@ -220,5 +226,16 @@ mod tests {
         assert_eq!(Trouble::of(&Error::Api(problem("unauthorized")), Loss::Order).loss, Loss::Account);
         assert_eq!(Trouble::of(&Error::Api(problem("malformed")), Loss::Order).loss, Loss::Order);
         assert!(Trouble::of(&Error::Str("x"), Loss::Order).is_of_authority);
+    }
+
+    #[test]
+    fn an_order_is_refused_for_itself_or_for_something_else() {
+        for kind in ["malformed", "alreadyReplaced", "serverInternal", "conflict"] {
+            assert!(is_about_order(&Error::Api(problem(kind))), "{kind}");
+        }
+        for kind in ["rateLimited", "badNonce", "accountDoesNotExist", "unauthorized"] {
+            assert!(!is_about_order(&Error::Api(problem(kind))), "{kind}");
+        }
+        assert!(!is_about_order(&Error::Str("not reached")));
     }
 }
