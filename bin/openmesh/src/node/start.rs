@@ -34,8 +34,8 @@ use crate::failure::{Failure, OrFail as _};
 /// Nice value of the threads that fill the tables, added to the process's own: consensus, duties and collecting go first, since what they miss is lost to
 /// the network, while tables that are behind say so and catch up.
 const TABLES_NICE: i32 = 5;
-/// Threads on which the tables' work waits for a disk at once.
-const TABLES_BLOCKING_THREADS_MAX: usize = 64;
+/// Threads on which the tables' work waits for a disk at once. Each keeps memory of the largest work that it once did, and work goes round all of them.
+const TABLES_BLOCKING_THREADS_MAX: usize = 12;
 /// Threads of queries: what a machine of two cores can spare.
 const QUERY_THREADS: usize = 2;
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use openmesh_duties::NodeIncident;
 use openmesh_market::event::{Incident, IncidentKind, Trade};
@@ -13,8 +13,12 @@ use tokio::sync::watch;
 use super::ring::push;
 use crate::clock::since_ms;
 
-/// Trades remembered of each instrument: hours of a quiet one, minutes of a busy one.
+/// Trades remembered of each instrument whatever their age: as many as one answer lists.
+const TRADES_KEPT: usize = 1_000;
+/// Trades remembered of a busy instrument, which are younger than [`TRADES_AGE_MAX`]: what the tables do not have yet is among them.
 const TRADES_MAX: usize = 5_000;
+/// Age of trades beyond [`TRADES_KEPT`]: the tables have them by then.
+const TRADES_AGE_MAX: Duration = Duration::from_secs(600);
 /// Incidents of this site's collector that are remembered: one a minute for a day and more.
 const INCIDENTS_MAX: usize = 2_000;
 /// Seconds over which events are averaged.
@@ -38,7 +42,11 @@ struct Trades {
 
 impl Trades {
     fn push(&mut self, trade: TimedTrade) {
+        let old = trade.0.nanos().saturating_sub(i64::try_from(TRADES_AGE_MAX.as_nanos()).unwrap_or(i64::MAX));
         push(&mut self.items, trade, TRADES_MAX);
+        while self.items.len() > TRADES_KEPT && self.items.front().is_some_and(|(at, _)| at.nanos() < old) {
+            self.items.pop_front();
+        }
         self.unbroken = (self.unbroken + 1).min(self.items.len());
     }
 }
@@ -324,6 +332,17 @@ mod tests {
 
     fn unbroken(live: &Live, symbol: &str) -> usize {
         live.unbroken_trades(SOURCE, symbol).len()
+    }
+
+    #[test]
+    fn quiet_instruments_keep_what_one_answer_lists_and_busy_ones_ten_minutes() {
+        let live = Live::default();
+        (0..3_000).for_each(|second| heard(&live, &trade("BTC.USD", second * 1_000)));
+        assert_eq!((unbroken(&live, "BTC.USD"), live.trades(SOURCE, "BTC.USD").len()), (1_000, 1_000));
+        (0..7_000).for_each(|tenth| heard(&live, &trade("ETH.USD", tenth * 100)));
+        assert_eq!(unbroken(&live, "ETH.USD"), 5_000, "all of them are younger than ten minutes");
+        (0..20_000).for_each(|third| heard(&live, &trade("SOL.USD", third * 300)));
+        assert_eq!(unbroken(&live, "SOL.USD"), 2_001, "ten minutes of a trade each 300 ms");
     }
 
     #[test]
