@@ -5,7 +5,7 @@
 //! act, again and again.
 //!
 //! ```text
-//! Departure   Tries ─ tried ─► Quiets ─ ready ─► Hands ─ serves ─► Gone ─ an hour ─► Over
+//! Departure   Tries ─ tried ─► Quiets ─ ready ─► Hands ─ serves ─► Gone ─ an hour, or kept there ─► Over
 //!               │ cancel, refused │                │ refused        │
 //!               └──────────► Returns ◄─────────────┴── Recalls ◄────┘ undo
 //! Arrival     Arrives ─► Ready ─ told ─► Told ─ gate ─► Serves ─ recalled ─► GivesBack ─► Given
@@ -219,8 +219,8 @@ impl Departure {
             // It becomes ready by a last copy alone, and that is made when this machine is quiet.
             (Departure::Quiets, Arrival::Ready { .. }) => Departure::Hands,
             (Departure::Hands, Arrival::Serves) => Departure::Gone,
-            // Its people have kept it: nothing is given back any more.
-            (Departure::Hands | Departure::Recalls, Arrival::Kept) => Departure::Over,
+            // Its people have kept it, or it has heard nothing for days: nothing is given back any more.
+            (Departure::Hands | Departure::Gone | Departure::Recalls, Arrival::Kept) => Departure::Over,
             (Departure::Recalls, Arrival::Given { backup }) => {
                 Departure::Returns { cause: "it was undone".into(), data: Some(backup.clone()) }
             }
@@ -328,13 +328,20 @@ impl Arrival {
         }
     }
 
-    /// The mark after a day in which nothing was heard (X-116). One that was told to serve waits for ever.
+    /// The mark after a day in which nothing was heard (X-116). One that was told to serve waits.
     #[must_use]
     pub fn expire(self) -> Arrival {
         match self {
             Arrival::Arrives { .. } | Arrival::Ready { .. } => Arrival::Dropped,
             own => own,
         }
+    }
+
+    /// The mark after days in which nothing was heard (X-116): what serves stays. Whatever the other machine wished meanwhile, it takes [`Arrival::Kept`] for the
+    /// end, so that nothing serves at two places by it.
+    #[must_use]
+    pub fn settle(self) -> Arrival {
+        if self == Arrival::Serves { Arrival::Kept } else { self }
     }
 
     /// The mark after something was done here. What comes too late, because of an order meanwhile, changes nothing.

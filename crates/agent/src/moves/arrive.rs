@@ -16,6 +16,7 @@ use super::error::MovesError;
 use super::loan::{self, OWN};
 use super::records::Arriving;
 use super::retry::{Retry, ended_of, is_passing};
+use super::silence::{self, Silence};
 use super::view;
 use super::views::{ArrivalOrder, ArrivalWish, MoveArrival, MoveOutcome, order};
 use super::works;
@@ -29,8 +30,6 @@ use crate::views::EventKind;
 
 /// Pause between two looks at an arrival, beside those that an order asks for.
 const LOOK: Duration = Duration::from_secs(2);
-/// Time without a word of the other machine after which one that was not told to serve lets go.
-const SILENCE: Duration = Duration::from_secs(86_400);
 /// Attempts at a copy or a gate before it is refused: clients may wait for it.
 const ATTEMPTS: u32 = 4;
 /// Signs of the other machine's name that are kept.
@@ -89,6 +88,7 @@ pub(crate) fn open(
         is_admitted: false,
         is_cleared: false,
         since: Timestamp::now(),
+        silent_ms: 0,
         mark: Arrival::Arrives { tried: None },
     };
     let arriving = moves.begin_arriving(&arriving)?;
@@ -198,8 +198,9 @@ struct Coming {
     retry: Retry,
     /// The mark that attempts are about.
     seen: Arrival,
-    /// Begin of this look after it: silence is counted from here on where nothing was heard.
-    since: Instant,
+    silence: Silence,
+    /// Nobody fetches what was given back, and people are told so.
+    is_left_lying: bool,
 }
 
 /// Looks after an arrival until it is over, or the agent leaves.
@@ -212,7 +213,8 @@ pub(super) async fn follow(service: Arc<Service>, arriving: Arriving, name: Name
         id: arriving.id,
         doing: None,
         retry: Retry::default(),
-        since: Instant::now(),
+        silence: Silence::new(arriving.silent_ms, Instant::now()),
+        is_left_lying: false,
     };
     loop {
         let turn = tokio::select! {
@@ -252,14 +254,10 @@ impl Coming {
         if arriving.mark.is_over() && arriving.is_cleared {
             return Ok(false);
         }
-        let one = self.service.moves().live.one(&self.id);
-        let heard_at = one.heard_at.map_or(self.since, |at| at.max(self.since));
-        if heard_at.elapsed() > SILENCE && arriving.mark.clone().expire() != arriving.mark {
-            let after = self.change(|arriving| arriving.mark = arriving.mark.clone().expire()).await?;
-            tell(&self.service, &after);
+        if self.is_changed_by_silence(&arriving).await? {
             return Ok(true);
         }
-        let heard = one.heard.as_ref().and_then(order);
+        let heard = self.service.moves().live.one(&self.id).heard.as_ref().and_then(order);
         let work = arriving.mark.work(heard.as_ref(), arriving.is_admitted);
         if work == Work::Rest || self.doing.is_some() || self.retry.waits() {
             return Ok(true);
@@ -274,6 +272,30 @@ impl Coming {
             Err(error) => return Err(error),
         }
         Ok(true)
+    }
+
+    /// Counts the time for which nothing was heard, and does what follows from it; true where the mark is another one by it.
+    async fn is_changed_by_silence(&mut self, arriving: &Arriving) -> Result<bool, AgentError> {
+        self.silence.hear(self.service.moves().live.one(&self.id).heard_at);
+        let lasts = self.silence.lasts(Instant::now());
+        if silence::after(&arriving.mark, lasts) != arriving.mark {
+            let after = self.change(move |arriving| arriving.mark = silence::after(&arriving.mark, lasts)).await?;
+            tell(&self.service, &after);
+            return Ok(true);
+        }
+        if let Some(noted_ms) = silence::to_note(lasts, arriving.silent_ms) {
+            self.change(move |arriving| arriving.silent_ms = noted_ms).await?;
+        }
+        let is_left_lying = silence::is_left_lying(&arriving.mark, lasts);
+        if is_left_lying != self.is_left_lying {
+            self.is_left_lying = is_left_lying;
+            let (name, node) = (&arriving.application, &arriving.node);
+            let words = format!(
+                "{node} was not heard for a day, and does not fetch what was given back; `openmesh app move {name} --forget` here keeps it, stopped"
+            );
+            self.service.moves().live.note_trouble(&self.id, is_left_lying.then_some(words));
+        }
+        Ok(false)
     }
 
     /// Notes that nothing is left to do. What is remembered of it opens nothing.

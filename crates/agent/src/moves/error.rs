@@ -44,7 +44,9 @@ pub enum MovesError {
         node: String,
     },
     /// An application that has come, and may go back.
-    #[error("{application} has come from {node}, and can be undone there for an hour; it is removed after that")]
+    #[error(
+        "{application} has come from {node}, and can be undone there for an hour; it is removed after that, or once `openmesh app move {application} --forget` here has kept it"
+    )]
     Undoable {
         /// The application.
         application: String,

@@ -31,13 +31,21 @@ use crate::views::EventKind;
 const LOOK: Duration = Duration::from_millis(500);
 /// Pause between two looks at one that can only be undone.
 const REST: Duration = Duration::from_secs(5);
+/// Pause between two looks at one whose other machine is away for long, where nobody waits for it.
+const SELDOM: Duration = Duration::from_secs(60);
+/// Time after which it is away for long.
+const LONG: Duration = Duration::from_secs(600);
 /// Attempts at an act before the move is given up, where it may be: a machine that starts anew is back within them.
 const ATTEMPTS: u32 = 6;
 /// Time for which nobody is let in here while the other machine cannot be asked, or lends nothing: a machine that starts anew is back within it. It was not told to
 /// serve, so this one serves again.
 const QUIETS_MAX: Duration = Duration::from_secs(120);
-/// Time after which the other machine is not told any more that a move is over, milliseconds: what it has then, its people end or keep.
-const TOLD_MS: u64 = 86_400_000;
+/// Time after which a machine that is away is not told any more that the application serves here again, milliseconds: what never served there it has let go of
+/// by then, and of what it gave back its people are told.
+const RETURNED_TOLD_MS: u64 = 86_400_000;
+/// Time after which it is not told any more that the application is its, milliseconds: what serves there is that by itself long before, in three days in which
+/// it runs.
+const OVER_TOLD_MS: u64 = 30 * 86_400_000;
 /// Time in which the machine ran that is written down at once, milliseconds: so much longer can a move be undone after a death.
 const COUNT_MS: u64 = 10_000;
 
@@ -132,10 +140,16 @@ impl Departing {
             return self.end(leaving).await.map(|()| None);
         }
         self.act(&leaving, &here)?;
-        Ok(Some(match leaving.mark {
+        Ok(Some(self.pause(&leaving)))
+    }
+
+    /// Time until the next look.
+    fn pause(&self, leaving: &Leaving) -> Duration {
+        match leaving.mark {
+            Departure::Gone | Departure::Over if self.away.is_some_and(|since| since.elapsed() > LONG) => SELDOM,
             Departure::Gone | Departure::Over => REST,
             _ => LOOK,
-        }))
+        }
     }
 
     /// Changes the mark, and returns it; none where a person has let this machine forget it.
@@ -269,7 +283,8 @@ impl Departing {
     /// Asks the other machine, sends what it has not heard, and hears its mark. None where a person has let this machine forget the move.
     async fn exchange(&mut self, leaving: Leaving, here: &Here) -> Result<Option<Leaving>, AgentError> {
         let asks = match &leaving.mark {
-            Departure::Gone | Departure::Returns { data: Some(_), .. } => false,
+            Departure::Returns { data: Some(_), .. } => false,
+            // In its hour too: its people may keep it there, and it counts from the last word whether this machine is away.
             _ => !self.is_let_go,
         };
         if !asks {
@@ -361,7 +376,7 @@ impl Departing {
             let words = format!(
                 "{node} knows nothing of this move any more, and may be serving {name} all the same; where you know that it does not, `openmesh app move {name} --forget` lets you start it here"
             );
-            let waits = matches!(leaving.mark, Departure::Hands | Departure::Recalls);
+            let waits = matches!(leaving.mark, Departure::Hands | Departure::Gone | Departure::Recalls);
             live.note_trouble(&self.id, waits.then_some(words));
             return self.pass(&leaving, Departure::forgotten).await;
         }
@@ -376,8 +391,11 @@ impl Departing {
         self.away = self.away.or_else(|| Some(Instant::now()));
         live.note_trouble(&self.id, Some(format!("{node} cannot be asked: {}", trouble.words())));
         let waited_ms = live.one(&self.id).trouble.map_or(0, |(since, _)| since_ms(since));
-        let is_only_told = matches!(leaving.mark, Departure::Returns { data: None, .. } | Departure::Over);
-        self.is_let_go = is_only_told && waited_ms > TOLD_MS;
+        self.is_let_go = match &leaving.mark {
+            Departure::Returns { data: None, .. } => waited_ms > RETURNED_TOLD_MS,
+            Departure::Over => waited_ms > OVER_TOLD_MS,
+            _ => false,
+        };
         Ok(Some(leaving))
     }
 

@@ -85,6 +85,9 @@ pub(crate) struct Arriving {
     pub is_cleared: bool,
     /// Moment at which the mark became what it is.
     pub since: Timestamp,
+    /// Time for which nothing was heard of the other machine while this one ran, milliseconds, as far as it was written down.
+    #[serde(default)]
+    pub silent_ms: u64,
     /// The mark.
     #[serde(with = "arrival")]
     pub mark: Arrival,
@@ -214,6 +217,7 @@ pub(super) mod tests {
             is_admitted: false,
             is_cleared: false,
             since: Timestamp(1),
+            silent_ms: 0,
             mark,
         }
     }

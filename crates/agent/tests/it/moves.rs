@@ -130,6 +130,41 @@ async fn an_application_moves_while_clients_write_and_comes_back_with_everything
     pair.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_has_come_stays_where_the_machine_that_was_left_is_away_for_days() {
+    let Some(mut pair) = Pair::new().await else { return };
+    let here = pair.deploy("").await;
+    let clients = Clients::start(here, &pair.there);
+    clients.served(true).await;
+    let begun = pair.moves_by(&pair.key.key).await.unwrap();
+    until(&pair.here, "it has moved", |all| departing(all) == Some(DepartingState::Gone)).await;
+    clients.served(false).await;
+    // The machine that was left is off, and this one has run for three days without a word of it.
+    pair.here.stop().await;
+    pair.there.stop().await;
+    let mark = pair.there.settings.state.join(format!("moves/arriving/{}.json", begun.id));
+    let text = std::fs::read_to_string(&mark).unwrap();
+    let silent = text.replace("\"silent_ms\":0", "\"silent_ms\":259200000");
+    assert_ne!(text, silent);
+    std::fs::write(&mark, silent).unwrap();
+    pair.there.start().await;
+    let kept = until(&pair.there, "it is kept", |all| all.moves.is_empty()).await;
+    assert_eq!((kept.ended[0].outcome, kept.ended[0].leaves), (MoveOutcome::Moved, false), "{kept:?}");
+    let_go(&pair).await;
+    clients.served(false).await;
+    // It comes back within its hour by its own clock, and hears that nothing is given back any more.
+    pair.here.start().await;
+    until(&pair.here, "it is the other machine's", |all| departing(all) == Some(DepartingState::Over)).await;
+    page_says(here, "It is on bee now").await;
+    let there = port(&pair.there.application("web").await).unwrap();
+    clients.check(there).await;
+    assert_eq!(clients.turns(), ["here", "there"]);
+    drop(clients);
+    let removed = pair.there.send(Method::DELETE, "/applications/web?data=wipe", "").await;
+    assert!(removed.is_ok(), "its people may remove it: {removed:?}");
+    pair.stop().await;
+}
+
 /// A move that has failed has changed nothing anywhere.
 async fn unchanged(pair: &Pair, what: &str, part: &str) {
     let before = (standing(&pair.here).await, standing(&pair.there).await);
@@ -227,8 +262,11 @@ async fn a_move_waits_for_another_key_and_can_be_cancelled() {
     pair.there.client.text(kept).await.unwrap();
     let last = until(&pair.there, "it is kept", |all| all.moves.is_empty()).await;
     assert_eq!((last.ended[0].outcome, last.ended[0].leaves), (MoveOutcome::Moved, false), "{last:?}");
-    let gone: Moves = pair.here.get("/moves").await.unwrap();
-    assert_eq!(departing(&gone), Some(DepartingState::Gone));
+    // The machine that is left hears of it in its hour: nothing is given back any more, and nothing is waited for.
+    let over = until(&pair.here, "it is the other machine's", |all| departing(all) == Some(DepartingState::Over)).await;
+    assert!(over.moves[0].undo_left_ms.is_none() && !over.moves[0].can_undo, "{over:?}");
+    let (code, words) = refused(undo(&pair.here).await);
+    assert!(code == "move_stays" && words.contains("move it back from bee"), "{code}: {words}");
     clients.served(false).await;
     let there = port(&pair.there.application("web").await).unwrap();
     clients.check(there).await;
