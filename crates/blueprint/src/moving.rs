@@ -13,7 +13,7 @@
 //! ```
 //!
 //! The application serves at one place at most, since `Told` follows `Hands`, `Hands` is no state in which the one machine serves, and it leaves that state for
-//! serving again only by the other's word that it never did (`Refused`) or will no more (`Given`), both of which last.
+//! serving again only by the other's word that it never did (`Refused`, or `Dropped` without another word before it) or will no more (`Given`), all of which last.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -228,10 +228,10 @@ impl Departure {
                 Departure::Tries | Departure::Quiets | Departure::Hands | Departure::Recalls,
                 Arrival::Refused { cause },
             ) => Departure::Returns { cause: cause.clone(), data: None },
-            // Before this machine has said so it lets go by itself alone, and then it was never told to serve.
+            // Before this machine has said so it lets go by itself alone, and then it never served: it was not told to, or has refused.
             (Departure::Tries | Departure::Quiets | Departure::Hands | Departure::Recalls, Arrival::Dropped) => {
                 Departure::Returns {
-                    cause: "the other machine heard nothing for a day, and let go of it".into(),
+                    cause: "the other machine never served it, heard nothing for a day, and let go of it".into(),
                     data: None,
                 }
             }
@@ -328,11 +328,11 @@ impl Arrival {
         }
     }
 
-    /// The mark after a day in which nothing was heard (X-116). One that was told to serve waits.
+    /// The mark after a day in which nothing was heard (X-116). One that was told to serve waits, as long as it may come to that.
     #[must_use]
     pub fn expire(self) -> Arrival {
         match self {
-            Arrival::Arrives { .. } | Arrival::Ready { .. } => Arrival::Dropped,
+            Arrival::Arrives { .. } | Arrival::Ready { .. } | Arrival::Refused { .. } => Arrival::Dropped,
             own => own,
         }
     }

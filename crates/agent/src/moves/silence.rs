@@ -95,7 +95,10 @@ mod tests {
         let days = |count: u64| Duration::from_secs(count * 86_400);
         let arrives = Arrival::Arrives { tried: None };
         assert_eq!(after(&arrives, days(1) - Duration::from_secs(1)), arrives);
-        assert_eq!(after(&arrives, days(1)), Arrival::Dropped);
+        let refused = Arrival::Refused { cause: "no room".into() };
+        for mark in [&arrives, &Arrival::Ready { backup: "ab".into() }, &refused] {
+            assert_eq!(after(mark, days(1)), Arrival::Dropped, "{mark:?}");
+        }
         assert_eq!(after(&Arrival::Serves, days(3) - Duration::from_secs(1)), Arrival::Serves);
         assert_eq!(after(&Arrival::Serves, days(3)), Arrival::Kept);
         let given = Arrival::Given { backup: "ab".into() };

@@ -315,7 +315,9 @@ fn what_serves_where_nothing_was_heard_for_days_stays_there() {
 
 #[test]
 fn one_of_which_nothing_is_heard_lets_go_unless_it_was_told_to_serve() {
-    for arrival in [Arrival::Arrives { tried: None }, Arrival::Ready { backup: "b".into() }] {
+    let refused = Arrival::Told.done(&Done::Failed { cause: "its gate has failed".into() });
+    assert!(matches!(refused, Arrival::Refused { .. }));
+    for arrival in [Arrival::Arrives { tried: None }, Arrival::Ready { backup: "b".into() }, refused] {
         let dropped = arrival.expire();
         assert_eq!(dropped, Arrival::Dropped);
         // Told too late it serves no more, and the machine that is left serves again.
