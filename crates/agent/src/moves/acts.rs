@@ -12,6 +12,7 @@ use super::change::{change, unrest, wish};
 use super::copy;
 use super::error::MovesError;
 use super::records::Leaving;
+use super::returns;
 use super::wire::Other;
 use crate::backups::head::Part;
 use crate::backups::targets::Target;
@@ -137,8 +138,8 @@ impl Doing<'_> {
     fn quiet(&self) -> Result<Done, AgentError> {
         let (name, node) = (self.name, &self.leaving.node);
         self.job.say("lets no client in any more, and stops it");
-        let (terms, asked) =
-            (Terms { although_drained: true, ..Terms::default() }, self.asked(format!("{name} moves to {node}")));
+        let terms = Terms { although_drained: true, ..Terms::default() };
+        let asked = self.asked(returns::reason(name.as_str(), node));
         change(self.service, (self.runtime, self.job), (&terms, &asked), |document| {
             wish(document, name, Wish::Paused)
         })?;
@@ -166,7 +167,11 @@ impl Doing<'_> {
         self.job.say("starts it here");
         let asked = self.asked(format!("{name} does not move to {}", self.leaving.node));
         change(self.service, (self.runtime, self.job), (&Terms::default(), &asked), |document| {
-            wish(document, name, Wish::Running)
+            match document.applications.get(name).map(|found| found.wish) {
+                // A person was faster: no act of a move wishes that.
+                Some(Wish::Stopped) => Ok(()),
+                _ => wish(document, name, Wish::Running),
+            }
         })?;
         Ok(Done { text: format!("{name} serves here"), ..Done::default() })
     }

@@ -32,6 +32,8 @@ use crate::views::EventKind;
 const LOOK: Duration = Duration::from_secs(2);
 /// Attempts at a copy or a gate before it is refused: clients may wait for it.
 const ATTEMPTS: u32 = 4;
+/// Longest pause before clients are let in once more, where the generation that does it fails.
+const ADMITS_MAX: Duration = Duration::from_secs(3_600);
 /// Signs of the other machine's name that are kept.
 const NODE_SIGNS: usize = 64;
 
@@ -369,7 +371,7 @@ impl Coming {
         if is_try && (!is_passing(code) || self.retry.attempts() >= ATTEMPTS) {
             return self.pass(arriving, Done::Failed { cause: ended.text.clone() }).await;
         }
-        if self.retry.fail() {
+        if self.retry.fail(code, if *work == Work::Admit { ADMITS_MAX } else { Duration::ZERO }) {
             note(&self.service, EventKind::Failed, &arriving.application, ended.text.clone());
         }
         self.service.moves().live.note_trouble(&self.id, Some(ended.text.clone()));

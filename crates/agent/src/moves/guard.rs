@@ -29,10 +29,8 @@ pub(super) fn leaves(
             let same = before.is_some_and(|before| is_same(before, after));
             match mark {
                 Departure::Tries => stays && same,
-                // No copy counts any more. It may need a larger volume for what comes back.
-                Departure::Returns { data, .. } => {
-                    after.wish == Wish::Paused || (data.is_none() && (stays || after.wish == Wish::Running))
-                }
+                // No copy counts any more. It may need a larger volume for what comes back, and then a person's word counts.
+                Departure::Returns { data, .. } => data.is_none() || after.wish == Wish::Paused,
                 _ => after.wish == Wish::Paused && same,
             }
         }
@@ -101,6 +99,7 @@ mod tests {
         }
         assert!(may(returns(None), &paused, Some(&runs)) && may(returns(None), &paused, Some(&paused)));
         assert!(may(returns(None), &paused, Some(&other)) && !may(returns(None), &runs, None));
+        assert!(may(returns(None), &paused, Some(&stopped)) && may(returns(None), &runs, Some(&paused)));
         assert!(may(Departure::Over, &paused, None) && may(Departure::Over, &paused, Some(&stopped)));
         let refused = leaves(&leaving(Departure::Over), Some(&paused), Some(&runs)).unwrap_err();
         assert_eq!(refused.code(), ("moved", 409));

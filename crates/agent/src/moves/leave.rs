@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use openmesh_blueprint::document::{Name, Wish};
+use openmesh_blueprint::document::Name;
 use openmesh_blueprint::moving::{Act, Arrival, Departure, Here};
 use openmesh_primitives::Timestamp;
 use reqwest::Method;
@@ -13,10 +13,11 @@ use tokio::sync::watch;
 
 use super::acts;
 use super::begin::{asked, note, open};
-use super::change::{is_quiet, wanted};
+use super::change::is_quiet;
 use super::page;
 use super::records::Leaving;
 use super::retry::{Retry, ended_of, is_passing};
+use super::returns::{self, Standing};
 use super::view::{since_ms, undo_left_ms};
 use super::views::{MoveArrival, MoveOutcome, arrival, flat_order};
 use super::wire::{Other, Trouble, plain};
@@ -37,6 +38,8 @@ const SELDOM: Duration = Duration::from_secs(60);
 const LONG: Duration = Duration::from_secs(600);
 /// Attempts at an act before the move is given up, where it may be: a machine that starts anew is back within them.
 const ATTEMPTS: u32 = 6;
+/// Longest pause before the next start of an application that serves here again, whose starts fail. People are told meanwhile, and start it by a deployment.
+const STARTS_MAX: Duration = Duration::from_secs(86_400);
 /// Time for which nobody is let in here while the other machine cannot be asked, or lends nothing: a machine that starts anew is back within it. It was not told to
 /// serve, so this one serves again.
 const QUIETS_MAX: Duration = Duration::from_secs(120);
@@ -66,6 +69,8 @@ struct Departing {
     is_told: bool,
     /// The other machine has let go, or has forgotten.
     is_let_go: bool,
+    /// It serves here again, or a person has said that it is not to.
+    is_back: bool,
     /// Moment since which the other machine cannot be asked, or lends nothing.
     away: Option<Instant>,
     /// Moment up to which the time that the machine ran is counted.
@@ -86,6 +91,7 @@ pub(super) async fn follow(service: Arc<Service>, leaving: Leaving, name: Name, 
         retry: Retry::default(),
         is_told: false,
         is_let_go: false,
+        is_back: false,
         away: None,
         counted: Instant::now(),
         uncounted_ms: 0,
@@ -136,7 +142,7 @@ impl Departing {
             // What it says is not as important as what is done.
             tracing::warn!(application = %self.name, %error, "the maintenance page of a move is not as it should be");
         }
-        if self.is_over(&leaving, &here) {
+        if self.is_over(&leaving) {
             return self.end(leaving).await.map(|()| None);
         }
         self.act(&leaving, &here)?;
@@ -148,6 +154,7 @@ impl Departing {
         match leaving.mark {
             Departure::Gone | Departure::Over if self.away.is_some_and(|since| since.elapsed() > LONG) => SELDOM,
             Departure::Gone | Departure::Over => REST,
+            Departure::Returns { .. } if self.is_let_go => REST,
             _ => LOOK,
         }
     }
@@ -218,7 +225,7 @@ impl Departing {
         };
         self.doing = None;
         if !ended.ok {
-            return self.failed(leaving, &ended).await;
+            return self.failed(leaving, &act, &ended).await;
         }
         self.retry.succeed();
         note(&self.service, EventKind::Done, &leaving.application, ended.text);
@@ -238,7 +245,7 @@ impl Departing {
     }
 
     /// Hears of an act that has failed: the move is given up where it may be, or else the act is tried again.
-    async fn failed(&mut self, leaving: Leaving, ended: &Ended) -> Result<Leaving, AgentError> {
+    async fn failed(&mut self, leaving: Leaving, act: &Act, ended: &Ended) -> Result<Leaving, AgentError> {
         if self.service.is_leaving() {
             return Ok(leaving);
         }
@@ -252,10 +259,18 @@ impl Departing {
             let cause = ended.text.clone();
             return Ok(self.pass(&leaving, move |mark| mark.cancel(&cause)).await?.unwrap_or(leaving));
         }
-        if self.retry.fail() {
+        let is_start = *act == Act::Serve;
+        if self.retry.fail(code, if is_start { STARTS_MAX } else { Duration::ZERO }) {
             note(&self.service, EventKind::Failed, &leaving.application, ended.text.clone());
         }
-        self.service.moves().live.note_trouble(&self.id, Some(ended.text.clone()));
+        let words = match is_start {
+            true => format!(
+                "its start here has failed: {}; it is tried again, ever more seldom. A deployment with what helps and the wish `running` starts it at once, one with the wish `stopped` leaves it as it is",
+                ended.text
+            ),
+            false => ended.text.clone(),
+        };
+        self.service.moves().live.note_trouble(&self.id, Some(words));
         Ok(leaving)
     }
 
@@ -265,19 +280,26 @@ impl Departing {
         if !matches!(leaving.mark, Departure::Tries | Departure::Quiets) {
             (self.first, self.last) = (None, None);
         }
-        let (name, mark) = (self.name.clone(), leaving.mark.clone());
-        let found = blocking(&self.service, move |service| match mark {
+        let (name, own) = (self.name.clone(), leaving.clone());
+        let stands = |is_due| Standing { is_due, is_back: false };
+        let found = blocking(&self.service, move |service| match own.mark {
             // It serves until the first copy was tried.
-            Departure::Tries => Ok(false),
-            // Whoever returns is wished to run; the machine brings it there.
-            Departure::Returns { data: None, .. } => {
-                let (_, document) = wanted(service)?;
-                Ok(document.applications.get(&name).is_some_and(|found| found.wish != Wish::Running))
-            }
-            Departure::Over => Ok(true),
-            _ => is_quiet(service, &name),
+            Departure::Tries => Ok(stands(false)),
+            // Whoever returns is to run, unless a person says otherwise; the machine brings it there.
+            Departure::Returns { data: None, .. } => returns::standing(service, &own, &name),
+            Departure::Over => Ok(stands(true)),
+            _ => is_quiet(service, &name).map(stands),
         });
-        Ok(Here { is_quiet: found.await?, first: self.first.clone(), last: self.last.clone() })
+        let Standing { is_due, is_back } = found.await?;
+        self.is_back = is_back;
+        let is_awaited = matches!(leaving.mark, Departure::Returns { data: None, .. }) && !is_back;
+        self.service.moves().live.change(&self.id, |one| one.is_awaited = is_awaited);
+        if is_back && self.retry.attempts() > 0 {
+            // What its move has failed to do, somebody has done.
+            self.retry.succeed();
+            self.service.moves().live.note_trouble(&self.id, None);
+        }
+        Ok(Here { is_quiet: is_due, first: self.first.clone(), last: self.last.clone() })
     }
 
     /// Asks the other machine, sends what it has not heard, and hears its mark. None where a person has let this machine forget the move.
@@ -400,10 +422,10 @@ impl Departing {
     }
 
     /// Returns true where nothing is left to do: the other machine has let go, and the application is where it belongs.
-    fn is_over(&self, leaving: &Leaving, here: &Here) -> bool {
+    fn is_over(&self, leaving: &Leaving) -> bool {
         match &leaving.mark {
             Departure::Over => self.is_let_go,
-            Departure::Returns { data: None, .. } => self.is_let_go && !here.is_quiet && self.doing.is_none(),
+            Departure::Returns { data: None, .. } => self.is_let_go && self.is_back && self.doing.is_none(),
             _ => false,
         }
     }

@@ -22,6 +22,8 @@ pub(super) struct One {
     pub heard: Option<ArrivalOrder>,
     /// Moment at which anything of the other machine was heard.
     pub heard_at: Option<Instant>,
+    /// It is to serve here again, and does not yet: its start has not come, goes on, or has failed.
+    pub is_awaited: bool,
     /// A task looks after it.
     pub is_followed: bool,
 }

@@ -38,6 +38,7 @@ mod names;
 mod page;
 mod records;
 mod retry;
+mod returns;
 mod silence;
 mod view;
 pub mod views;

@@ -48,6 +48,7 @@ fn waits(leaving: &Leaving, one: &One) -> (String, u64, u64) {
         Departure::Gone => format!("serves at {node}"),
         Departure::Recalls => format!("waits for {node}, which gives back its data"),
         Departure::Returns { data: Some(_), .. } => "its data come back".into(),
+        Departure::Returns { data: None, .. } if one.is_awaited => "is about to be started here".into(),
         Departure::Returns { data: None, .. } => format!("waits until {node} has let go of it"),
         Departure::Over => format!("is {node}'s"),
     };
@@ -76,7 +77,11 @@ pub(super) fn of_leaving(service: &Service, leaving: &Leaving) -> Move {
         all_bytes,
         cause: trouble.as_ref().map(|(_, words)| words.clone()).or(cause),
         waits_since: trouble.map(|(since, _)| since),
-        is_down: !leaving.mark.may_serve() && !matches!(leaving.mark, Departure::Gone | Departure::Over),
+        is_down: match leaving.mark {
+            Departure::Gone | Departure::Over => false,
+            Departure::Returns { data: None, .. } => one.is_awaited,
+            _ => !leaving.mark.may_serve(),
+        },
         can_undo: matches!(leaving.mark, Departure::Tries | Departure::Quiets | Departure::Hands | Departure::Gone),
         undo_left_ms: is_gone.then(|| undo_left_ms(leaving)),
     }
@@ -191,5 +196,8 @@ mod tests {
         assert_eq!(words(Departure::Tries, "restores"), ("b: restores".into(), 5, 9));
         assert_eq!(words(Departure::Gone, "restores"), ("serves at b".into(), 0, 0));
         assert!(words(Departure::Hands, "").0.contains("until b serves"));
+        let returns = leaving(Departure::Returns { cause: "no room".into(), data: None });
+        assert!(waits(&returns, &One::default()).0.contains("until b has let go"));
+        assert!(waits(&returns, &One { is_awaited: true, ..One::default() }).0.contains("to be started here"));
     }
 }

@@ -165,6 +165,44 @@ async fn what_has_come_stays_where_the_machine_that_was_left_is_away_for_days() 
     pair.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_start_that_fails_at_home_is_told_and_ends_with_a_persons_word() {
+    let Some(pair) = Pair::new().await else { return };
+    let here = pair.deploy("").await;
+    // Its own check wants data.
+    assert_eq!(answer("POST", here, "/first").await.as_deref(), Some("ok first\n"));
+    pair.moves_by(&pair.key.key).await.unwrap();
+    until(&pair.here, "it has moved", |all| departing(all) == Some(DepartingState::Gone)).await;
+    let begun = Instant::now();
+    let there = loop {
+        if let Some(port) = port(&pair.there.application("web").await) {
+            break port;
+        }
+        assert!(begun.elapsed() < PATIENCE, "no client is let in there");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    // What it comes back with lets it end at its start.
+    assert_eq!(answer("POST", there, "/poison").await.as_deref(), Some("poisoned\n"));
+    undo(&pair.here).await.unwrap();
+    let fails = |one: &Move| {
+        one.is_down && one.cause.as_ref().is_some_and(|cause| cause.contains("its start here has failed"))
+    };
+    let waits = until(&pair.here, "its start fails", |all| all.moves.iter().any(fails)).await;
+    let one = &waits.moves[0];
+    assert_eq!(one.departing, Some(DepartingState::Returns));
+    assert!(one.waits_since.is_some(), "nobody serves it, and people are told: {one:?}");
+    // A person's word counts: it is not started again, and nothing is left to do.
+    let stopped = format!("{}    wish: stopped\n", web(&pair.image, ""));
+    pair.here.deploy(named(&pair.here, "ant", "", &stopped)).await;
+    let ended = until(&pair.here, "its move has ended", |all| all.moves.is_empty()).await;
+    assert_eq!(ended.ended[0].outcome, MoveOutcome::Returned, "{ended:?}");
+    assert_eq!(pair.here.application("web").await.state, ApplicationState::Stopped);
+    let numbers = standing(&pair.here).await.0;
+    assert!(numbers.len() < 16, "a start that fails makes few generations: {numbers:?}");
+    let_go(&pair).await;
+    pair.stop().await;
+}
+
 /// A move that has failed has changed nothing anywhere.
 async fn unchanged(pair: &Pair, what: &str, part: &str) {
     let before = (standing(&pair.here).await, standing(&pair.there).await);
