@@ -17,6 +17,7 @@ use super::loan::{self, OWN};
 use super::records::Arriving;
 use super::retry::{Retry, ended_of, is_passing};
 use super::silence::{self, Silence};
+use super::standstill::{STILL, Watch};
 use super::view;
 use super::views::{ArrivalOrder, ArrivalWish, MoveArrival, MoveOutcome, order};
 use super::works;
@@ -197,6 +198,8 @@ struct Coming {
     id: String,
     /// The work that is under way.
     doing: Option<(Work, Arc<Job>)>,
+    /// Watch over it.
+    watch: Watch,
     retry: Retry,
     /// The mark that attempts are about.
     seen: Arrival,
@@ -214,6 +217,7 @@ pub(super) async fn follow(service: Arc<Service>, arriving: Arriving, name: Name
         seen: arriving.mark,
         id: arriving.id,
         doing: None,
+        watch: Watch::new(Instant::now()),
         retry: Retry::default(),
         silence: Silence::new(arriving.silent_ms, Instant::now()),
         is_left_lying: false,
@@ -256,7 +260,7 @@ impl Coming {
         if arriving.mark.is_over() && arriving.is_cleared {
             return Ok(false);
         }
-        if self.is_changed_by_silence(&arriving).await? {
+        if self.is_changed_by_silence(&arriving).await? || self.has_stood_still(&arriving).await? {
             return Ok(true);
         }
         let heard = self.service.moves().live.one(&self.id).heard.as_ref().and_then(order);
@@ -268,6 +272,7 @@ impl Coming {
             Ok(job) => {
                 self.service.moves().live.change(&self.id, |one| one.job = Some(job.clone()));
                 self.doing = Some((work, job));
+                self.watch = Watch::new(Instant::now());
             }
             // A backup by a schedule comes to its end.
             Err(AgentError::Backups(error)) if is_passing(error.code().0) => self.retry.pause(LOOK),
@@ -298,6 +303,23 @@ impl Coming {
             self.service.moves().live.note_trouble(&self.id, is_left_lying.then_some(words));
         }
         Ok(false)
+    }
+
+    /// Refuses an application whose last copy stands still, since nobody is served meanwhile; true where it does. Its thread may hang for longer: what it still
+    /// comes to changes nothing.
+    async fn has_stood_still(&mut self, arriving: &Arriving) -> Result<bool, AgentError> {
+        let Some((Work::Take { is_last: true, .. }, job)) = &self.doing else { return Ok(false) };
+        let (job, view) = (job.clone(), job.view());
+        let is_waited_for = matches!(arriving.mark, Arrival::Arrives { .. } | Arrival::Ready { .. });
+        if !is_waited_for || !self.watch.stands(job.meter.steps(), &view.phase, Instant::now()) {
+            return Ok(false);
+        }
+        job.cancel();
+        let minutes = STILL.as_secs() / 60;
+        let cause =
+            format!("nothing of the last copy went on for {minutes} min, in which nobody was served: {}", view.phase);
+        self.pass(arriving, Done::Failed { cause }).await?;
+        Ok(true)
     }
 
     /// Notes that nothing is left to do. What is remembered of it opens nothing.
@@ -367,6 +389,10 @@ impl Coming {
             return Ok(());
         }
         let code = ended.code.as_deref().unwrap_or_default();
+        // One that was stopped because it stood still is refused already.
+        if matches!(arriving.mark, Arrival::Refused { .. }) {
+            return Ok(());
+        }
         let is_try = matches!(work, Work::Take { .. } | Work::Gate);
         if is_try && (!is_passing(code) || self.retry.attempts() >= ATTEMPTS) {
             return self.pass(arriving, Done::Failed { cause: ended.text.clone() }).await;

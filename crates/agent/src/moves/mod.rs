@@ -40,6 +40,7 @@ mod records;
 mod retry;
 mod returns;
 mod silence;
+mod standstill;
 mod view;
 pub mod views;
 mod wire;
