@@ -18,7 +18,7 @@ use super::page;
 use super::records::Leaving;
 use super::retry::{Retry, ended_of, is_passing};
 use super::returns::{self, Standing};
-use super::view::{since_ms, undo_left_ms};
+use super::view::undo_left_ms;
 use super::views::{MoveArrival, MoveOutcome, arrival, flat_order};
 use super::wire::{Other, Trouble, plain};
 use crate::api::blocking;
@@ -43,12 +43,11 @@ const STARTS_MAX: Duration = Duration::from_secs(86_400);
 /// Time for which nobody is let in here while the other machine cannot be asked, or lends nothing: a machine that starts anew is back within it. It was not told to
 /// serve, so this one serves again.
 const QUIETS_MAX: Duration = Duration::from_secs(120);
-/// Time after which a machine that is away is not told any more that the application serves here again, milliseconds: what never served there it has let go of
-/// by then, and of what it gave back its people are told.
-const RETURNED_TOLD_MS: u64 = 86_400_000;
-/// Time after which it is not told any more that the application is its, milliseconds: what serves there is that by itself long before, in three days in which
-/// it runs.
-const OVER_TOLD_MS: u64 = 30 * 86_400_000;
+/// Time for which a machine that is away is told that the application serves here again: what never served there it has let go of by then, and of what it gave
+/// back its people are told.
+const RETURNED_TOLD: Duration = Duration::from_secs(86_400);
+/// Time for which it is told that the application is its: what serves there is that by itself long before, in three days in which it runs.
+const OVER_TOLD: Duration = Duration::from_secs(30 * 86_400);
 /// Time in which the machine ran that is written down at once, milliseconds: so much longer can a move be undone after a death.
 const COUNT_MS: u64 = 10_000;
 
@@ -412,10 +411,10 @@ impl Departing {
         }
         self.away = self.away.or_else(|| Some(Instant::now()));
         live.note_trouble(&self.id, Some(format!("{node} cannot be asked: {}", trouble.words())));
-        let waited_ms = live.one(&self.id).trouble.map_or(0, |(since, _)| since_ms(since));
+        let is_away_for = |time: Duration| self.away.is_some_and(|since| since.elapsed() > time);
         self.is_let_go = match &leaving.mark {
-            Departure::Returns { data: None, .. } => waited_ms > RETURNED_TOLD_MS,
-            Departure::Over => waited_ms > OVER_TOLD_MS,
+            Departure::Returns { data: None, .. } => is_away_for(RETURNED_TOLD),
+            Departure::Over => is_away_for(OVER_TOLD),
             _ => false,
         };
         Ok(Some(leaving))
