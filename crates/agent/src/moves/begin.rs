@@ -127,6 +127,7 @@ fn fresh(service: &Service, name: &Name, wish: &MoveWish, node: String, by: Stri
         repository: None,
         gone: None,
         ran_ms: 0,
+        is_open_there: false,
         is_settled: false,
         mark: Departure::Tries,
     })

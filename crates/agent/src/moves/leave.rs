@@ -48,6 +48,8 @@ const QUIETS_MAX: Duration = Duration::from_secs(120);
 const RETURNED_TOLD: Duration = Duration::from_secs(86_400);
 /// Time for which it is told that the application is its: what serves there is that by itself long before, in three days in which it runs.
 const OVER_TOLD: Duration = Duration::from_secs(30 * 86_400);
+/// Time for which the other machine may serve without letting clients in before that is a trouble: a generation does it.
+const SHUT_MAX: Duration = Duration::from_secs(30);
 /// Time in which the machine ran that is written down at once, milliseconds: so much longer can a move be undone after a death.
 const COUNT_MS: u64 = 10_000;
 
@@ -72,6 +74,8 @@ struct Departing {
     is_back: bool,
     /// Moment since which the other machine cannot be asked, or lends nothing.
     away: Option<Instant>,
+    /// Moment since which it serves by its word, and lets no client in.
+    shut: Option<Instant>,
     /// Moment up to which the time that the machine ran is counted.
     counted: Instant,
     uncounted_ms: u64,
@@ -92,6 +96,7 @@ pub(super) async fn follow(service: Arc<Service>, leaving: Leaving, name: Name, 
         is_let_go: false,
         is_back: false,
         away: None,
+        shut: None,
         counted: Instant::now(),
         uncounted_ms: 0,
         service: service.clone(),
@@ -152,6 +157,8 @@ impl Departing {
     fn pause(&self, leaving: &Leaving) -> Duration {
         match leaving.mark {
             Departure::Gone | Departure::Over if self.away.is_some_and(|since| since.elapsed() > LONG) => SELDOM,
+            // Clients wait for it.
+            Departure::Gone if !leaving.is_open_there => LOOK,
             Departure::Gone | Departure::Over => REST,
             Departure::Returns { .. } if self.is_let_go => REST,
             _ => LOOK,
@@ -370,22 +377,23 @@ impl Departing {
         self.away = if lends { None } else { self.away.or_else(|| Some(Instant::now())) };
         // A trouble of its own stays told: it is what this machine waits for.
         let is_stuck = self.retry.attempts() > 0;
+        let is_shut = matches!(mark, Arrival::Serves | Arrival::Kept) && !word.is_open;
+        self.shut = if is_shut { self.shut.or_else(|| Some(Instant::now())) } else { None };
         if !is_stuck || word.trouble.is_some() {
-            let trouble = word.trouble.as_ref().map(|words| format!("{}: {words}", leaving.node));
-            let waits = matches!(leaving.mark, Departure::Tries | Departure::Quiets) && !lends;
-            let lacks = || {
-                let node = &leaving.node;
-                format!("the lender of {node} does not listen; there, `openmesh xnode lend list` tells why")
-            };
-            live.note_trouble(&self.id, trouble.or_else(|| waits.then(lacks)));
+            live.note_trouble(&self.id, waits_for(&leaving, &word, self.shut.map(|since| since.elapsed())));
         }
         self.is_let_go = matches!(mark, Arrival::Dropped | Arrival::Kept)
             && matches!(leaving.mark, Departure::Returns { data: None, .. } | Departure::Over);
-        let (recipient, lender) = (Some(word.recipient), Some(word.lender));
-        if leaving.recipient != recipient || leaving.lender != lender {
-            self.mark(move |leaving| (leaving.recipient, leaving.lender) = (recipient, lender)).await?;
+        let said = (Some(word.recipient), Some(word.lender), word.is_open);
+        if (&leaving.recipient, &leaving.lender, leaving.is_open_there) != (&said.0, &said.1, said.2) {
+            self.mark(move |leaving| (leaving.recipient, leaving.lender, leaving.is_open_there) = said).await?;
         }
-        self.pass(&leaving, move |own| own.hear(&mark)).await
+        let after = self.pass(&leaving, move |own| own.hear(&mark)).await?;
+        if word.is_open && !leaving.is_open_there {
+            let text = format!("{} serves at {}, which lets clients in", self.name, leaving.node);
+            note(&self.service, EventKind::Done, &leaving.application, text);
+        }
+        Ok(after)
     }
 
     /// Hears that there is no good answer.
@@ -435,7 +443,8 @@ impl Departing {
         blocking(&self.service, move |service| {
             // An application that is the other machine's stays as it is, paused behind its page, and its mark with it.
             if leaving.mark == Departure::Over {
-                return service.moves().settle(&leaving);
+                service.moves().settle(&leaving)?;
+                return page::keep(service, &Leaving { is_settled: true, ..leaving }, &name);
             }
             let cause = match &leaving.mark {
                 Departure::Returns { cause, .. } => Some(cause.clone()),
@@ -475,6 +484,23 @@ impl Departing {
     }
 }
 
+/// Words for what the other machine lets this move wait for, by its word; none where it gets further. It serves without letting clients in for so long.
+fn waits_for(leaving: &Leaving, word: &MoveArrival, shut: Option<Duration>) -> Option<String> {
+    let (node, lends) = (&leaving.node, !word.lender.listens.is_empty());
+    if let Some(words) = &word.trouble {
+        return Some(format!("{node}: {words}"));
+    }
+    match leaving.mark {
+        Departure::Tries | Departure::Quiets if !lends => {
+            Some(format!("the lender of {node} does not listen; there, `openmesh xnode lend list` tells why"))
+        }
+        Departure::Gone | Departure::Over if shut.is_some_and(|time| time > SHUT_MAX) => {
+            Some(format!("{node} may serve it, and lets no client in yet; there, `openmesh app moves` tells why"))
+        }
+        _ => None,
+    }
+}
+
 /// Words about a changed mark, for the history.
 fn told(leaving: &Leaving) -> Option<(EventKind, String)> {
     let (name, node) = (&leaving.application, &leaving.node);
@@ -485,7 +511,9 @@ fn told(leaving: &Leaving) -> Option<(EventKind, String)> {
             format!("{node} has tried a first copy of {name}; it stops here, and the last one is made"),
         ),
         Departure::Hands => (EventKind::Done, format!("the last copy of {name} is at {node}, which is told to serve")),
-        Departure::Gone => (EventKind::Done, format!("{name} serves at {node}; it can be undone for an hour")),
+        Departure::Gone => {
+            (EventKind::Done, format!("{name} has passed its gate at {node}; the move can be undone for an hour"))
+        }
         Departure::Recalls => (EventKind::Begins, format!("{node} is told to give {name} back")),
         Departure::Returns { cause, data: Some(_) } => {
             (EventKind::Begins, format!("{node} has given back the data of {name}: {cause}"))
@@ -495,4 +523,32 @@ fn told(leaving: &Leaving) -> Option<(EventKind, String)> {
         }
         Departure::Over => (EventKind::Done, format!("{name} is {node}'s; nothing undoes its move but a move back")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::records::tests::{leaving, word};
+    use super::super::views::MoveLender;
+    use super::*;
+
+    #[test]
+    fn people_hear_of_what_the_other_machine_does_not_do() {
+        let lends = |listens: &[&str]| MoveLender {
+            key: "ab".repeat(32),
+            listens: listens.iter().map(ToString::to_string).collect(),
+        };
+        let listens = MoveArrival { lender: lends(&["10.0.0.7:7790"]), ..word("") };
+        let says = |mark: Departure, word: &MoveArrival, seconds: u64| {
+            waits_for(&leaving(mark), word, Some(Duration::from_secs(seconds))).unwrap_or_default()
+        };
+        assert_eq!(waits_for(&leaving(Departure::Quiets), &listens, None), None);
+        assert!(says(Departure::Quiets, &word(""), 0).contains("the lender of b does not listen"));
+        assert_eq!(says(Departure::Recalls, &word(""), 0), "", "it gives back by its own lender, and says so itself");
+        // It serves by its mark, and nobody is let in.
+        assert_eq!(says(Departure::Gone, &listens, 30), "");
+        assert!(says(Departure::Gone, &listens, 31).contains("lets no client in"));
+        assert!(says(Departure::Over, &listens, 31).contains("lets no client in"));
+        let troubled = MoveArrival { trouble: Some("a domain is taken".into()), ..listens };
+        assert_eq!(says(Departure::Gone, &troubled, 0), "b: a domain is taken");
+    }
 }

@@ -17,7 +17,7 @@ pub(super) fn reason(name: &str, node: &str) -> String {
     format!("{name} moves to {node}")
 }
 
-/// How an application stands that serves here again.
+/// Standing of an application that serves here again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Standing {
     /// It is to be started.
@@ -49,7 +49,7 @@ fn wish(generation: &Generation, name: &Name) -> Option<Wish> {
     generation.portable.applications.get(name).map(|resolved| resolved.application.wish)
 }
 
-/// How an application stands here.
+/// Looks at how an application stands here.
 ///
 /// # Errors
 /// The wanted generation or the one that serves cannot be read.
