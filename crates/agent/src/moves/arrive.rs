@@ -70,6 +70,7 @@ pub(crate) fn open(
     if wish.image.as_ref().is_some_and(|image| !is_image(image)) {
         return Err(MovesError::Value("`image` is no digest such as sha256:0123...".into()).into());
     }
+    check_size(service, wish)?;
     let own = NodeKey::generate()?;
     let node: String = wish.node.chars().filter(|sign| !sign.is_control()).take(NODE_SIGNS).collect();
     let arriving = Arriving {
@@ -109,6 +110,22 @@ pub(crate) fn open(
 /// Returns true for the digest of an image.
 fn is_image(text: &str) -> bool {
     text.strip_prefix("sha256:").is_some_and(|digits| digits.parse::<Digest>().is_ok())
+}
+
+/// Refuses an application whose volumes have no room on the disk: no plan would take it, and room for its copies is given before there is one. That its document
+/// declares them so is looked at once that is here.
+fn check_size(service: &Service, wish: &ArrivalWish) -> Result<(), AgentError> {
+    let root = service.agent().machine().volumes.root();
+    let disk = rustix::fs::statvfs(root).map_err(|errno| AgentError::file("reading", root)(errno.into()))?;
+    let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
+    if wish.size_bytes <= free_bytes {
+        return Ok(());
+    }
+    let (asked, free) = (wish.size_bytes.div_ceil(1 << 20), free_bytes >> 20);
+    let why = format!(
+        "its volumes have {asked} MiB, and {free} MiB of the disk of that machine are free; make room there, or take a machine with a larger one"
+    );
+    Err(MovesError::TooMuch { application: wish.application.clone(), why }.into())
 }
 
 /// Refuses an application whose name is taken here, or has data here.

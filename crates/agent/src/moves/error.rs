@@ -73,6 +73,14 @@ pub enum MovesError {
         /// The cause, and what helps.
         why: String,
     },
+    /// An application that would take more of this machine than its document declares, or than there is.
+    #[error("{application} takes more than it may: {why}")]
+    TooMuch {
+        /// The application.
+        application: String,
+        /// The cause, and what helps.
+        why: String,
+    },
     /// A move that cannot be undone or forgotten as it is.
     #[error("the move of {application} stays as it is: {why}")]
     Stays {
@@ -127,6 +135,7 @@ impl MovesError {
             MovesError::NoMove { .. } => ("no_move", 404),
             MovesError::NoArrival { .. } => ("no_arrival", 404),
             MovesError::NotMovable { .. } => ("not_movable", 409),
+            MovesError::TooMuch { .. } => ("move_too_much", 409),
             MovesError::Stays { .. } => ("move_stays", 409),
             MovesError::Unreachable { .. } => ("other_away", 502),
             MovesError::Key { .. } => ("other_key", 409),

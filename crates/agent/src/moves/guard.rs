@@ -1,6 +1,8 @@
 //! Changes of a document that meet a move: pure.
 
-use openmesh_blueprint::document::{Application, Wish};
+use std::collections::BTreeMap;
+
+use openmesh_blueprint::document::{Application, Name, Wish};
 use openmesh_blueprint::moving::{Arrival, Departure};
 
 use super::error::MovesError;
@@ -36,6 +38,31 @@ pub(super) fn leaves(
         }
     };
     if allowed { Ok(()) } else { Err(MovesError::Leaving { application, node }) }
+}
+
+/// Refuses an application that comes with more than its document declares: room for larger volumes, or secrets that are none of its own. By a move an operator
+/// gives both, which else an admin gives alone.
+///
+/// # Errors
+/// It does.
+pub(super) fn brings(
+    arriving: &Arriving,
+    declared_bytes: u64,
+    named: &BTreeMap<Name, u32>,
+    brought: &BTreeMap<Name, Vec<u8>>,
+) -> Result<(), MovesError> {
+    let refused = |why: String| MovesError::TooMuch { application: arriving.application.clone(), why };
+    let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
+    if arriving.size_bytes > declared_bytes {
+        let (asked, declared) = (mebibytes(arriving.size_bytes), mebibytes(declared_bytes));
+        return Err(refused(format!(
+            "room for volumes of {asked} MiB was asked for, and its document declares {declared} MiB"
+        )));
+    }
+    match brought.keys().find(|secret| !named.contains_key(*secret)) {
+        Some(secret) => Err(refused(format!("it comes with the secret `{secret}`, which its document does not name"))),
+        None => Ok(()),
+    }
 }
 
 /// Returns true for applications that differ in their wish alone.
@@ -103,6 +130,23 @@ mod tests {
         assert!(may(Departure::Over, &paused, None) && may(Departure::Over, &paused, Some(&stopped)));
         let refused = leaves(&leaving(Departure::Over), Some(&paused), Some(&runs)).unwrap_err();
         assert_eq!(refused.code(), ("moved", 409));
+    }
+
+    #[test]
+    fn an_application_comes_with_what_its_document_declares() {
+        let (token, other): (Name, Name) = ("token".parse().unwrap(), "other".parse().unwrap());
+        let comes = Arriving { size_bytes: 3 << 20, ..arriving(Arrival::Arrives { tried: None }) };
+        let named = BTreeMap::from([(token.clone(), 1)]);
+        let brought = BTreeMap::from([(token.clone(), b"hidden".to_vec())]);
+        assert!(brings(&comes, 3 << 20, &named, &brought).is_ok() && brings(&comes, 4 << 20, &named, &brought).is_ok());
+        assert!(brings(&comes, 3 << 20, &named, &BTreeMap::new()).is_ok(), "it is there already");
+        let refused = brings(&comes, (3 << 20) - 1, &named, &brought).unwrap_err();
+        assert_eq!(refused.code(), ("move_too_much", 409));
+        let more = BTreeMap::from([(token, b"hidden".to_vec()), (other, b"hidden".to_vec())]);
+        let refused = brings(&comes, 3 << 20, &named, &more).unwrap_err();
+        assert_eq!(refused.code(), ("move_too_much", 409));
+        let words = refused.to_string();
+        assert!(words.contains("`other`") && !words.contains("hidden"), "{words}");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 use super::change::{admitted, change, check_kept, has_kept, shut, unrest, wanted, wish};
 use super::copy;
 use super::error::MovesError;
+use super::guard;
 use super::loan::{self, OWN};
 use super::records::Arriving;
 use crate::backups::head::{Opened, Part};
@@ -106,6 +107,7 @@ impl Doing<'_> {
         let missing = || MovesError::Failed(format!("the copy does not have {name}"));
         let application = opened.document.applications.get(name).ok_or_else(missing)?;
         self.plant(application, &opened)?;
+        self.check_brought(&opened)?;
         self.fetch()?;
         let mut parts: Vec<(Name, &Part)> = Vec::new();
         for (volume, part) in &opened.head.volumes {
@@ -214,6 +216,17 @@ impl Doing<'_> {
             missing.insert(name.clone());
         }
         Ok(missing)
+    }
+
+    /// Refuses what comes beside the application, as this machine has resolved its document: what was set for it goes with its place.
+    fn check_brought(&self, opened: &Opened) -> Result<(), AgentError> {
+        let missing = || MovesError::Failed(format!("{} is not on this machine any more", self.name));
+        let (generation, _) = self.service.agent().generations()?.ok_or_else(missing)?;
+        let resolved = generation.portable.applications.get(self.name).ok_or_else(missing)?;
+        let placed = generation.placement.applications.get(self.name).ok_or_else(missing)?;
+        let sizes = resolved.application.volumes.values().map(|volume| volume.size.0);
+        let declared_bytes = sizes.fold(0u64, u64::saturating_add);
+        Ok(guard::brings(self.arriving, declared_bytes, &placed.secrets, &opened.secrets)?)
     }
 
     /// Gets the application's image, and unpacks it: nobody waits for it yet.

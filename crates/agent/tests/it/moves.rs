@@ -10,11 +10,12 @@ use futures::StreamExt as _;
 use openmesh_agent::client::ClientError;
 use openmesh_agent::views::access::MadeKey;
 use openmesh_agent::views::lending::Lending;
-use openmesh_agent::views::moves::{DepartingState, Move, MoveOutcome, Moves};
+use openmesh_agent::views::moves::{ArrivalWish, DepartingState, Move, MoveOutcome, Moves};
 use openmesh_agent::views::{Application, ApplicationState, AuditRecord, Event, Node};
+use openmesh_backup::{Identity, NodeKey};
 use reqwest::Method;
 
-use crate::access::value;
+use crate::access::{refusal, value};
 use crate::pantry::server;
 use crate::world::{PATIENCE, World, answer, free_port};
 use pair::{Clients, Pair, holds, key, moves_by, named, port, standing, undo, until, web};
@@ -284,6 +285,21 @@ async fn a_machine_that_cannot_take_it_refuses_and_nothing_changes() {
     let nobody = format!("{{\"to\": \"http://127.0.0.1:{}\", \"key\": \"k\"}}", free_port());
     let away = crate::backups::send(&pair.here, Method::POST, "/applications/web/move", nobody).await;
     assert_eq!(refused(away).0, "other_away");
+    // It asks for more room than there is: no loan is given.
+    let recipient = Identity::generate().unwrap().recipient().to_string();
+    let wish = ArrivalWish {
+        application: "large".into(),
+        node: "ant".into(),
+        guest: NodeKey::generate().unwrap().public().to_string(),
+        recipient,
+        size_bytes: 1 << 60,
+        image: None,
+    };
+    let path = format!("/arrivals/{}", "0".repeat(32));
+    let asks = pair.site.request(Method::PUT, &path, Some(&pair.key.key)).json(&wish);
+    assert_eq!(refusal(asks).await, (409, "move_too_much".to_string()));
+    let lending: Lending = pair.there.get("/loans").await.unwrap();
+    assert!(lending.loans.is_empty(), "{lending:?}");
     // Its port is another application's.
     let other = format!(
         "applications:\n  other:\n    image: \"{}\"\n    wish: stopped\n    ports: {{http: {{port: 8080, publish: {{port: {taken}, address: 127.0.0.1}}}}}}\n",
