@@ -53,8 +53,8 @@ pub(crate) fn open(
         Ok(there) if there.application == wish.application && there.guest == wish.guest => {
             if !there.mark.is_over() {
                 loan::give(service, &there)?;
+                hear_anything(service, id);
             }
-            hear_anything(service, id);
             return view::word(service, &there);
         }
         Ok(_) => return Err(MovesError::Value(format!("the move {id} brings another application already")).into()),
@@ -71,6 +71,7 @@ pub(crate) fn open(
         return Err(MovesError::Value("`image` is no digest such as sha256:0123...".into()).into());
     }
     check_size(service, wish)?;
+    moves.check_crowd()?;
     let own = NodeKey::generate()?;
     let node: String = wish.node.chars().filter(|sign| !sign.is_control()).take(NODE_SIGNS).collect();
     let arriving = Arriving {
@@ -154,7 +155,9 @@ fn hear_anything(service: &Service, id: &str) {
 /// There is none of this id.
 pub(crate) fn look(service: &Service, id: &str) -> Result<MoveArrival, AgentError> {
     let arriving = service.moves().arriving(id)?;
-    hear_anything(service, id);
+    if !arriving.is_cleared {
+        hear_anything(service, id);
+    }
     view::word(service, &arriving)
 }
 

@@ -25,6 +25,8 @@ use crate::secrets::Vault;
 
 /// Largest mark, bytes: a document of one application is within it, and it can be read again.
 const MARK_BYTES_MAX: usize = 4 << 20;
+/// Applications that come at once, at most: acts at once are far fewer.
+const ARRIVALS_MAX: usize = 32;
 /// Ended moves that are remembered: what somebody may still ask for.
 const ENDED_MAX: usize = 32;
 
@@ -99,6 +101,17 @@ impl Moves {
     /// One cannot be read.
     pub fn all_arriving(&self) -> Result<Vec<Arriving>, AgentError> {
         all(&self.folder.join("arriving"))
+    }
+
+    /// Refuses one more application that comes where so many do already: each has a loan, a task and a file.
+    ///
+    /// # Errors
+    /// There are as many as are taken at once; or a mark cannot be read.
+    pub fn check_crowd(&self) -> Result<(), AgentError> {
+        match self.all_arriving()?.iter().filter(|one| !one.is_cleared).count() {
+            ARRIVALS_MAX.. => Err(MovesError::Crowded { most: ARRIVALS_MAX }.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Returns true where nothing moves.
@@ -438,6 +451,21 @@ mod tests {
         assert!(kept.len() == 1 && !folder.path().join("web.json").exists(), "a wrong id makes no file: {kept:?}");
         moves.forget_arriving(&one.id).unwrap();
         assert!(moves.is_idle().unwrap());
+    }
+
+    #[test]
+    fn so_many_come_at_once_and_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let moves = moves(folder.path());
+        let id = |number: usize| format!("{number:032x}");
+        for number in 0..ARRIVALS_MAX {
+            assert!(moves.check_crowd().is_ok(), "{number}");
+            moves.begin_arriving(&Arriving { id: id(number), ..arriving(Arrival::Told) }).unwrap();
+        }
+        assert_eq!(moves.check_crowd().unwrap_err().code(), ("moves_full", 409));
+        // What is over and gone stands in nobody's way.
+        moves.change_arriving(&id(3), |one| (one.mark, one.is_cleared) = (Arrival::Dropped, true)).unwrap();
+        assert!(moves.check_crowd().is_ok());
     }
 
     #[test]

@@ -81,6 +81,14 @@ pub enum MovesError {
         /// The cause, and what helps.
         why: String,
     },
+    /// As many applications as come to a machine at once.
+    #[error(
+        "{most} applications come to that machine already, and no more are taken at once; `openmesh app moves` there tells which, and `openmesh app move NAME --forget` there ends one"
+    )]
+    Crowded {
+        /// Most of them.
+        most: usize,
+    },
     /// A move that cannot be undone or forgotten as it is.
     #[error("the move of {application} stays as it is: {why}")]
     Stays {
@@ -136,6 +144,7 @@ impl MovesError {
             MovesError::NoArrival { .. } => ("no_arrival", 404),
             MovesError::NotMovable { .. } => ("not_movable", 409),
             MovesError::TooMuch { .. } => ("move_too_much", 409),
+            MovesError::Crowded { .. } => ("moves_full", 409),
             MovesError::Stays { .. } => ("move_stays", 409),
             MovesError::Unreachable { .. } => ("other_away", 502),
             MovesError::Key { .. } => ("other_key", 409),
