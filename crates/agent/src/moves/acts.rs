@@ -13,7 +13,7 @@ use super::copy;
 use super::error::MovesError;
 use super::records::Leaving;
 use super::returns;
-use super::wire::Other;
+use super::wire::{self, Other};
 use crate::backups::head::Part;
 use crate::backups::targets::Target;
 use crate::backups::views::JobKind;
@@ -76,7 +76,8 @@ impl Doing<'_> {
         let (moves, leaving) = (self.service.moves(), self.leaving);
         let away = || MovesError::Failed(format!("{} lends nothing yet", leaving.node));
         let lender = leaving.lender.as_ref().ok_or_else(away)?;
-        let address = copy::address(lender, other(self.service, leaving)?.host()).ok_or_else(away)?;
+        let to = wire::address(&leaving.to)?;
+        let address = copy::address(lender, to.host_str().unwrap_or_default()).ok_or_else(away)?;
         let key = moves.unseal(&leaving.id, GUEST, &leaving.guest)?;
         let key: NodeKey = key.parse().map_err(|_| MovesError::Failed("the key of this move is damaged".into()))?;
         copy::place(&address, &lender.key, &key)

@@ -12,6 +12,7 @@ use reqwest::Method;
 use tokio::sync::watch;
 
 use super::acts;
+use super::asks::Asks;
 use super::begin::{asked, note, open};
 use super::change::is_quiet;
 use super::page;
@@ -64,6 +65,8 @@ struct Departing {
     /// The act that is under way.
     doing: Option<(Act, Arc<Job>)>,
     retry: Retry,
+    /// Asks the other machine.
+    asks: Asks,
     /// The mark that attempts are about: those at another one's acts mean nothing for it.
     seen: Departure,
     /// The other machine was told of the move by this run of the agent.
@@ -92,6 +95,7 @@ pub(super) async fn follow(service: Arc<Service>, leaving: Leaving, name: Name, 
         last: None,
         doing: None,
         retry: Retry::default(),
+        asks: Asks::default(),
         is_told: false,
         is_let_go: false,
         is_back: false,
@@ -318,8 +322,15 @@ impl Departing {
         if !asks {
             return Ok(Some(leaving));
         }
-        let (own, service) = (leaving.clone(), self.service.clone());
-        let word = match blocking(&service, move |service| acts::other(service, &own)).await {
+        let other = match self.asks.kept(&leaving) {
+            Some(other) => Ok(other),
+            None => {
+                let own = leaving.clone();
+                let made = blocking(&self.service, move |service| acts::other(service, &own)).await;
+                made.map(|other| self.asks.keep(&leaving, other))
+            }
+        };
+        let word = match other {
             Ok(other) => self.talk(&other, &leaving, here).await?,
             // A key that cannot be opened any more asks nobody; what is done here does not wait for that.
             Err(error) => Err(Trouble::Key(error.to_string())),

@@ -24,6 +24,7 @@
 
 mod acts;
 mod arrive;
+mod asks;
 mod back;
 mod begin;
 mod book;
