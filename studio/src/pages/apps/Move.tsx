@@ -98,9 +98,7 @@ function wordsOf({ departing, arriving, other, is_down: isDown }: Moving): strin
   switch (arriving) {
     case "serves":
     case "kept":
-      return isDown
-        ? `It has come from ${other}, and lets nobody in yet`
-        : `It has come from ${other}`;
+      return isDown ? `It has come from ${other}, and lets nobody in yet` : `It has come from ${other}`;
     case "refused":
     case "dropped":
       return `It does not come from ${other}`;
