@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use openmesh_backup::{NodeKey, Recipient};
+use openmesh_blueprint::Document;
 use openmesh_blueprint::document::{Name, Wish};
 use openmesh_blueprint::moving::Act;
 use tokio::runtime::Handle;
@@ -167,13 +168,12 @@ impl Doing<'_> {
         let name = self.name;
         self.job.say("starts it here");
         let asked = self.asked(format!("{name} does not move to {}", self.leaving.node));
-        change(self.service, (self.runtime, self.job), (&Terms::default(), &asked), |document| {
-            match document.applications.get(name).map(|found| found.wish) {
-                // A person was faster: no act of a move wishes that.
-                Some(Wish::Stopped) => Ok(()),
-                _ => wish(document, name, Wish::Running),
-            }
-        })?;
+        let starts = |document: &mut Document| match document.applications.get(name).map(|found| found.wish) {
+            // A person was faster: no act of a move wishes that.
+            Some(Wish::Stopped) => Ok(()),
+            _ => wish(document, name, Wish::Running),
+        };
+        change(self.service, (self.runtime, self.job), (&Terms::default(), &asked), starts)?;
         Ok(Done { text: format!("{name} serves here"), ..Done::default() })
     }
 
