@@ -233,9 +233,8 @@ async fn a_start_that_fails_at_home_is_told_and_ends_with_a_persons_word() {
     // What it comes back with lets it end at its start.
     assert_eq!(answer("POST", there, "/poison").await.as_deref(), Some("poisoned\n"));
     undo(&pair.here).await.unwrap();
-    let fails = |one: &Move| {
-        one.is_down && one.cause.as_ref().is_some_and(|cause| cause.contains("its start here has failed"))
-    };
+    let fails =
+        |one: &Move| one.is_down && one.cause.as_ref().is_some_and(|cause| cause.contains("its start here has failed"));
     let waits = until(&pair.here, "its start fails", |all| all.moves.iter().any(fails)).await;
     let one = &waits.moves[0];
     assert_eq!(one.departing, Some(DepartingState::Returns));
