@@ -59,11 +59,13 @@ pub(super) fn standing(service: &Service, leaving: &Leaving, name: &Name) -> Res
     };
     Ok(match wish(&wanted, name) {
         None => Standing { is_due: false, is_back: true },
+        // A move pauses it: a person has stopped it, also where a start after that has failed and came back to it.
+        Some(Wish::Stopped) => Standing { is_due: false, is_back: true },
         Some(Wish::Running) => {
             let serves = serving.as_ref().and_then(|serving| wish(serving, name));
             Standing { is_due: false, is_back: serves == Some(Wish::Running) }
         }
-        Some(_) => {
+        Some(Wish::Paused) => {
             let paths = &service.agent().machine().paths;
             // What is not kept any more, or cannot be read, says nothing.
             let before = |number| marks::generation(paths, number).ok().map(|found| Said::of(&found, name));
