@@ -189,10 +189,14 @@ impl Departing {
             }
         });
         let after = changed.await?;
-        if let Some(after) = after.as_ref().filter(|after| after.mark != before.mark)
-            && let Some((kind, text)) = told(after)
-        {
-            note(&self.service, kind, &after.application, text);
+        if let Some(after) = after.as_ref().filter(|after| after.mark != before.mark) {
+            if after.mark.may_serve() && !before.mark.may_serve() {
+                // Nobody is told that it serves before this machine has looked.
+                self.service.moves().live.change(&self.id, |one| one.is_awaited = true);
+            }
+            if let Some((kind, text)) = told(after) {
+                note(&self.service, kind, &after.application, text);
+            }
         }
         Ok(after)
     }
