@@ -137,6 +137,7 @@ impl Departing {
         if leaving.mark != self.seen {
             self.seen = leaving.mark.clone();
             self.retry.succeed();
+            self.stop_leaving();
         }
         let here = self.facts(&leaving).await?;
         if self.exchange(leaving, &here).await?.is_none() {
@@ -155,6 +156,15 @@ impl Departing {
         }
         self.act(&leaving, &here)?;
         Ok(Some(self.pause(&leaving)))
+    }
+
+    /// Ends an act that was to let it leave where it serves here again: a lender that does not answer would keep its start waiting.
+    fn stop_leaving(&self) {
+        if let Departure::Returns { .. } = self.seen
+            && let Some((Act::BackUp | Act::Quiet | Act::BackUpLast, job)) = &self.doing
+        {
+            job.cancel();
+        }
     }
 
     /// Time until the next look.
