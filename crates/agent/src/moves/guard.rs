@@ -1,6 +1,6 @@
 //! Changes of a document that meet a move: pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use openmesh_blueprint::document::{Application, Name, Wish};
 use openmesh_blueprint::moving::{Arrival, Departure};
@@ -40,29 +40,33 @@ pub(super) fn leaves(
     if allowed { Ok(()) } else { Err(MovesError::Leaving { application, node }) }
 }
 
-/// Refuses an application that comes with more than its document declares: room for larger volumes, or secrets that are none of its own. By a move an operator
-/// gives both, which else an admin gives alone.
+/// Refuses an application that comes with secrets that its document does not name. By a move an operator sets some, which else an admin does alone.
 ///
 /// # Errors
-/// It does.
+/// There is one.
 pub(super) fn brings(
     arriving: &Arriving,
-    declared_bytes: u64,
-    named: &BTreeMap<Name, u32>,
+    named: &BTreeSet<&Name>,
     brought: &BTreeMap<Name, Vec<u8>>,
 ) -> Result<(), MovesError> {
-    let refused = |why: String| MovesError::TooMuch { application: arriving.application.clone(), why };
+    let Some(secret) = brought.keys().find(|secret| !named.contains(*secret)) else { return Ok(()) };
+    let why = format!("it comes with the secret `{secret}`, which its document does not name");
+    Err(MovesError::TooMuch { application: arriving.application.clone(), why })
+}
+
+/// Refuses an application for which room was asked for larger volumes than its document declares. By a move an operator gives a loan, which else an admin does
+/// alone.
+///
+/// # Errors
+/// It was.
+pub(super) fn fits(arriving: &Arriving, declared_bytes: u64) -> Result<(), MovesError> {
+    if arriving.size_bytes <= declared_bytes {
+        return Ok(());
+    }
     let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
-    if arriving.size_bytes > declared_bytes {
-        let (asked, declared) = (mebibytes(arriving.size_bytes), mebibytes(declared_bytes));
-        return Err(refused(format!(
-            "room for volumes of {asked} MiB was asked for, and its document declares {declared} MiB"
-        )));
-    }
-    match brought.keys().find(|secret| !named.contains_key(*secret)) {
-        Some(secret) => Err(refused(format!("it comes with the secret `{secret}`, which its document does not name"))),
-        None => Ok(()),
-    }
+    let (asked, declared) = (mebibytes(arriving.size_bytes), mebibytes(declared_bytes));
+    let why = format!("room for volumes of {asked} MiB was asked for, and its document declares {declared} MiB");
+    Err(MovesError::TooMuch { application: arriving.application.clone(), why })
 }
 
 /// Returns true for applications that differ in their wish alone.
@@ -134,16 +138,16 @@ mod tests {
 
     #[test]
     fn an_application_comes_with_what_its_document_declares() {
-        let (token, other): (Name, Name) = ("token".parse().unwrap(), "other".parse().unwrap());
         let comes = Arriving { size_bytes: 3 << 20, ..arriving(Arrival::Arrives { tried: None }) };
-        let named = BTreeMap::from([(token.clone(), 1)]);
+        assert!(fits(&comes, 3 << 20).is_ok() && fits(&comes, 4 << 20).is_ok());
+        assert_eq!(fits(&comes, (3 << 20) - 1).unwrap_err().code(), ("move_too_much", 409));
+        let (token, other): (Name, Name) = ("token".parse().unwrap(), "other".parse().unwrap());
+        let named = BTreeSet::from([&token]);
         let brought = BTreeMap::from([(token.clone(), b"hidden".to_vec())]);
-        assert!(brings(&comes, 3 << 20, &named, &brought).is_ok() && brings(&comes, 4 << 20, &named, &brought).is_ok());
-        assert!(brings(&comes, 3 << 20, &named, &BTreeMap::new()).is_ok(), "it is there already");
-        let refused = brings(&comes, (3 << 20) - 1, &named, &brought).unwrap_err();
-        assert_eq!(refused.code(), ("move_too_much", 409));
-        let more = BTreeMap::from([(token, b"hidden".to_vec()), (other, b"hidden".to_vec())]);
-        let refused = brings(&comes, 3 << 20, &named, &more).unwrap_err();
+        assert!(brings(&comes, &named, &brought).is_ok());
+        assert!(brings(&comes, &named, &BTreeMap::new()).is_ok(), "it is there already");
+        let more = BTreeMap::from([(token.clone(), b"hidden".to_vec()), (other, b"hidden".to_vec())]);
+        let refused = brings(&comes, &named, &more).unwrap_err();
         assert_eq!(refused.code(), ("move_too_much", 409));
         let words = refused.to_string();
         assert!(words.contains("`other`") && !words.contains("hidden"), "{words}");

@@ -106,8 +106,9 @@ impl Doing<'_> {
         let opened = copy::read(service, &repository, name, backup)?;
         let missing = || MovesError::Failed(format!("the copy does not have {name}"));
         let application = opened.document.applications.get(name).ok_or_else(missing)?;
+        guard::brings(arriving, &application.secrets(), &opened.secrets)?;
         self.plant(application, &opened)?;
-        self.check_brought(&opened)?;
+        self.check_room()?;
         self.fetch()?;
         let mut parts: Vec<(Name, &Part)> = Vec::new();
         for (volume, part) in &opened.head.volumes {
@@ -218,15 +219,13 @@ impl Doing<'_> {
         Ok(missing)
     }
 
-    /// Refuses what comes beside the application, as this machine has resolved its document: what was set for it goes with its place.
-    fn check_brought(&self, opened: &Opened) -> Result<(), AgentError> {
+    /// Refuses an application for which more room was asked for than its volumes have, as this machine has resolved its document.
+    fn check_room(&self) -> Result<(), AgentError> {
         let missing = || MovesError::Failed(format!("{} is not on this machine any more", self.name));
         let (generation, _) = self.service.agent().generations()?.ok_or_else(missing)?;
         let resolved = generation.portable.applications.get(self.name).ok_or_else(missing)?;
-        let placed = generation.placement.applications.get(self.name).ok_or_else(missing)?;
         let sizes = resolved.application.volumes.values().map(|volume| volume.size.0);
-        let declared_bytes = sizes.fold(0u64, u64::saturating_add);
-        Ok(guard::brings(self.arriving, declared_bytes, &placed.secrets, &opened.secrets)?)
+        Ok(guard::fits(self.arriving, sizes.fold(0, u64::saturating_add))?)
     }
 
     /// Gets the application's image, and unpacks it: nobody waits for it yet.
