@@ -212,6 +212,10 @@ pub(crate) fn undo(service: &Service, name: &Name, by: &str) -> Result<Move, Age
         return Err(MovesError::Stays { application: name.to_string(), why }.into());
     }
     if after.mark != before.mark {
+        if after.mark.may_serve() && !before.mark.may_serve() {
+            // Nobody is told that it serves before this machine has looked.
+            moves.live.change(&after.id, |one| one.is_awaited = true);
+        }
         if let Some(job) = moves.live.one(&after.id).job {
             job.cancel();
         }
