@@ -107,7 +107,7 @@ impl Moves {
     ///
     /// # Errors
     /// There are as many as are taken at once; or a mark cannot be read.
-    pub fn check_crowd(&self) -> Result<(), AgentError> {
+    fn check_crowd(&self) -> Result<(), AgentError> {
         match self.all_arriving()?.iter().filter(|one| !one.is_cleared).count() {
             ARRIVALS_MAX.. => Err(MovesError::Crowded { most: ARRIVALS_MAX }.into()),
             _ => Ok(()),
@@ -185,7 +185,7 @@ impl Moves {
     /// Notes an application that comes. One of this id that is there already stays, and is returned.
     ///
     /// # Errors
-    /// The id is none, or the mark cannot be read or written.
+    /// The id is none, so many come already as are taken at once, or a mark cannot be read or written.
     pub fn begin_arriving(&self, arriving: &Arriving) -> Result<Arriving, AgentError> {
         if !is_id(&arriving.id) {
             let shown: String = arriving.id.chars().filter(|sign| !sign.is_control()).take(64).collect();
@@ -197,6 +197,7 @@ impl Moves {
         if let Some(there) = marks::find(&path)? {
             return Ok(there);
         }
+        self.check_crowd()?;
         write(&path, arriving)?;
         Ok(arriving.clone())
     }
@@ -459,13 +460,17 @@ mod tests {
         let moves = moves(folder.path());
         let id = |number: usize| format!("{number:032x}");
         for number in 0..ARRIVALS_MAX {
-            assert!(moves.check_crowd().is_ok(), "{number}");
             moves.begin_arriving(&Arriving { id: id(number), ..arriving(Arrival::Told) }).unwrap();
         }
-        assert_eq!(moves.check_crowd().unwrap_err().code(), ("moves_full", 409));
+        let one_more = Arriving { id: id(ARRIVALS_MAX), ..arriving(Arrival::Told) };
+        assert_eq!(moves.begin_arriving(&one_more).unwrap_err().code(), ("moves_full", 409));
+        assert!(
+            moves.begin_arriving(&Arriving { id: id(0), ..arriving(Arrival::Told) }).is_ok(),
+            "it is there already"
+        );
         // What is over and gone stands in nobody's way.
         moves.change_arriving(&id(3), |one| (one.mark, one.is_cleared) = (Arrival::Dropped, true)).unwrap();
-        assert!(moves.check_crowd().is_ok());
+        assert!(moves.begin_arriving(&one_more).is_ok());
     }
 
     #[test]
