@@ -8,6 +8,7 @@ use crate::error::BackupError;
 #[derive(Debug, Default)]
 pub struct Meter {
     done_bytes: AtomicU64,
+    steps: AtomicU64,
     stopped: AtomicBool,
 }
 
@@ -22,6 +23,12 @@ impl Meter {
         self.done_bytes.load(Ordering::Relaxed)
     }
 
+    /// Chunks and entries that were seen, also where their bytes are not counted, as those that a restore reads back: an act of which this stands still stands
+    /// still.
+    pub fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
+    }
+
     /// Lets the present act, and every later one, end with [`BackupError::Cancelled`] at its next chunk or pack. What is durable by then stays of use.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
@@ -32,8 +39,9 @@ impl Meter {
         self.stopped.load(Ordering::SeqCst)
     }
 
-    /// Fails where somebody stopped it.
+    /// Counts a step, and fails where somebody stopped it.
     pub(crate) fn check(&self) -> Result<(), BackupError> {
+        self.steps.fetch_add(1, Ordering::Relaxed);
         if self.is_stopped() { Err(BackupError::Cancelled) } else { Ok(()) }
     }
 
@@ -41,5 +49,21 @@ impl Meter {
     pub(crate) fn add(&self, bytes: u64) -> Result<(), BackupError> {
         self.done_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.check()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_go_on_where_no_bytes_do() {
+        let meter = Meter::new();
+        meter.add(5).unwrap();
+        assert_eq!((meter.done_bytes(), meter.steps()), (5, 1));
+        meter.check().unwrap();
+        assert_eq!((meter.done_bytes(), meter.steps()), (5, 2));
+        meter.stop();
+        assert!(meter.check().is_err() && meter.add(1).is_err());
     }
 }

@@ -5,7 +5,7 @@
 //! act, again and again.
 //!
 //! ```text
-//! Departure   Tries ─ tried ─► Quiets ─ ready ─► Hands ─ serves ─► Gone ─ an hour ─► Over
+//! Departure   Tries ─ tried ─► Quiets ─ ready ─► Hands ─ serves ─► Gone ─ an hour, or kept there ─► Over
 //!               │ cancel, refused │                │ refused        │
 //!               └──────────► Returns ◄─────────────┴── Recalls ◄────┘ undo
 //! Arrival     Arrives ─► Ready ─ told ─► Told ─ gate ─► Serves ─ recalled ─► GivesBack ─► Given
@@ -13,7 +13,7 @@
 //! ```
 //!
 //! The application serves at one place at most, since `Told` follows `Hands`, `Hands` is no state in which the one machine serves, and it leaves that state for
-//! serving again only by the other's word that it never did (`Refused`) or will no more (`Given`), both of which last.
+//! serving again only by the other's word that it never did (`Refused`, or `Dropped` without another word before it) or will no more (`Given`), all of which last.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -219,8 +219,8 @@ impl Departure {
             // It becomes ready by a last copy alone, and that is made when this machine is quiet.
             (Departure::Quiets, Arrival::Ready { .. }) => Departure::Hands,
             (Departure::Hands, Arrival::Serves) => Departure::Gone,
-            // Its people have kept it: nothing is given back any more.
-            (Departure::Hands | Departure::Recalls, Arrival::Kept) => Departure::Over,
+            // Its people have kept it, or it has heard nothing for days: nothing is given back any more.
+            (Departure::Hands | Departure::Gone | Departure::Recalls, Arrival::Kept) => Departure::Over,
             (Departure::Recalls, Arrival::Given { backup }) => {
                 Departure::Returns { cause: "it was undone".into(), data: Some(backup.clone()) }
             }
@@ -228,10 +228,10 @@ impl Departure {
                 Departure::Tries | Departure::Quiets | Departure::Hands | Departure::Recalls,
                 Arrival::Refused { cause },
             ) => Departure::Returns { cause: cause.clone(), data: None },
-            // Before this machine has said so it lets go by itself alone, and then it was never told to serve.
+            // Before this machine has said so it lets go by itself alone, and then it never served: it was not told to, or has refused.
             (Departure::Tries | Departure::Quiets | Departure::Hands | Departure::Recalls, Arrival::Dropped) => {
                 Departure::Returns {
-                    cause: "the other machine heard nothing for a day, and let go of it".into(),
+                    cause: "the other machine never served it, heard nothing for a day, and let go of it".into(),
                     data: None,
                 }
             }
@@ -328,13 +328,20 @@ impl Arrival {
         }
     }
 
-    /// The mark after a day in which nothing was heard (X-116). One that was told to serve waits for ever.
+    /// The mark after a day in which nothing was heard (X-116). One that was told to serve waits, as long as it may come to that.
     #[must_use]
     pub fn expire(self) -> Arrival {
         match self {
-            Arrival::Arrives { .. } | Arrival::Ready { .. } => Arrival::Dropped,
+            Arrival::Arrives { .. } | Arrival::Ready { .. } | Arrival::Refused { .. } => Arrival::Dropped,
             own => own,
         }
+    }
+
+    /// The mark after days in which nothing was heard (X-116): what serves stays. Whatever the other machine wished meanwhile, it takes [`Arrival::Kept`] for the
+    /// end, so that nothing serves at two places by it.
+    #[must_use]
+    pub fn settle(self) -> Arrival {
+        if self == Arrival::Serves { Arrival::Kept } else { self }
     }
 
     /// The mark after something was done here. What comes too late, because of an order meanwhile, changes nothing.

@@ -868,6 +868,16 @@ export interface EndedMove {
   cause: string | null;
 }
 
+/** A move that a person wants. The key is in no answer. */
+export interface MoveWish {
+  /** Address of the other machine's agent. */
+  to: string;
+  /** API key or token of a session there. */
+  key: string;
+  /** Certificate as PEM, where the other machine has one of its own authority. */
+  root: string | null;
+}
+
 export interface Moves {
   moves: Move[];
   /** The newest first. */

@@ -28,6 +28,7 @@ import type {
   LoanWish,
   Move,
   Moves,
+  MoveWish,
   ProcessList,
   Restarting,
   SecretInfo,
@@ -307,6 +308,9 @@ const goesOn = ({ departing, arriving }: Move): boolean =>
     ? arriving !== "serves" && arriving !== "kept"
     : departing !== "gone" && departing !== "over";
 
+/** Begins to move an application. It is no mutation of the cache, which would keep the key. */
+export const beginMove = ({ name, wish }: { name: string; wish: MoveWish }) =>
+  post<Move>(`${ofApplication(name)}/move`, wish);
 /** Cancels a move, or undoes one within its hour. */
 export const undoMove = (name: string) => send<Move>("POST", `${ofApplication(name)}/move/undo`);
 

@@ -331,12 +331,32 @@ fn plan_text(plan: &MachinePlan) -> String {
     for backup in &plan.backups {
         text += &format!("data       {} of {}, {}\n", backup.application, moment(backup.at), size(backup.bytes));
     }
+    if !plan.runs.is_empty() {
+        let (all, at) = (plan.runs.join(", "), moment(plan.at));
+        text += &format!("runs       {all}, as at {at}; what has moved to another machine since runs here beside it\n");
+    }
     text + "nothing was changed; --yes restores it, after you have compared the id of the repository with the one that you noted\n"
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plan_names_what_runs_again() {
+        let plan = |runs: &[&str]| MachinePlan {
+            repository: "ab".repeat(32),
+            node: "attic".into(),
+            generation: 7,
+            at: openmesh_primitives::Timestamp(0),
+            backups: Vec::new(),
+            secrets: Vec::new(),
+            runs: runs.iter().map(ToString::to_string).collect(),
+        };
+        let shown = plan_text(&plan(&["db", "web"]));
+        assert!(shown.contains("runs       db, web, as at ") && shown.contains("moved to another machine"), "{shown}");
+        assert!(!plan_text(&plan(&[])).contains("moved"));
+    }
 
     #[test]
     fn sizes_are_short() {

@@ -71,6 +71,7 @@ fn moves_that_wait(service: &Service) -> Result<Vec<MoveFacts>, AgentError> {
         other: one.other,
         leaves: one.leaves,
         is_down: one.is_down,
+        can_undo: one.can_undo,
         cause: one.cause.unwrap_or_default(),
     });
     Ok(facts.collect())

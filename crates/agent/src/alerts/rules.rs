@@ -90,6 +90,8 @@ pub struct MoveFacts {
     pub leaves: bool,
     /// Clients are let in nowhere.
     pub is_down: bool,
+    /// A person can cancel or undo it here.
+    pub can_undo: bool,
     /// Cause.
     pub cause: String,
 }
@@ -354,10 +356,14 @@ fn move_waits(one: &MoveFacts, found: &mut Findings) {
     let MoveFacts { application, other, cause, .. } = one;
     let way = if one.leaves { "to" } else { "from" };
     let cause = format!("the move of {application} {way} {other} does not get further: {cause}");
-    let remedy = match one.leaves {
-        true => format!("`openmesh app moves` tells more; `openmesh app move {application} --undo` brings it back"),
-        false => format!("`openmesh app moves` tells more; {other} can undo it"),
+    let helps = match (one.leaves, one.can_undo) {
+        (true, true) => format!("`openmesh app move {application} --undo` brings it back"),
+        (true, false) => format!("where {other} takes its key no more, `openmesh app move` with another one goes on"),
+        (false, _) => {
+            format!("{other} can undo it, and `openmesh app move {application} --forget` here ends or keeps it")
+        }
     };
+    let remedy = format!("`openmesh app moves` tells more; {helps}");
     let severity = if one.is_down { Severity::Critical } else { Severity::Warning };
     let finding = Finding { severity, cause, remedy, lasts: MOVE_LASTS };
     found.insert(key(AlertKind::Move, Some(application), None), finding);
@@ -646,7 +652,7 @@ mod tests {
     fn a_move_that_waits_is_told_and_more_so_while_nobody_serves() {
         let told = |leaves: bool, is_down: bool| {
             let (application, other, cause) = ("web".into(), "attic".into(), "no answer".into());
-            let one = MoveFacts { application, other, leaves, is_down, cause };
+            let one = MoveFacts { application, other, leaves, is_down, can_undo: is_down, cause };
             only(&Facts { moves: vec![one], ..Facts::default() })
         };
         let (key, finding) = told(true, true);
@@ -656,6 +662,10 @@ mod tests {
         assert!(finding.remedy.contains("openmesh app move web --undo"));
         let (_, finding) = told(false, false);
         assert!(finding.severity == Severity::Warning && finding.cause.contains("from attic"), "{finding:?}");
+        assert!(finding.remedy.contains("openmesh app move web --forget"), "{finding:?}");
+        // Nothing is left to undo: it waits for the other machine alone.
+        let (_, finding) = told(true, false);
+        assert!(!finding.remedy.contains("--undo") && finding.remedy.contains("with another one"), "{finding:?}");
     }
 
     #[test]

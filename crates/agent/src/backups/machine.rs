@@ -12,6 +12,7 @@ use openmesh_backup::{
 };
 use openmesh_blueprint::Document;
 use openmesh_blueprint::document::{Name, Wish};
+use openmesh_primitives::Timestamp;
 use openmesh_xnode::marks;
 use tokio::runtime::Handle;
 
@@ -49,6 +50,9 @@ pub(crate) fn plan(service: &Service, request: &MachineRequest) -> Result<Machin
     let found = find_machine(&repository, request.node.as_deref())?;
     let opened = describe(service, &repository, &identity, &found.newest)?;
     opened.all_open()?;
+    let all = opened.document.applications.keys();
+    let with_data: BTreeSet<Name> = all.filter(|name| found.backups.contains_key(name.as_str())).cloned().collect();
+    let (document, _) = wished(&opened.document, &with_data);
     Ok(MachinePlan {
         repository: repository.id().to_string(),
         node: found.node,
@@ -56,7 +60,13 @@ pub(crate) fn plan(service: &Service, request: &MachineRequest) -> Result<Machin
         at: found.newest.at,
         backups: found.backups.into_values().collect(),
         secrets: opened.secrets.keys().map(ToString::to_string).collect(),
+        runs: with_wish(&document, Wish::Running).map(ToString::to_string).collect(),
     })
+}
+
+/// Applications of a document with a wish.
+fn with_wish(document: &Document, wish: Wish) -> impl Iterator<Item = &Name> {
+    document.applications.iter().filter(move |(_, application)| application.wish == wish).map(|(name, _)| name)
 }
 
 /// Refuses a machine that has something already, unless that is what a restore which broke off has made, and nobody has changed since.
@@ -122,6 +132,7 @@ pub(crate) fn restore(
             names(left.iter())
         );
     }
+    text += &as_of(&document, found.newest.at);
     if !is_in {
         text += &format!(
             "; its place takes nothing of this machine yet, so that no backup is made: the lender's owner adds the key {} to the loan, and backups go on by themselves",
@@ -129,6 +140,24 @@ pub(crate) fn restore(
         );
     }
     Ok(Done { text, backup: Some(found.newest.id), generation: Some((taken.generation, taken.events)) })
+}
+
+/// Words about a machine that is as it was at a moment: whatever moved to another one since is here again, and no backup knows of that.
+fn as_of(document: &Document, at: Timestamp) -> String {
+    let (at, mut text) = (at.to_rfc3339(), String::new());
+    if with_wish(document, Wish::Running).next().is_some() {
+        let all = names(with_wish(document, Wish::Running));
+        text += &format!(
+            "; it is as it was at {at}, and {all} run here: where one of them has moved to another machine since, stop it here at once, or move it back by hand"
+        );
+    }
+    if with_wish(document, Wish::Paused).next().is_some() {
+        let all = names(with_wish(document, Wish::Paused));
+        text += &format!(
+            "; {all} were paused at {at}, as what has moved away is: where one has, it serves at the other machine, and is not started here"
+        );
+    }
+    text
 }
 
 /// The place of a request, with the owner's identity. At another Xnode that does not know this machine the owner's reading key opens it (B-83).
@@ -319,7 +348,6 @@ fn fill(
 #[cfg(test)]
 mod tests {
     use openmesh_backup::{Folder, Order, Special};
-    use openmesh_primitives::Timestamp;
 
     use super::*;
 
@@ -412,5 +440,17 @@ mod tests {
         let (wished, left) = wished(&document, &BTreeSet::from(["db".parse().unwrap()]));
         assert_eq!(wishes(&wished), [(db, Wish::Running), (other, Wish::Stopped), (web, Wish::Running)]);
         assert_eq!(left, BTreeSet::from(["other".parse().unwrap()]));
+        // What runs again is named with the moment: one of them may serve at another machine by now.
+        let words = as_of(&wished, Timestamp(1_796_000_000_000_000_000));
+        assert!(words.contains("2026-11-30T00:53:20") && words.contains("db, web run here"), "{words}");
+        assert!(!words.contains("other,") && !words.contains("paused"), "{words}");
+        assert_eq!(as_of(&stopped(&Document::parse("version: 1\n").unwrap()), Timestamp(0)), "");
+    }
+
+    #[test]
+    fn what_was_paused_by_a_move_is_named_too() {
+        let text = "version: 1\napplications: {web: {image: a, wish: paused}, db: {image: a, wish: stopped}}\n";
+        let words = as_of(&Document::parse(text).unwrap(), Timestamp(0));
+        assert!(words.contains("; web were paused at 1970-01-01T") && !words.contains("db"), "{words}");
     }
 }

@@ -377,4 +377,6 @@ pub struct MachinePlan {
     pub backups: Vec<Backup>,
     /// Names of the secrets.
     pub secrets: Vec<String>,
+    /// Applications that run once it is restored, also where one has moved to another machine since that moment.
+    pub runs: Vec<String>,
 }

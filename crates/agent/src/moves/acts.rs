@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use openmesh_backup::{NodeKey, Recipient};
+use openmesh_blueprint::Document;
 use openmesh_blueprint::document::{Name, Wish};
 use openmesh_blueprint::moving::Act;
 use tokio::runtime::Handle;
@@ -12,7 +13,8 @@ use super::change::{change, unrest, wish};
 use super::copy;
 use super::error::MovesError;
 use super::records::Leaving;
-use super::wire::Other;
+use super::returns;
+use super::wire::{self, Other};
 use crate::backups::head::Part;
 use crate::backups::targets::Target;
 use crate::backups::views::JobKind;
@@ -75,7 +77,8 @@ impl Doing<'_> {
         let (moves, leaving) = (self.service.moves(), self.leaving);
         let away = || MovesError::Failed(format!("{} lends nothing yet", leaving.node));
         let lender = leaving.lender.as_ref().ok_or_else(away)?;
-        let address = copy::address(lender, other(self.service, leaving)?.host()).ok_or_else(away)?;
+        let to = wire::address(&leaving.to)?;
+        let address = copy::address(lender, to.host_str().unwrap_or_default()).ok_or_else(away)?;
         let key = moves.unseal(&leaving.id, GUEST, &leaving.guest)?;
         let key: NodeKey = key.parse().map_err(|_| MovesError::Failed("the key of this move is damaged".into()))?;
         copy::place(&address, &lender.key, &key)
@@ -137,8 +140,8 @@ impl Doing<'_> {
     fn quiet(&self) -> Result<Done, AgentError> {
         let (name, node) = (self.name, &self.leaving.node);
         self.job.say("lets no client in any more, and stops it");
-        let (terms, asked) =
-            (Terms { although_drained: true, ..Terms::default() }, self.asked(format!("{name} moves to {node}")));
+        let terms = Terms { although_drained: true, ..Terms::default() };
+        let asked = self.asked(returns::reason(name.as_str(), node));
         change(self.service, (self.runtime, self.job), (&terms, &asked), |document| {
             wish(document, name, Wish::Paused)
         })?;
@@ -165,9 +168,12 @@ impl Doing<'_> {
         let name = self.name;
         self.job.say("starts it here");
         let asked = self.asked(format!("{name} does not move to {}", self.leaving.node));
-        change(self.service, (self.runtime, self.job), (&Terms::default(), &asked), |document| {
-            wish(document, name, Wish::Running)
-        })?;
+        let starts = |document: &mut Document| match document.applications.get(name).map(|found| found.wish) {
+            // A person was faster: no act of a move wishes that.
+            Some(Wish::Stopped) => Ok(()),
+            _ => wish(document, name, Wish::Running),
+        };
+        change(self.service, (self.runtime, self.job), (&Terms::default(), &asked), starts)?;
         Ok(Done { text: format!("{name} serves here"), ..Done::default() })
     }
 

@@ -16,6 +16,8 @@ use super::error::MovesError;
 use super::loan::{self, OWN};
 use super::records::Arriving;
 use super::retry::{Retry, ended_of, is_passing};
+use super::silence::{self, Silence};
+use super::standstill::{STILL, Watch};
 use super::view;
 use super::views::{ArrivalOrder, ArrivalWish, MoveArrival, MoveOutcome, order};
 use super::works;
@@ -29,10 +31,10 @@ use crate::views::EventKind;
 
 /// Pause between two looks at an arrival, beside those that an order asks for.
 const LOOK: Duration = Duration::from_secs(2);
-/// Time without a word of the other machine after which one that was not told to serve lets go.
-const SILENCE: Duration = Duration::from_secs(86_400);
 /// Attempts at a copy or a gate before it is refused: clients may wait for it.
 const ATTEMPTS: u32 = 4;
+/// Longest pause before clients are let in once more, where the generation that does it fails.
+const ADMITS_MAX: Duration = Duration::from_secs(3_600);
 /// Signs of the other machine's name that are kept.
 const NODE_SIGNS: usize = 64;
 
@@ -51,8 +53,8 @@ pub(crate) fn open(
         Ok(there) if there.application == wish.application && there.guest == wish.guest => {
             if !there.mark.is_over() {
                 loan::give(service, &there)?;
+                hear_anything(service, id);
             }
-            hear_anything(service, id);
             return view::word(service, &there);
         }
         Ok(_) => return Err(MovesError::Value(format!("the move {id} brings another application already")).into()),
@@ -68,6 +70,7 @@ pub(crate) fn open(
     if wish.image.as_ref().is_some_and(|image| !is_image(image)) {
         return Err(MovesError::Value("`image` is no digest such as sha256:0123...".into()).into());
     }
+    check_size(service, wish)?;
     let own = NodeKey::generate()?;
     let node: String = wish.node.chars().filter(|sign| !sign.is_control()).take(NODE_SIGNS).collect();
     let arriving = Arriving {
@@ -89,6 +92,7 @@ pub(crate) fn open(
         is_admitted: false,
         is_cleared: false,
         since: Timestamp::now(),
+        silent_ms: 0,
         mark: Arrival::Arrives { tried: None },
     };
     let arriving = moves.begin_arriving(&arriving)?;
@@ -106,6 +110,22 @@ pub(crate) fn open(
 /// Returns true for the digest of an image.
 fn is_image(text: &str) -> bool {
     text.strip_prefix("sha256:").is_some_and(|digits| digits.parse::<Digest>().is_ok())
+}
+
+/// Refuses an application whose volumes have no room on the disk: no plan would take it, and room for its copies is given before there is one. That its document
+/// declares them so is looked at once that is here.
+fn check_size(service: &Service, wish: &ArrivalWish) -> Result<(), AgentError> {
+    let root = service.agent().machine().volumes.root();
+    let disk = rustix::fs::statvfs(root).map_err(|errno| AgentError::file("reading", root)(errno.into()))?;
+    let free_bytes = disk.f_bavail.saturating_mul(disk.f_frsize);
+    if wish.size_bytes <= free_bytes {
+        return Ok(());
+    }
+    let (asked, free) = (wish.size_bytes.div_ceil(1 << 20), free_bytes >> 20);
+    let why = format!(
+        "its volumes have {asked} MiB, and {free} MiB of the disk of that machine are free; make room there, or take a machine with a larger one"
+    );
+    Err(MovesError::TooMuch { application: wish.application.clone(), why }.into())
 }
 
 /// Refuses an application whose name is taken here, or has data here.
@@ -134,7 +154,9 @@ fn hear_anything(service: &Service, id: &str) {
 /// There is none of this id.
 pub(crate) fn look(service: &Service, id: &str) -> Result<MoveArrival, AgentError> {
     let arriving = service.moves().arriving(id)?;
-    hear_anything(service, id);
+    if !arriving.is_cleared {
+        hear_anything(service, id);
+    }
     view::word(service, &arriving)
 }
 
@@ -195,11 +217,14 @@ struct Coming {
     id: String,
     /// The work that is under way.
     doing: Option<(Work, Arc<Job>)>,
+    /// Watch over it.
+    watch: Watch,
     retry: Retry,
     /// The mark that attempts are about.
     seen: Arrival,
-    /// Begin of this look after it: silence is counted from here on where nothing was heard.
-    since: Instant,
+    silence: Silence,
+    /// Nobody fetches what was given back, and people are told so.
+    is_left_lying: bool,
 }
 
 /// Looks after an arrival until it is over, or the agent leaves.
@@ -211,8 +236,10 @@ pub(super) async fn follow(service: Arc<Service>, arriving: Arriving, name: Name
         seen: arriving.mark,
         id: arriving.id,
         doing: None,
+        watch: Watch::new(Instant::now()),
         retry: Retry::default(),
-        since: Instant::now(),
+        silence: Silence::new(arriving.silent_ms, Instant::now()),
+        is_left_lying: false,
     };
     loop {
         let turn = tokio::select! {
@@ -252,14 +279,10 @@ impl Coming {
         if arriving.mark.is_over() && arriving.is_cleared {
             return Ok(false);
         }
-        let one = self.service.moves().live.one(&self.id);
-        let heard_at = one.heard_at.map_or(self.since, |at| at.max(self.since));
-        if heard_at.elapsed() > SILENCE && arriving.mark.clone().expire() != arriving.mark {
-            let after = self.change(|arriving| arriving.mark = arriving.mark.clone().expire()).await?;
-            tell(&self.service, &after);
+        if self.is_changed_by_silence(&arriving).await? || self.has_stood_still(&arriving).await? {
             return Ok(true);
         }
-        let heard = one.heard.as_ref().and_then(order);
+        let heard = self.service.moves().live.one(&self.id).heard.as_ref().and_then(order);
         let work = arriving.mark.work(heard.as_ref(), arriving.is_admitted);
         if work == Work::Rest || self.doing.is_some() || self.retry.waits() {
             return Ok(true);
@@ -268,11 +291,53 @@ impl Coming {
             Ok(job) => {
                 self.service.moves().live.change(&self.id, |one| one.job = Some(job.clone()));
                 self.doing = Some((work, job));
+                self.watch = Watch::new(Instant::now());
             }
             // A backup by a schedule comes to its end.
             Err(AgentError::Backups(error)) if is_passing(error.code().0) => self.retry.pause(LOOK),
             Err(error) => return Err(error),
         }
+        Ok(true)
+    }
+
+    /// Counts the time for which nothing was heard, and does what follows from it; true where the mark is another one by it.
+    async fn is_changed_by_silence(&mut self, arriving: &Arriving) -> Result<bool, AgentError> {
+        self.silence.hear(self.service.moves().live.one(&self.id).heard_at);
+        let lasts = self.silence.lasts(Instant::now());
+        if silence::after(&arriving.mark, lasts) != arriving.mark {
+            let after = self.change(move |arriving| arriving.mark = silence::after(&arriving.mark, lasts)).await?;
+            tell(&self.service, &after);
+            return Ok(true);
+        }
+        if let Some(noted_ms) = silence::to_note(lasts, arriving.silent_ms) {
+            self.change(move |arriving| arriving.silent_ms = noted_ms).await?;
+        }
+        let is_left_lying = silence::is_left_lying(&arriving.mark, lasts);
+        if is_left_lying != self.is_left_lying {
+            self.is_left_lying = is_left_lying;
+            let (name, node) = (&arriving.application, &arriving.node);
+            let words = format!(
+                "{node} was not heard for a day, and does not fetch what was given back; `openmesh app move {name} --forget` here keeps it, stopped"
+            );
+            self.service.moves().live.note_trouble(&self.id, is_left_lying.then_some(words));
+        }
+        Ok(false)
+    }
+
+    /// Refuses an application whose last copy stands still, since nobody is served meanwhile; true where it does. Its thread may hang for longer: what it still
+    /// comes to changes nothing.
+    async fn has_stood_still(&mut self, arriving: &Arriving) -> Result<bool, AgentError> {
+        let Some((Work::Take { is_last: true, .. }, job)) = &self.doing else { return Ok(false) };
+        let (job, view) = (job.clone(), job.view());
+        let is_waited_for = matches!(arriving.mark, Arrival::Arrives { .. } | Arrival::Ready { .. });
+        if !is_waited_for || !self.watch.stands(job.meter.steps(), &view.phase, Instant::now()) {
+            return Ok(false);
+        }
+        job.cancel();
+        let minutes = STILL.as_secs() / 60;
+        let cause =
+            format!("nothing of the last copy went on for {minutes} min, in which nobody was served: {}", view.phase);
+        self.pass(arriving, Done::Failed { cause }).await?;
         Ok(true)
     }
 
@@ -343,11 +408,15 @@ impl Coming {
             return Ok(());
         }
         let code = ended.code.as_deref().unwrap_or_default();
+        // One that was stopped because it stood still is refused already.
+        if matches!(arriving.mark, Arrival::Refused { .. }) {
+            return Ok(());
+        }
         let is_try = matches!(work, Work::Take { .. } | Work::Gate);
         if is_try && (!is_passing(code) || self.retry.attempts() >= ATTEMPTS) {
             return self.pass(arriving, Done::Failed { cause: ended.text.clone() }).await;
         }
-        if self.retry.fail() {
+        if self.retry.fail(code, if *work == Work::Admit { ADMITS_MAX } else { Duration::ZERO }) {
             note(&self.service, EventKind::Failed, &arriving.application, ended.text.clone());
         }
         self.service.moves().live.note_trouble(&self.id, Some(ended.text.clone()));

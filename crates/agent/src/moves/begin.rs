@@ -87,11 +87,16 @@ async fn let_in(other: &Other) -> Result<String, Trouble> {
 /// Gives a move that goes on another key; none where the application does not leave.
 fn rekey(service: &Service, name: &Name, wish: &MoveWish) -> Result<Option<Move>, AgentError> {
     let moves = service.moves();
-    let Some(leaving) = moves.leaving(name.as_str())?.filter(|leaving| leaving.mark != Departure::Over) else {
+    // One that is over may still have to tell the other machine so.
+    let Some(leaving) = moves.leaving(name.as_str())?.filter(|leaving| !leaving.is_settled) else {
         return Ok(None);
     };
     if leaving.to != wish.to {
-        return Err(MovesError::Leaving { application: leaving.application, node: leaving.node }.into());
+        let Leaving { application, node, mark, .. } = leaving;
+        return Err(match mark {
+            Departure::Over => MovesError::Away { application, node }.into(),
+            _ => MovesError::Leaving { application, node }.into(),
+        });
     }
     let token = moves.seal(&leaving.id, TOKEN, wish.key.trim())?;
     let changed = moves.change_leaving((name.as_str(), &leaving.id), |leaving| {
@@ -122,6 +127,7 @@ fn fresh(service: &Service, name: &Name, wish: &MoveWish, node: String, by: Stri
         repository: None,
         gone: None,
         ran_ms: 0,
+        is_open_there: false,
         is_settled: false,
         mark: Departure::Tries,
     })
@@ -201,10 +207,15 @@ pub(crate) fn undo(service: &Service, name: &Name, by: &str) -> Result<Move, Age
     let at = (name.as_str(), before.id.as_str());
     let after = moves.change_leaving(at, |leaving| leaving.mark = leaving.mark.clone().recall())?.ok_or_else(none)?;
     if after.mark == Departure::Over {
-        let why = format!("its hour is over; move it back from {}, and take it out of this machine first", after.node);
+        let node = &after.node;
+        let why = format!("it is {node}'s by now; move it back from {node}, and take it out of this machine first");
         return Err(MovesError::Stays { application: name.to_string(), why }.into());
     }
     if after.mark != before.mark {
+        if after.mark.may_serve() && !before.mark.may_serve() {
+            // Nobody is told that it serves before this machine has looked.
+            moves.live.change(&after.id, |one| one.is_awaited = true);
+        }
         if let Some(job) = moves.live.one(&after.id).job {
             job.cancel();
         }

@@ -25,6 +25,8 @@ use crate::secrets::Vault;
 
 /// Largest mark, bytes: a document of one application is within it, and it can be read again.
 const MARK_BYTES_MAX: usize = 4 << 20;
+/// Applications that come at once, at most: acts at once are far fewer.
+const ARRIVALS_MAX: usize = 32;
 /// Ended moves that are remembered: what somebody may still ask for.
 const ENDED_MAX: usize = 32;
 
@@ -101,6 +103,17 @@ impl Moves {
         all(&self.folder.join("arriving"))
     }
 
+    /// Refuses one more application that comes where so many do already: each has a loan, a task and a file.
+    ///
+    /// # Errors
+    /// There are as many as are taken at once; or a mark cannot be read.
+    fn check_crowd(&self) -> Result<(), AgentError> {
+        match self.all_arriving()?.iter().filter(|one| !one.is_cleared).count() {
+            ARRIVALS_MAX.. => Err(MovesError::Crowded { most: ARRIVALS_MAX }.into()),
+            _ => Ok(()),
+        }
+    }
+
     /// Returns true where nothing moves.
     ///
     /// # Errors
@@ -172,7 +185,7 @@ impl Moves {
     /// Notes an application that comes. One of this id that is there already stays, and is returned.
     ///
     /// # Errors
-    /// The id is none, or the mark cannot be read or written.
+    /// The id is none, so many come already as are taken at once, or a mark cannot be read or written.
     pub fn begin_arriving(&self, arriving: &Arriving) -> Result<Arriving, AgentError> {
         if !is_id(&arriving.id) {
             let shown: String = arriving.id.chars().filter(|sign| !sign.is_control()).take(64).collect();
@@ -184,6 +197,7 @@ impl Moves {
         if let Some(there) = marks::find(&path)? {
             return Ok(there);
         }
+        self.check_crowd()?;
         write(&path, arriving)?;
         Ok(arriving.clone())
     }
@@ -438,6 +452,25 @@ mod tests {
         assert!(kept.len() == 1 && !folder.path().join("web.json").exists(), "a wrong id makes no file: {kept:?}");
         moves.forget_arriving(&one.id).unwrap();
         assert!(moves.is_idle().unwrap());
+    }
+
+    #[test]
+    fn so_many_come_at_once_and_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let moves = moves(folder.path());
+        let id = |number: usize| format!("{number:032x}");
+        for number in 0..ARRIVALS_MAX {
+            moves.begin_arriving(&Arriving { id: id(number), ..arriving(Arrival::Told) }).unwrap();
+        }
+        let one_more = Arriving { id: id(ARRIVALS_MAX), ..arriving(Arrival::Told) };
+        assert_eq!(moves.begin_arriving(&one_more).unwrap_err().code(), ("moves_full", 409));
+        assert!(
+            moves.begin_arriving(&Arriving { id: id(0), ..arriving(Arrival::Told) }).is_ok(),
+            "it is there already"
+        );
+        // What is over and gone stands in nobody's way.
+        moves.change_arriving(&id(3), |one| (one.mark, one.is_cleared) = (Arrival::Dropped, true)).unwrap();
+        assert!(moves.begin_arriving(&one_more).is_ok());
     }
 
     #[test]

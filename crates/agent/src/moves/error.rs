@@ -44,7 +44,9 @@ pub enum MovesError {
         node: String,
     },
     /// An application that has come, and may go back.
-    #[error("{application} has come from {node}, and can be undone there for an hour; it is removed after that")]
+    #[error(
+        "{application} has come from {node}, and can be undone there for an hour; it is removed after that, or once `openmesh app move {application} --forget` here has kept it"
+    )]
     Undoable {
         /// The application.
         application: String,
@@ -70,6 +72,22 @@ pub enum MovesError {
         application: String,
         /// The cause, and what helps.
         why: String,
+    },
+    /// An application that would take more of this machine than its document declares, or than there is.
+    #[error("{application} takes more than it may: {why}")]
+    TooMuch {
+        /// The application.
+        application: String,
+        /// The cause, and what helps.
+        why: String,
+    },
+    /// As many applications as come to a machine at once.
+    #[error(
+        "{most} applications come to that machine already, and no more are taken at once; `openmesh app moves` there tells which, and `openmesh app move NAME --forget` there ends one"
+    )]
+    Crowded {
+        /// Most of them.
+        most: usize,
     },
     /// A move that cannot be undone or forgotten as it is.
     #[error("the move of {application} stays as it is: {why}")]
@@ -125,6 +143,8 @@ impl MovesError {
             MovesError::NoMove { .. } => ("no_move", 404),
             MovesError::NoArrival { .. } => ("no_arrival", 404),
             MovesError::NotMovable { .. } => ("not_movable", 409),
+            MovesError::TooMuch { .. } => ("move_too_much", 409),
+            MovesError::Crowded { .. } => ("moves_full", 409),
             MovesError::Stays { .. } => ("move_stays", 409),
             MovesError::Unreachable { .. } => ("other_away", 502),
             MovesError::Key { .. } => ("other_key", 409),

@@ -1,6 +1,8 @@
 //! Changes of a document that meet a move: pure.
 
-use openmesh_blueprint::document::{Application, Wish};
+use std::collections::{BTreeMap, BTreeSet};
+
+use openmesh_blueprint::document::{Application, Name, Wish};
 use openmesh_blueprint::moving::{Arrival, Departure};
 
 use super::error::MovesError;
@@ -29,15 +31,42 @@ pub(super) fn leaves(
             let same = before.is_some_and(|before| is_same(before, after));
             match mark {
                 Departure::Tries => stays && same,
-                // No copy counts any more. It may need a larger volume for what comes back.
-                Departure::Returns { data, .. } => {
-                    after.wish == Wish::Paused || (data.is_none() && (stays || after.wish == Wish::Running))
-                }
+                // No copy counts any more. It may need a larger volume for what comes back, and then a person's word counts.
+                Departure::Returns { data, .. } => data.is_none() || after.wish == Wish::Paused,
                 _ => after.wish == Wish::Paused && same,
             }
         }
     };
     if allowed { Ok(()) } else { Err(MovesError::Leaving { application, node }) }
+}
+
+/// Refuses an application that comes with secrets that its document does not name. By a move an operator sets some, which else an admin does alone.
+///
+/// # Errors
+/// There is one.
+pub(super) fn brings(
+    arriving: &Arriving,
+    named: &BTreeSet<&Name>,
+    brought: &BTreeMap<Name, Vec<u8>>,
+) -> Result<(), MovesError> {
+    let Some(secret) = brought.keys().find(|secret| !named.contains(*secret)) else { return Ok(()) };
+    let why = format!("it comes with the secret `{secret}`, which its document does not name");
+    Err(MovesError::TooMuch { application: arriving.application.clone(), why })
+}
+
+/// Refuses an application for which room was asked for larger volumes than its document declares. By a move an operator gives a loan, which else an admin does
+/// alone.
+///
+/// # Errors
+/// It was.
+pub(super) fn fits(arriving: &Arriving, declared_bytes: u64) -> Result<(), MovesError> {
+    if arriving.size_bytes <= declared_bytes {
+        return Ok(());
+    }
+    let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
+    let (asked, declared) = (mebibytes(arriving.size_bytes), mebibytes(declared_bytes));
+    let why = format!("room for volumes of {asked} MiB was asked for, and its document declares {declared} MiB");
+    Err(MovesError::TooMuch { application: arriving.application.clone(), why })
 }
 
 /// Returns true for applications that differ in their wish alone.
@@ -101,9 +130,27 @@ mod tests {
         }
         assert!(may(returns(None), &paused, Some(&runs)) && may(returns(None), &paused, Some(&paused)));
         assert!(may(returns(None), &paused, Some(&other)) && !may(returns(None), &runs, None));
+        assert!(may(returns(None), &paused, Some(&stopped)) && may(returns(None), &runs, Some(&paused)));
         assert!(may(Departure::Over, &paused, None) && may(Departure::Over, &paused, Some(&stopped)));
         let refused = leaves(&leaving(Departure::Over), Some(&paused), Some(&runs)).unwrap_err();
         assert_eq!(refused.code(), ("moved", 409));
+    }
+
+    #[test]
+    fn an_application_comes_with_what_its_document_declares() {
+        let comes = Arriving { size_bytes: 3 << 20, ..arriving(Arrival::Arrives { tried: None }) };
+        assert!(fits(&comes, 3 << 20).is_ok() && fits(&comes, 4 << 20).is_ok());
+        assert_eq!(fits(&comes, (3 << 20) - 1).unwrap_err().code(), ("move_too_much", 409));
+        let (token, other): (Name, Name) = ("token".parse().unwrap(), "other".parse().unwrap());
+        let named = BTreeSet::from([&token]);
+        let brought = BTreeMap::from([(token.clone(), b"hidden".to_vec())]);
+        assert!(brings(&comes, &named, &brought).is_ok());
+        assert!(brings(&comes, &named, &BTreeMap::new()).is_ok(), "it is there already");
+        let more = BTreeMap::from([(token.clone(), b"hidden".to_vec()), (other, b"hidden".to_vec())]);
+        let refused = brings(&comes, &named, &more).unwrap_err();
+        assert_eq!(refused.code(), ("move_too_much", 409));
+        let words = refused.to_string();
+        assert!(words.contains("`other`") && !words.contains("hidden"), "{words}");
     }
 
     #[test]

@@ -5,19 +5,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use openmesh_blueprint::document::{Name, Wish};
+use openmesh_blueprint::document::Name;
 use openmesh_blueprint::moving::{Act, Arrival, Departure, Here};
 use openmesh_primitives::Timestamp;
 use reqwest::Method;
 use tokio::sync::watch;
 
 use super::acts;
+use super::asks::Asks;
 use super::begin::{asked, note, open};
-use super::change::{is_quiet, wanted};
+use super::change::is_quiet;
 use super::page;
 use super::records::Leaving;
 use super::retry::{Retry, ended_of, is_passing};
-use super::view::{since_ms, undo_left_ms};
+use super::returns::{self, Standing};
+use super::view::undo_left_ms;
 use super::views::{MoveArrival, MoveOutcome, arrival, flat_order};
 use super::wire::{Other, Trouble, plain};
 use crate::api::blocking;
@@ -31,13 +33,24 @@ use crate::views::EventKind;
 const LOOK: Duration = Duration::from_millis(500);
 /// Pause between two looks at one that can only be undone.
 const REST: Duration = Duration::from_secs(5);
+/// Pause between two looks at one whose other machine is away for long, where nobody waits for it.
+const SELDOM: Duration = Duration::from_secs(60);
+/// Time after which it is away for long.
+const LONG: Duration = Duration::from_secs(600);
 /// Attempts at an act before the move is given up, where it may be: a machine that starts anew is back within them.
 const ATTEMPTS: u32 = 6;
+/// Longest pause before the next start of an application that serves here again, whose starts fail. People are told meanwhile, and start it by a deployment.
+const STARTS_MAX: Duration = Duration::from_secs(86_400);
 /// Time for which nobody is let in here while the other machine cannot be asked, or lends nothing: a machine that starts anew is back within it. It was not told to
 /// serve, so this one serves again.
 const QUIETS_MAX: Duration = Duration::from_secs(120);
-/// Time after which the other machine is not told any more that a move is over, milliseconds: what it has then, its people end or keep.
-const TOLD_MS: u64 = 86_400_000;
+/// Time for which a machine that is away is told that the application serves here again: what never served there it has let go of by then, and of what it gave
+/// back its people are told.
+const RETURNED_TOLD: Duration = Duration::from_secs(86_400);
+/// Time for which it is told that the application is its: what serves there is that by itself long before, in three days in which it runs.
+const OVER_TOLD: Duration = Duration::from_secs(30 * 86_400);
+/// Time for which the other machine may serve without letting clients in before that is a trouble: a generation does it.
+const SHUT_MAX: Duration = Duration::from_secs(30);
 /// Time in which the machine ran that is written down at once, milliseconds: so much longer can a move be undone after a death.
 const COUNT_MS: u64 = 10_000;
 
@@ -52,14 +65,20 @@ struct Departing {
     /// The act that is under way.
     doing: Option<(Act, Arc<Job>)>,
     retry: Retry,
+    /// Asks the other machine.
+    asks: Asks,
     /// The mark that attempts are about: those at another one's acts mean nothing for it.
     seen: Departure,
     /// The other machine was told of the move by this run of the agent.
     is_told: bool,
     /// The other machine has let go, or has forgotten.
     is_let_go: bool,
+    /// It serves here again, or a person has said that it is not to.
+    is_back: bool,
     /// Moment since which the other machine cannot be asked, or lends nothing.
     away: Option<Instant>,
+    /// Moment since which it serves by its word, and lets no client in.
+    shut: Option<Instant>,
     /// Moment up to which the time that the machine ran is counted.
     counted: Instant,
     uncounted_ms: u64,
@@ -76,9 +95,12 @@ pub(super) async fn follow(service: Arc<Service>, leaving: Leaving, name: Name, 
         last: None,
         doing: None,
         retry: Retry::default(),
+        asks: Asks::default(),
         is_told: false,
         is_let_go: false,
+        is_back: false,
         away: None,
+        shut: None,
         counted: Instant::now(),
         uncounted_ms: 0,
         service: service.clone(),
@@ -115,6 +137,7 @@ impl Departing {
         if leaving.mark != self.seen {
             self.seen = leaving.mark.clone();
             self.retry.succeed();
+            self.stop_leaving();
         }
         let here = self.facts(&leaving).await?;
         if self.exchange(leaving, &here).await?.is_none() {
@@ -128,14 +151,32 @@ impl Departing {
             // What it says is not as important as what is done.
             tracing::warn!(application = %self.name, %error, "the maintenance page of a move is not as it should be");
         }
-        if self.is_over(&leaving, &here) {
+        if self.is_over(&leaving) {
             return self.end(leaving).await.map(|()| None);
         }
         self.act(&leaving, &here)?;
-        Ok(Some(match leaving.mark {
+        Ok(Some(self.pause(&leaving)))
+    }
+
+    /// Ends an act that was to let it leave where it serves here again: a lender that does not answer would keep its start waiting.
+    fn stop_leaving(&self) {
+        if let Departure::Returns { .. } = self.seen
+            && let Some((Act::BackUp | Act::Quiet | Act::BackUpLast, job)) = &self.doing
+        {
+            job.cancel();
+        }
+    }
+
+    /// Time until the next look.
+    fn pause(&self, leaving: &Leaving) -> Duration {
+        match leaving.mark {
+            Departure::Gone | Departure::Over if self.away.is_some_and(|since| since.elapsed() > LONG) => SELDOM,
+            // Clients wait for it.
+            Departure::Gone if !leaving.is_open_there => LOOK,
             Departure::Gone | Departure::Over => REST,
+            Departure::Returns { .. } if self.is_let_go => REST,
             _ => LOOK,
-        }))
+        }
     }
 
     /// Changes the mark, and returns it; none where a person has let this machine forget it.
@@ -158,10 +199,14 @@ impl Departing {
             }
         });
         let after = changed.await?;
-        if let Some(after) = after.as_ref().filter(|after| after.mark != before.mark)
-            && let Some((kind, text)) = told(after)
-        {
-            note(&self.service, kind, &after.application, text);
+        if let Some(after) = after.as_ref().filter(|after| after.mark != before.mark) {
+            if after.mark.may_serve() && !before.mark.may_serve() {
+                // Nobody is told that it serves before this machine has looked.
+                self.service.moves().live.change(&self.id, |one| one.is_awaited = true);
+            }
+            if let Some((kind, text)) = told(after) {
+                note(&self.service, kind, &after.application, text);
+            }
         }
         Ok(after)
     }
@@ -204,7 +249,7 @@ impl Departing {
         };
         self.doing = None;
         if !ended.ok {
-            return self.failed(leaving, &ended).await;
+            return self.failed(leaving, &act, &ended).await;
         }
         self.retry.succeed();
         note(&self.service, EventKind::Done, &leaving.application, ended.text);
@@ -224,7 +269,7 @@ impl Departing {
     }
 
     /// Hears of an act that has failed: the move is given up where it may be, or else the act is tried again.
-    async fn failed(&mut self, leaving: Leaving, ended: &Ended) -> Result<Leaving, AgentError> {
+    async fn failed(&mut self, leaving: Leaving, act: &Act, ended: &Ended) -> Result<Leaving, AgentError> {
         if self.service.is_leaving() {
             return Ok(leaving);
         }
@@ -238,10 +283,18 @@ impl Departing {
             let cause = ended.text.clone();
             return Ok(self.pass(&leaving, move |mark| mark.cancel(&cause)).await?.unwrap_or(leaving));
         }
-        if self.retry.fail() {
+        let is_start = *act == Act::Serve;
+        if self.retry.fail(code, if is_start { STARTS_MAX } else { Duration::ZERO }) {
             note(&self.service, EventKind::Failed, &leaving.application, ended.text.clone());
         }
-        self.service.moves().live.note_trouble(&self.id, Some(ended.text.clone()));
+        let words = match is_start {
+            true => format!(
+                "its start here has failed: {}; it is tried again, ever more seldom. A deployment with what helps and the wish `running` starts it at once, one with the wish `stopped` leaves it as it is",
+                ended.text
+            ),
+            false => ended.text.clone(),
+        };
+        self.service.moves().live.note_trouble(&self.id, Some(words));
         Ok(leaving)
     }
 
@@ -251,32 +304,47 @@ impl Departing {
         if !matches!(leaving.mark, Departure::Tries | Departure::Quiets) {
             (self.first, self.last) = (None, None);
         }
-        let (name, mark) = (self.name.clone(), leaving.mark.clone());
-        let found = blocking(&self.service, move |service| match mark {
+        let (name, own) = (self.name.clone(), leaving.clone());
+        let stands = |is_due| Standing { is_due, is_back: false };
+        let found = blocking(&self.service, move |service| match own.mark {
             // It serves until the first copy was tried.
-            Departure::Tries => Ok(false),
-            // Whoever returns is wished to run; the machine brings it there.
-            Departure::Returns { data: None, .. } => {
-                let (_, document) = wanted(service)?;
-                Ok(document.applications.get(&name).is_some_and(|found| found.wish != Wish::Running))
-            }
-            Departure::Over => Ok(true),
-            _ => is_quiet(service, &name),
+            Departure::Tries => Ok(stands(false)),
+            // Whoever returns is to run, unless a person says otherwise; the machine brings it there.
+            Departure::Returns { data: None, .. } => returns::standing(service, &own, &name),
+            Departure::Over => Ok(stands(true)),
+            _ => is_quiet(service, &name).map(stands),
         });
-        Ok(Here { is_quiet: found.await?, first: self.first.clone(), last: self.last.clone() })
+        let Standing { is_due, is_back } = found.await?;
+        self.is_back = is_back;
+        let is_awaited = matches!(leaving.mark, Departure::Returns { data: None, .. }) && !is_back;
+        self.service.moves().live.change(&self.id, |one| one.is_awaited = is_awaited);
+        if is_back && self.retry.attempts() > 0 {
+            // What its move has failed to do, somebody has done.
+            self.retry.succeed();
+            self.service.moves().live.note_trouble(&self.id, None);
+        }
+        Ok(Here { is_quiet: is_due, first: self.first.clone(), last: self.last.clone() })
     }
 
     /// Asks the other machine, sends what it has not heard, and hears its mark. None where a person has let this machine forget the move.
     async fn exchange(&mut self, leaving: Leaving, here: &Here) -> Result<Option<Leaving>, AgentError> {
         let asks = match &leaving.mark {
-            Departure::Gone | Departure::Returns { data: Some(_), .. } => false,
+            Departure::Returns { data: Some(_), .. } => false,
+            // In its hour too: its people may keep it there, and it counts from the last word whether this machine is away.
             _ => !self.is_let_go,
         };
         if !asks {
             return Ok(Some(leaving));
         }
-        let (own, service) = (leaving.clone(), self.service.clone());
-        let word = match blocking(&service, move |service| acts::other(service, &own)).await {
+        let other = match self.asks.kept(&leaving) {
+            Some(other) => Ok(other),
+            None => {
+                let own = leaving.clone();
+                let made = blocking(&self.service, move |service| acts::other(service, &own)).await;
+                made.map(|other| self.asks.keep(&leaving, other))
+            }
+        };
+        let word = match other {
             Ok(other) => self.talk(&other, &leaving, here).await?,
             // A key that cannot be opened any more asks nobody; what is done here does not wait for that.
             Err(error) => Err(Trouble::Key(error.to_string())),
@@ -334,22 +402,23 @@ impl Departing {
         self.away = if lends { None } else { self.away.or_else(|| Some(Instant::now())) };
         // A trouble of its own stays told: it is what this machine waits for.
         let is_stuck = self.retry.attempts() > 0;
+        let is_shut = matches!(mark, Arrival::Serves | Arrival::Kept) && !word.is_open;
+        self.shut = if is_shut { self.shut.or_else(|| Some(Instant::now())) } else { None };
         if !is_stuck || word.trouble.is_some() {
-            let trouble = word.trouble.as_ref().map(|words| format!("{}: {words}", leaving.node));
-            let waits = matches!(leaving.mark, Departure::Tries | Departure::Quiets) && !lends;
-            let lacks = || {
-                let node = &leaving.node;
-                format!("the lender of {node} does not listen; there, `openmesh xnode lend list` tells why")
-            };
-            live.note_trouble(&self.id, trouble.or_else(|| waits.then(lacks)));
+            live.note_trouble(&self.id, waits_for(&leaving, &word, self.shut.map(|since| since.elapsed())));
         }
         self.is_let_go = matches!(mark, Arrival::Dropped | Arrival::Kept)
             && matches!(leaving.mark, Departure::Returns { data: None, .. } | Departure::Over);
-        let (recipient, lender) = (Some(word.recipient), Some(word.lender));
-        if leaving.recipient != recipient || leaving.lender != lender {
-            self.mark(move |leaving| (leaving.recipient, leaving.lender) = (recipient, lender)).await?;
+        let said = (Some(word.recipient), Some(word.lender), word.is_open);
+        if (&leaving.recipient, &leaving.lender, leaving.is_open_there) != (&said.0, &said.1, said.2) {
+            self.mark(move |leaving| (leaving.recipient, leaving.lender, leaving.is_open_there) = said).await?;
         }
-        self.pass(&leaving, move |own| own.hear(&mark)).await
+        let after = self.pass(&leaving, move |own| own.hear(&mark)).await?;
+        if word.is_open && !leaving.is_open_there {
+            let text = format!("{} serves at {}, which lets clients in", self.name, leaving.node);
+            note(&self.service, EventKind::Done, &leaving.application, text);
+        }
+        Ok(after)
     }
 
     /// Hears that there is no good answer.
@@ -361,7 +430,7 @@ impl Departing {
             let words = format!(
                 "{node} knows nothing of this move any more, and may be serving {name} all the same; where you know that it does not, `openmesh app move {name} --forget` lets you start it here"
             );
-            let waits = matches!(leaving.mark, Departure::Hands | Departure::Recalls);
+            let waits = matches!(leaving.mark, Departure::Hands | Departure::Gone | Departure::Recalls);
             live.note_trouble(&self.id, waits.then_some(words));
             return self.pass(&leaving, Departure::forgotten).await;
         }
@@ -375,17 +444,20 @@ impl Departing {
         }
         self.away = self.away.or_else(|| Some(Instant::now()));
         live.note_trouble(&self.id, Some(format!("{node} cannot be asked: {}", trouble.words())));
-        let waited_ms = live.one(&self.id).trouble.map_or(0, |(since, _)| since_ms(since));
-        let is_only_told = matches!(leaving.mark, Departure::Returns { data: None, .. } | Departure::Over);
-        self.is_let_go = is_only_told && waited_ms > TOLD_MS;
+        let is_away_for = |time: Duration| self.away.is_some_and(|since| since.elapsed() > time);
+        self.is_let_go = match &leaving.mark {
+            Departure::Returns { data: None, .. } => is_away_for(RETURNED_TOLD),
+            Departure::Over => is_away_for(OVER_TOLD),
+            _ => false,
+        };
         Ok(Some(leaving))
     }
 
     /// Returns true where nothing is left to do: the other machine has let go, and the application is where it belongs.
-    fn is_over(&self, leaving: &Leaving, here: &Here) -> bool {
+    fn is_over(&self, leaving: &Leaving) -> bool {
         match &leaving.mark {
             Departure::Over => self.is_let_go,
-            Departure::Returns { data: None, .. } => self.is_let_go && !here.is_quiet && self.doing.is_none(),
+            Departure::Returns { data: None, .. } => self.is_let_go && self.is_back && self.doing.is_none(),
             _ => false,
         }
     }
@@ -396,7 +468,8 @@ impl Departing {
         blocking(&self.service, move |service| {
             // An application that is the other machine's stays as it is, paused behind its page, and its mark with it.
             if leaving.mark == Departure::Over {
-                return service.moves().settle(&leaving);
+                service.moves().settle(&leaving)?;
+                return page::keep(service, &Leaving { is_settled: true, ..leaving }, &name);
             }
             let cause = match &leaving.mark {
                 Departure::Returns { cause, .. } => Some(cause.clone()),
@@ -436,6 +509,23 @@ impl Departing {
     }
 }
 
+/// Words for what the other machine lets this move wait for, by its word; none where it gets further. It serves without letting clients in for so long.
+fn waits_for(leaving: &Leaving, word: &MoveArrival, shut: Option<Duration>) -> Option<String> {
+    let (node, lends) = (&leaving.node, !word.lender.listens.is_empty());
+    if let Some(words) = &word.trouble {
+        return Some(format!("{node}: {words}"));
+    }
+    match leaving.mark {
+        Departure::Tries | Departure::Quiets if !lends => {
+            Some(format!("the lender of {node} does not listen; there, `openmesh xnode lend list` tells why"))
+        }
+        Departure::Gone | Departure::Over if shut.is_some_and(|time| time > SHUT_MAX) => {
+            Some(format!("{node} may serve it, and lets no client in yet; there, `openmesh app moves` tells why"))
+        }
+        _ => None,
+    }
+}
+
 /// Words about a changed mark, for the history.
 fn told(leaving: &Leaving) -> Option<(EventKind, String)> {
     let (name, node) = (&leaving.application, &leaving.node);
@@ -446,7 +536,9 @@ fn told(leaving: &Leaving) -> Option<(EventKind, String)> {
             format!("{node} has tried a first copy of {name}; it stops here, and the last one is made"),
         ),
         Departure::Hands => (EventKind::Done, format!("the last copy of {name} is at {node}, which is told to serve")),
-        Departure::Gone => (EventKind::Done, format!("{name} serves at {node}; it can be undone for an hour")),
+        Departure::Gone => {
+            (EventKind::Done, format!("{name} has passed its gate at {node}; the move can be undone for an hour"))
+        }
         Departure::Recalls => (EventKind::Begins, format!("{node} is told to give {name} back")),
         Departure::Returns { cause, data: Some(_) } => {
             (EventKind::Begins, format!("{node} has given back the data of {name}: {cause}"))
@@ -456,4 +548,32 @@ fn told(leaving: &Leaving) -> Option<(EventKind, String)> {
         }
         Departure::Over => (EventKind::Done, format!("{name} is {node}'s; nothing undoes its move but a move back")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::records::tests::{leaving, word};
+    use super::super::views::MoveLender;
+    use super::*;
+
+    #[test]
+    fn people_hear_of_what_the_other_machine_does_not_do() {
+        let lends = |listens: &[&str]| MoveLender {
+            key: "ab".repeat(32),
+            listens: listens.iter().map(ToString::to_string).collect(),
+        };
+        let listens = MoveArrival { lender: lends(&["10.0.0.7:7790"]), ..word("") };
+        let says = |mark: Departure, word: &MoveArrival, seconds: u64| {
+            waits_for(&leaving(mark), word, Some(Duration::from_secs(seconds))).unwrap_or_default()
+        };
+        assert_eq!(waits_for(&leaving(Departure::Quiets), &listens, None), None);
+        assert!(says(Departure::Quiets, &word(""), 0).contains("the lender of b does not listen"));
+        assert_eq!(says(Departure::Recalls, &word(""), 0), "", "it gives back by its own lender, and says so itself");
+        // It serves by its mark, and nobody is let in.
+        assert_eq!(says(Departure::Gone, &listens, 30), "");
+        assert!(says(Departure::Gone, &listens, 31).contains("lets no client in"));
+        assert!(says(Departure::Over, &listens, 31).contains("lets no client in"));
+        let troubled = MoveArrival { trouble: Some("a domain is taken".into()), ..listens };
+        assert_eq!(says(Departure::Gone, &troubled, 0), "b: a domain is taken");
+    }
 }

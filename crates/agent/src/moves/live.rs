@@ -22,6 +22,8 @@ pub(super) struct One {
     pub heard: Option<ArrivalOrder>,
     /// Moment at which anything of the other machine was heard.
     pub heard_at: Option<Instant>,
+    /// It is to serve here again, and does not yet: its start has not come, goes on, or has failed.
+    pub is_awaited: bool,
     /// A task looks after it.
     pub is_followed: bool,
 }
@@ -60,6 +62,11 @@ impl Live {
         !std::mem::replace(&mut one.is_followed, true)
     }
 
+    /// Forgets what is known of moves that no task follows, but for some.
+    pub fn keep(&self, is_kept: impl Fn(&str) -> bool) {
+        self.lock().retain(|id, one| one.is_followed || is_kept(id));
+    }
+
     /// Notes that its task has ended. What is known of one that is over goes.
     pub fn unfollow(&self, id: &str, is_over: bool) {
         let mut all = self.lock();
@@ -89,5 +96,17 @@ mod tests {
         assert_eq!(live.one("a").trouble, None);
         live.unfollow("a", true);
         assert!(live.one("a").heard_at.is_none() && live.follow("a"));
+    }
+
+    #[test]
+    fn of_what_is_over_nothing_is_kept() {
+        let live = Live::default();
+        for id in ["over", "comes", "followed"] {
+            live.change(id, |one| one.heard_at = Some(Instant::now()));
+        }
+        assert!(live.follow("followed"));
+        live.keep(|id| id == "comes");
+        let knows = |id: &str| live.one(id).heard_at.is_some();
+        assert!(!knows("over") && knows("comes") && knows("followed"));
     }
 }

@@ -24,6 +24,7 @@
 
 mod acts;
 mod arrive;
+mod asks;
 mod back;
 mod begin;
 mod book;
@@ -38,6 +39,9 @@ mod names;
 mod page;
 mod records;
 mod retry;
+mod returns;
+mod silence;
+mod standstill;
 mod view;
 pub mod views;
 mod wire;
@@ -48,6 +52,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openmesh_blueprint::document::Name;
+use openmesh_primitives::Timestamp;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -67,6 +72,8 @@ use records::{Arriving, Leaving};
 const LOOK: Duration = Duration::from_secs(5);
 /// Time for which it is remembered that an application was let go of or kept, milliseconds: the other machine may have been off, and asks.
 const REMEMBERED_MS: u64 = 30 * 86_400_000;
+/// Applications that came and are over which are remembered, the newest first: each is a file that is read at every look and every change.
+const REMEMBERED_MAX: usize = 64;
 
 /// A mark that somebody has to look after.
 enum Due {
@@ -144,19 +151,32 @@ fn due(service: &Service) -> Result<Vec<Due>, AgentError> {
             due.push(Due::Leaving(leaving, name));
         }
     }
+    let mut over = Vec::new();
     for arriving in moves.all_arriving()? {
         if arriving.mark.is_over() && arriving.is_cleared {
-            if view::since_ms(arriving.since) > REMEMBERED_MS {
-                moves.forget_arriving(&arriving.id)?;
-            }
+            over.push((arriving.since, arriving.id));
         } else {
             let name = crate::api::name(&arriving.application)?;
             due.push(Due::Arriving(arriving, name));
         }
     }
+    for id in forgotten(over, |since| view::since_ms(since) > REMEMBERED_MS) {
+        moves.forget_arriving(&id)?;
+    }
+    // The other machine may ask about what is over, and nothing of it is under way.
+    moves.live.keep(|id| due.iter().any(|one| one.id() == id));
     // Behind everything that may fail: whoever is noted as looked after has a task.
     due.retain(|one| moves.live.follow(one.id()));
     Ok(due)
+}
+
+/// Ids of moves that are over and are not remembered any more: of those with these moments the old ones, and those beyond a number.
+fn forgotten(mut over: Vec<(Timestamp, String)>, is_old: impl Fn(Timestamp) -> bool) -> Vec<String> {
+    over.sort();
+    over.reverse();
+    let too_many = over.split_off(over.len().min(REMEMBERED_MAX));
+    let old = over.into_iter().filter(|(since, _)| is_old(*since));
+    old.chain(too_many).map(|(_, id)| id).collect()
 }
 
 /// Forgets an application that is another machine's once it is not on this one any more.
@@ -167,4 +187,23 @@ fn forget_away(service: &Service, leaving: &Leaving, name: &Name) -> Result<(), 
     }
     page::clear(service, name)?;
     service.moves().end_leaving(leaving, views::MoveOutcome::Moved, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_moves_that_are_over_are_remembered_for_a_time() {
+        let over = |moments: &[i64]| moments.iter().map(|at| (Timestamp(*at), at.to_string())).collect::<Vec<_>>();
+        let is_old = |since: Timestamp| since < Timestamp(10);
+        assert_eq!(forgotten(over(&[9, 10, 11]), is_old), ["9"]);
+        assert_eq!(forgotten(Vec::new(), is_old), Vec::<String>::new());
+        let most = i64::try_from(REMEMBERED_MAX).unwrap();
+        let many: Vec<i64> = (10..10 + most + 2).rev().collect();
+        let mut gone = forgotten(over(&many), is_old);
+        gone.sort();
+        assert_eq!(gone, ["10", "11"], "the oldest of too many");
+        assert!(forgotten(over(&many[..REMEMBERED_MAX]), is_old).is_empty());
+    }
 }

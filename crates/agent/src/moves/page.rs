@@ -18,6 +18,10 @@ fn page(leaving: &Leaving) -> Option<PageMark> {
         Departure::Recalls | Departure::Returns { data: Some(_), .. } => {
             ("This application is coming back", format!("It comes back from {node}; please try again in a minute."))
         }
+        // It has passed its gate there, and serves nobody yet.
+        Departure::Gone | Departure::Over if !leaving.is_open_there && !leaving.is_settled => {
+            ("This application is moving", format!("It is about to serve at {node}; please try again in a minute."))
+        }
         Departure::Gone | Departure::Over => ("This application has moved", format!("It is on {node} now.")),
         Departure::Tries | Departure::Returns { data: None, .. } => return None,
     };
@@ -64,6 +68,12 @@ mod tests {
             assert_eq!(shown.is_none(), mark.may_serve(), "{mark:?}");
             assert!(shown.is_none_or(|page| page.text.contains(" b")), "{mark:?}");
         }
+        let said = |leaving: &Leaving| page(leaving).unwrap().text;
+        let shut = Leaving { is_open_there: false, ..leaving(Departure::Gone) };
+        assert!(said(&leaving(Departure::Gone)).contains("is on b now") && said(&shut).contains("about to serve at b"));
+        let over = Leaving { is_open_there: false, ..leaving(Departure::Over) };
+        assert!(said(&over).contains("about to serve"));
+        assert!(said(&Leaving { is_settled: true, ..over }).contains("is on b now"));
         assert_eq!(page(&leaving(returns(None))), None);
         assert!(page(&leaving(returns(Some("ab")))).is_some() && page(&leaving(Departure::Over)).is_some());
     }

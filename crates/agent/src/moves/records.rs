@@ -38,6 +38,9 @@ pub(crate) struct Leaving {
     pub gone: Option<Timestamp>,
     /// Time in which this machine ran since, milliseconds.
     pub ran_ms: u64,
+    /// The other machine lets clients in, as it said last.
+    #[serde(default)]
+    pub is_open_there: bool,
     /// It is over, and what was sealed is gone. The mark stays as long as the application is here.
     pub is_settled: bool,
     /// The mark.
@@ -85,6 +88,9 @@ pub(crate) struct Arriving {
     pub is_cleared: bool,
     /// Moment at which the mark became what it is.
     pub since: Timestamp,
+    /// Time for which nothing was heard of the other machine while this one ran, milliseconds, as far as it was written down.
+    #[serde(default)]
+    pub silent_ms: u64,
     /// The mark.
     #[serde(with = "arrival")]
     pub mark: Arrival,
@@ -169,6 +175,7 @@ pub(super) mod tests {
             repository: None,
             gone: None,
             ran_ms: 0,
+            is_open_there: matches!(mark, Departure::Gone | Departure::Over),
             is_settled: false,
             mark,
         }
@@ -181,6 +188,7 @@ pub(super) mod tests {
             application: "web".into(),
             node: "b".into(),
             state: ArrivingState::Arrives,
+            is_open: false,
             backup: None,
             cause: None,
             recipient: "age1".into(),
@@ -214,6 +222,7 @@ pub(super) mod tests {
             is_admitted: false,
             is_cleared: false,
             since: Timestamp(1),
+            silent_ms: 0,
             mark,
         }
     }

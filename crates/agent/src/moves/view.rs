@@ -34,20 +34,27 @@ fn progress(job: Option<&Arc<Job>>) -> Option<(String, u64, u64)> {
     view.ended.is_none().then_some((view.phase, view.bytes, view.all_bytes))
 }
 
+/// Returns true where the other machine serves it, as far as it has said. What is over and was told to it is its own to say.
+fn is_there(leaving: &Leaving) -> bool {
+    matches!(leaving.mark, Departure::Gone | Departure::Over) && (leaving.is_open_there || leaving.is_settled)
+}
+
 /// Words for what a departure waits for while nothing is being done here.
 fn waits(leaving: &Leaving, one: &One) -> (String, u64, u64) {
     let node = &leaving.node;
     let there = one.word.as_ref().filter(|word| !word.step.is_empty());
-    if let Some(word) = there.filter(|_| !matches!(leaving.mark, Departure::Gone | Departure::Over)) {
+    if let Some(word) = there.filter(|_| !is_there(leaving)) {
         return (format!("{node}: {}", word.step), word.bytes, word.all_bytes);
     }
     let words = match &leaving.mark {
         Departure::Tries => format!("waits for {node}, which tries a first copy"),
         Departure::Quiets => format!("waits for {node}, which takes the last copy"),
         Departure::Hands => format!("waits until {node} serves it"),
+        Departure::Gone if !leaving.is_open_there => format!("waits until {node} lets clients in"),
         Departure::Gone => format!("serves at {node}"),
         Departure::Recalls => format!("waits for {node}, which gives back its data"),
         Departure::Returns { data: Some(_), .. } => "its data come back".into(),
+        Departure::Returns { data: None, .. } if one.is_awaited => "is about to be started here".into(),
         Departure::Returns { data: None, .. } => format!("waits until {node} has let go of it"),
         Departure::Over => format!("is {node}'s"),
     };
@@ -76,7 +83,11 @@ pub(super) fn of_leaving(service: &Service, leaving: &Leaving) -> Move {
         all_bytes,
         cause: trouble.as_ref().map(|(_, words)| words.clone()).or(cause),
         waits_since: trouble.map(|(since, _)| since),
-        is_down: !leaving.mark.may_serve() && !matches!(leaving.mark, Departure::Gone | Departure::Over),
+        is_down: match leaving.mark {
+            Departure::Gone | Departure::Over => !is_there(leaving),
+            Departure::Returns { data: None, .. } => one.is_awaited,
+            _ => !leaving.mark.may_serve(),
+        },
         can_undo: matches!(leaving.mark, Departure::Tries | Departure::Quiets | Departure::Hands | Departure::Gone),
         undo_left_ms: is_gone.then(|| undo_left_ms(leaving)),
     }
@@ -88,6 +99,7 @@ fn rests(arriving: &Arriving) -> String {
     match &arriving.mark {
         Arrival::Arrives { .. } | Arrival::Ready { .. } => format!("waits for {node}"),
         Arrival::Told => "is about to start behind its gate".into(),
+        Arrival::Serves | Arrival::Kept if !arriving.is_admitted => "is about to let clients in".into(),
         Arrival::Serves => format!("serves here; it can be undone at {node} for an hour"),
         Arrival::Kept => "serves here".into(),
         Arrival::Refused { .. } => format!("did not come; waits for {node}"),
@@ -137,6 +149,7 @@ pub(super) fn word(service: &Service, arriving: &Arriving) -> Result<MoveArrival
         application: arriving.application.clone(),
         node: node_name(service)?,
         state,
+        is_open: arriving.mark.may_serve() && arriving.is_admitted,
         backup,
         cause,
         recipient: service.backups().keys.node().recipient().to_string(),
@@ -164,7 +177,7 @@ pub(crate) fn list(service: &Service) -> Result<Moves, AgentError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::records::tests::leaving;
+    use super::super::records::tests::{arriving, leaving};
     use super::*;
 
     #[test]
@@ -184,12 +197,25 @@ mod tests {
 
     #[test]
     fn a_departure_says_what_it_waits_for() {
-        let words = |mark: Departure, step: &str| {
+        let says = |leaving: &Leaving, step: &str| {
             let word = super::super::records::tests::word(step);
-            waits(&leaving(mark), &One { word: Some(word), ..One::default() })
+            waits(leaving, &One { word: Some(word), ..One::default() })
         };
+        let words = |mark: Departure, step: &str| says(&leaving(mark), step);
         assert_eq!(words(Departure::Tries, "restores"), ("b: restores".into(), 5, 9));
         assert_eq!(words(Departure::Gone, "restores"), ("serves at b".into(), 0, 0));
+        // One that has passed its gate there serves nobody before clients are let in.
+        let shut = Leaving { is_open_there: false, ..leaving(Departure::Gone) };
+        assert_eq!(says(&shut, "lets clients in"), ("b: lets clients in".into(), 5, 9));
+        assert_eq!(says(&shut, "").0, "waits until b lets clients in");
+        assert!(!is_there(&shut) && is_there(&leaving(Departure::Gone)) && !is_there(&leaving(Departure::Hands)));
+        let over = Leaving { is_open_there: false, ..leaving(Departure::Over) };
+        assert!(!is_there(&over) && is_there(&Leaving { is_settled: true, ..over }));
+        let coming = |is_admitted| rests(&Arriving { is_admitted, ..arriving(Arrival::Serves) });
+        assert!(coming(false).contains("about to let clients in") && coming(true).starts_with("serves here"));
         assert!(words(Departure::Hands, "").0.contains("until b serves"));
+        let returns = leaving(Departure::Returns { cause: "no room".into(), data: None });
+        assert!(waits(&returns, &One::default()).0.contains("until b has let go"));
+        assert!(waits(&returns, &One { is_awaited: true, ..One::default() }).0.contains("to be started here"));
     }
 }

@@ -225,6 +225,9 @@ pub struct MoveArrival {
     pub node: String,
     /// State.
     pub state: ArrivingState,
+    /// Clients are let in there.
+    #[serde(default)]
+    pub is_open: bool,
     /// The copy that the state is about.
     pub backup: Option<String>,
     /// Cause of a refusal.

@@ -207,6 +207,11 @@ fn words(error: &reqwest::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     #[test]
@@ -244,9 +249,49 @@ mod tests {
         assert_eq!(other.host(), "b.lan");
     }
 
+    /// An agent that gives each request the same answer; its address, and the number of connections that it had.
+    fn agent() -> (String, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (to, connections) = (format!("http://{}", listener.local_addr().unwrap()), Arc::new(AtomicUsize::new(0)));
+        let count = connections.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                count.fetch_add(1, Ordering::SeqCst);
+                std::thread::spawn(move || answers(&stream.unwrap()));
+            }
+        });
+        (to, connections)
+    }
+
+    fn answers(mut stream: &TcpStream) {
+        let body = r#"{"code":"busy","message":"one moment"}"#;
+        let mut is_in_head = false;
+        for line in BufReader::new(stream).lines() {
+            let Ok(line) = line else { return };
+            if line.is_empty() && is_in_head {
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+                if stream.write_all((head + body).as_bytes()).is_err() {
+                    return;
+                }
+            }
+            is_in_head = !line.is_empty();
+        }
+    }
+
+    #[tokio::test]
+    async fn looks_of_one_client_share_a_connection() {
+        let (to, connections) = agent();
+        let other = Other::new(&to, None, "key".into()).unwrap();
+        for _ in 0..20 {
+            assert_eq!(other.get::<Failure>("/arrivals/0").await.unwrap().code, "busy");
+        }
+        // One may be asked for before the one before is free again.
+        assert!(connections.load(Ordering::SeqCst) < 5, "{connections:?}");
+    }
+
     #[tokio::test]
     async fn nobody_who_answers_is_told_from_a_refusal() {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = free.local_addr().unwrap();
         drop(free);
         let other = Other::new(&format!("http://{at}"), None, "key".into()).unwrap();

@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 use super::change::{admitted, change, check_kept, has_kept, shut, unrest, wanted, wish};
 use super::copy;
 use super::error::MovesError;
+use super::guard;
 use super::loan::{self, OWN};
 use super::records::Arriving;
 use crate::backups::head::{Opened, Part};
@@ -105,7 +106,9 @@ impl Doing<'_> {
         let opened = copy::read(service, &repository, name, backup)?;
         let missing = || MovesError::Failed(format!("the copy does not have {name}"));
         let application = opened.document.applications.get(name).ok_or_else(missing)?;
+        guard::brings(arriving, &application.secrets(), &opened.secrets)?;
         self.plant(application, &opened)?;
+        self.check_room()?;
         self.fetch()?;
         let mut parts: Vec<(Name, &Part)> = Vec::new();
         for (volume, part) in &opened.head.volumes {
@@ -214,6 +217,15 @@ impl Doing<'_> {
             missing.insert(name.clone());
         }
         Ok(missing)
+    }
+
+    /// Refuses an application for which more room was asked for than its volumes have, as this machine has resolved its document.
+    fn check_room(&self) -> Result<(), AgentError> {
+        let missing = || MovesError::Failed(format!("{} is not on this machine any more", self.name));
+        let (generation, _) = self.service.agent().generations()?.ok_or_else(missing)?;
+        let resolved = generation.portable.applications.get(self.name).ok_or_else(missing)?;
+        let sizes = resolved.application.volumes.values().map(|volume| volume.size.0);
+        Ok(guard::fits(self.arriving, sizes.fold(0, u64::saturating_add))?)
     }
 
     /// Gets the application's image, and unpacks it: nobody waits for it yet.

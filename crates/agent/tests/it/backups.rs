@@ -301,6 +301,7 @@ async fn a_machine_comes_back_from_the_repository_and_the_owners_key() {
     let body = |request: &MachineRequest| serde_json::to_vec(request).unwrap();
     let plan: MachinePlan = send(&world, Method::POST, "/backups/machine/plan", body(&request)).await.unwrap();
     assert_eq!((plan.backups.len(), plan.secrets.clone()), (1, vec!["token".to_string()]), "{plan:?}");
+    assert_eq!(plan.runs, ["web"], "it is named, since it may have moved to another machine since");
     assert_eq!(world.get::<Node>("").await.unwrap().wanted, 0, "a plan changes nothing");
     // Somebody else's key, and another repository than the one that was noted.
     let other = MachineRequest { identity: Identity::generate().unwrap().secret_text(), ..request.clone() };
@@ -309,6 +310,8 @@ async fn a_machine_comes_back_from_the_repository_and_the_owners_key() {
     let refused = act(&world, "/backups/machine", body(&other)).await;
     assert!(refused.text.contains("was expected"), "{refused:?}");
     let restored = done(&world, "/backups/machine?by=ann", body(&request)).await;
+    let named = format!("it is as it was at {}, and web run here", plan.at.to_rfc3339());
+    assert!(restored.text.contains(&named), "{restored:?}");
     rests(&world, &restored).await;
     assert_eq!(answer("POST", port, "/again").await.as_deref(), Some("one\nkept\nagain\n"));
     // It goes on with its backups in the same repository, without another word.

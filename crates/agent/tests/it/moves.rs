@@ -10,11 +10,12 @@ use futures::StreamExt as _;
 use openmesh_agent::client::ClientError;
 use openmesh_agent::views::access::MadeKey;
 use openmesh_agent::views::lending::Lending;
-use openmesh_agent::views::moves::{DepartingState, Move, MoveOutcome, Moves};
-use openmesh_agent::views::{ApplicationState, AuditRecord, Event};
+use openmesh_agent::views::moves::{ArrivalWish, DepartingState, Move, MoveOutcome, Moves};
+use openmesh_agent::views::{Application, ApplicationState, AuditRecord, Event, Node};
+use openmesh_backup::{Identity, NodeKey};
 use reqwest::Method;
 
-use crate::access::value;
+use crate::access::{refusal, value};
 use crate::pantry::server;
 use crate::world::{PATIENCE, World, answer, free_port};
 use pair::{Clients, Pair, holds, key, moves_by, named, port, standing, undo, until, web};
@@ -84,9 +85,10 @@ async fn an_application_moves_while_clients_write_and_comes_back_with_everything
     assert_eq!((begun.other.as_str(), begun.departing, begun.can_undo), ("bee", Some(DepartingState::Tries), true));
     // Whoever asks twice has one move.
     assert_eq!(pair.moves_by(&pair.key.key).await.unwrap().id, begun.id);
-    let gone = until(&pair.here, "it has moved", |all| departing(all) == Some(DepartingState::Gone)).await;
+    let is_there = |all: &Moves| departing(all) == Some(DepartingState::Gone) && !all.moves[0].is_down;
+    let gone = until(&pair.here, "it has moved", is_there).await;
     let (one, shown) = (&gone.moves[0], serde_json::to_string(&gone).unwrap());
-    assert!(one.undo_left_ms.is_some_and(|left| left > 3_000_000) && !one.is_down && one.can_undo, "{one:?}");
+    assert!(one.undo_left_ms.is_some_and(|left| left > 3_000_000) && one.can_undo, "{one:?}");
     assert!(!shown.contains(&pair.key.key), "no answer has the key");
     assert!(!holds(&pair.here.settings.state.join("moves"), pair.key.key.as_bytes()), "no file has it in the open");
     clients.served(false).await;
@@ -130,6 +132,125 @@ async fn an_application_moves_while_clients_write_and_comes_back_with_everything
     pair.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_has_come_stays_where_the_machine_that_was_left_is_away_for_days() {
+    let Some(mut pair) = Pair::new().await else { return };
+    let here = pair.deploy("").await;
+    let clients = Clients::start(here, &pair.there);
+    clients.served(true).await;
+    let begun = pair.moves_by(&pair.key.key).await.unwrap();
+    until(&pair.here, "it has moved", |all| departing(all) == Some(DepartingState::Gone)).await;
+    clients.served(false).await;
+    // The machine that was left is off, and this one has run for three days without a word of it.
+    pair.here.stop().await;
+    pair.there.stop().await;
+    let mark = pair.there.settings.state.join(format!("moves/arriving/{}.json", begun.id));
+    let text = std::fs::read_to_string(&mark).unwrap();
+    let silent = text.replace("\"silent_ms\":0", "\"silent_ms\":259200000");
+    assert_ne!(text, silent);
+    std::fs::write(&mark, silent).unwrap();
+    pair.there.start().await;
+    let kept = until(&pair.there, "it is kept", |all| all.moves.is_empty()).await;
+    assert_eq!((kept.ended[0].outcome, kept.ended[0].leaves), (MoveOutcome::Moved, false), "{kept:?}");
+    let_go(&pair).await;
+    clients.served(false).await;
+    // It comes back within its hour by its own clock, and hears that nothing is given back any more.
+    pair.here.start().await;
+    until(&pair.here, "it is the other machine's", |all| departing(all) == Some(DepartingState::Over)).await;
+    page_says(here, "It is on bee now").await;
+    let there = port(&pair.there.application("web").await).unwrap();
+    clients.check(there).await;
+    assert_eq!(clients.turns(), ["here", "there"]);
+    drop(clients);
+    let removed = pair.there.send(Method::DELETE, "/applications/web?data=wipe", "").await;
+    assert!(removed.is_ok(), "its people may remove it: {removed:?}");
+    pair.stop().await;
+}
+
+/// Gives an application of the other machine the domain of the one that comes, once that has its place there.
+async fn claim(pair: &Pair) {
+    let begun = Instant::now();
+    loop {
+        let node: Node = pair.there.get("").await.unwrap();
+        if node.current == node.wanted && pair.there.get::<Application>("/applications/web").await.is_ok() {
+            let request = pair.there.client.request(Method::GET, &format!("/generations/{}", node.wanted));
+            let text = pair.there.client.text(request).await.unwrap().replace("other.lan", "shop.lan");
+            // The move has changed the document meanwhile where this is refused.
+            if pair.there.send(Method::POST, "/applications?by=mia", text).await.is_ok() {
+                return;
+            }
+        }
+        assert!(begun.elapsed() < PATIENCE, "it got no place there");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_machine_that_lets_nobody_in_behind_the_gate_is_told_at_both() {
+    let Some(pair) = Pair::new().await else { return };
+    let at = |domain: &str| format!("    domains: {{{domain}: {{port: http}}}}\n");
+    let moves = web(&pair.image, "").replace("    health:", &format!("{}    health:", at("shop.lan")));
+    pair.here.deploy(named(&pair.here, "ant", "", &moves)).await;
+    let here = port(&pair.here.application("web").await).unwrap();
+    assert_eq!(answer("POST", here, "/fill/64").await.as_deref(), Some("filled\n"));
+    assert_eq!(answer("POST", here, "/first").await.as_deref(), Some("ok first\n"));
+    let other = format!(
+        "applications:\n  other:\n    image: \"{}\"\n    wish: stopped\n    ports: {{http: {{port: 8080, protocol: http}}}}\n{}",
+        pair.there.image(&server("one")),
+        at("other.lan")
+    );
+    pair.there.deploy(named(&pair.there, "bee", "", &other)).await;
+    pair.moves_by(&pair.key.key).await.unwrap();
+    claim(&pair).await;
+    // Its gate passes without its domains, and then nobody can be let in.
+    let says = |one: &Move| one.cause.as_ref().is_some_and(|cause| cause.contains("is also a domain of"));
+    let is_told = |all: &Moves| all.moves.iter().any(|one| one.is_down && one.waits_since.is_some() && says(one));
+    let told = until(&pair.here, "it is told where it left", is_told).await;
+    assert_eq!(departing(&told), Some(DepartingState::Gone), "{told:?}");
+    assert!(told.moves[0].can_undo, "{told:?}");
+    page_says(here, "It is about to serve at bee").await;
+    until(&pair.there, "it is told where it came", is_told).await;
+    // The domain is free again.
+    pair.there.send(Method::DELETE, "/applications/other?data=keep", "").await.unwrap();
+    let is_there = |all: &Moves| departing(all) == Some(DepartingState::Gone) && !all.moves[0].is_down;
+    until(&pair.here, "it serves there", is_there).await;
+    page_says(here, "It is on bee now").await;
+    let there = port(&pair.there.application("web").await).unwrap();
+    assert_eq!(answer("GET", there, "/").await.as_deref(), Some("first\n"));
+    pair.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_start_that_fails_at_home_is_told_and_ends_with_a_persons_word() {
+    let Some(pair) = Pair::new().await else { return };
+    let here = pair.deploy("").await;
+    // Its own check wants data.
+    assert_eq!(answer("POST", here, "/first").await.as_deref(), Some("ok first\n"));
+    pair.moves_by(&pair.key.key).await.unwrap();
+    let is_there = |all: &Moves| departing(all) == Some(DepartingState::Gone) && !all.moves[0].is_down;
+    until(&pair.here, "it has moved", is_there).await;
+    let there = port(&pair.there.application("web").await).unwrap();
+    // What it comes back with lets it end at its start.
+    assert_eq!(answer("POST", there, "/poison").await.as_deref(), Some("poisoned\n"));
+    undo(&pair.here).await.unwrap();
+    let fails =
+        |one: &Move| one.is_down && one.cause.as_ref().is_some_and(|cause| cause.contains("its start here has failed"));
+    let waits = until(&pair.here, "its start fails", |all| all.moves.iter().any(fails)).await;
+    let one = &waits.moves[0];
+    assert_eq!(one.departing, Some(DepartingState::Returns));
+    assert!(one.waits_since.is_some(), "nobody serves it, and people are told: {one:?}");
+    // A person's word counts: it is not started again, and nothing is left to do.
+    let stopped = format!("{}    wish: stopped\n", web(&pair.image, ""));
+    pair.here.deploy(named(&pair.here, "ant", "", &stopped)).await;
+    let ended = until(&pair.here, "its move has ended", |all| all.moves.is_empty()).await;
+    assert_eq!(ended.ended[0].outcome, MoveOutcome::Returned, "{ended:?}");
+    assert_eq!(pair.here.application("web").await.state, ApplicationState::Stopped);
+    let numbers = standing(&pair.here).await.0;
+    assert!(numbers.len() < 16, "a start that fails makes few generations: {numbers:?}");
+    let_go(&pair).await;
+    pair.stop().await;
+}
+
 /// A move that has failed has changed nothing anywhere.
 async fn unchanged(pair: &Pair, what: &str, part: &str) {
     let before = (standing(&pair.here).await, standing(&pair.there).await);
@@ -163,6 +284,21 @@ async fn a_machine_that_cannot_take_it_refuses_and_nothing_changes() {
     let nobody = format!("{{\"to\": \"http://127.0.0.1:{}\", \"key\": \"k\"}}", free_port());
     let away = crate::backups::send(&pair.here, Method::POST, "/applications/web/move", nobody).await;
     assert_eq!(refused(away).0, "other_away");
+    // It asks for more room than there is: no loan is given.
+    let recipient = Identity::generate().unwrap().recipient().to_string();
+    let wish = ArrivalWish {
+        application: "large".into(),
+        node: "ant".into(),
+        guest: NodeKey::generate().unwrap().public().to_string(),
+        recipient,
+        size_bytes: 1 << 60,
+        image: None,
+    };
+    let path = format!("/arrivals/{}", "0".repeat(32));
+    let asks = pair.site.request(Method::PUT, &path, Some(&pair.key.key)).json(&wish);
+    assert_eq!(refusal(asks).await, (409, "move_too_much".to_string()));
+    let lending: Lending = pair.there.get("/loans").await.unwrap();
+    assert!(lending.loans.is_empty(), "{lending:?}");
     // Its port is another application's.
     let other = format!(
         "applications:\n  other:\n    image: \"{}\"\n    wish: stopped\n    ports: {{http: {{port: 8080, publish: {{port: {taken}, address: 127.0.0.1}}}}}}\n",
@@ -227,8 +363,11 @@ async fn a_move_waits_for_another_key_and_can_be_cancelled() {
     pair.there.client.text(kept).await.unwrap();
     let last = until(&pair.there, "it is kept", |all| all.moves.is_empty()).await;
     assert_eq!((last.ended[0].outcome, last.ended[0].leaves), (MoveOutcome::Moved, false), "{last:?}");
-    let gone: Moves = pair.here.get("/moves").await.unwrap();
-    assert_eq!(departing(&gone), Some(DepartingState::Gone));
+    // The machine that is left hears of it in its hour: nothing is given back any more, and nothing is waited for.
+    let over = until(&pair.here, "it is the other machine's", |all| departing(all) == Some(DepartingState::Over)).await;
+    assert!(over.moves[0].undo_left_ms.is_none() && !over.moves[0].can_undo, "{over:?}");
+    let (code, words) = refused(undo(&pair.here).await);
+    assert!(code == "move_stays" && words.contains("move it back from bee"), "{code}: {words}");
     clients.served(false).await;
     let there = port(&pair.there.application("web").await).unwrap();
     clients.check(there).await;

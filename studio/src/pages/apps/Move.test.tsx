@@ -95,6 +95,19 @@ it("is loud where nobody serves and the other machine is away", async () => {
   expect((await screen.findByRole("alert")).textContent).toContain("attic cannot be asked");
 });
 
+it("says that nobody serves while the other machine lets nobody in, or its start at home fails", async () => {
+  const cause = "attic: the domain shop.lan is another one's";
+  shown([moving({ departing: "gone", arriving: "serves", is_down: true, waits_since: "1", cause })]);
+  await screen.findByText("It has passed its gate at attic, which lets nobody in yet");
+  expect(screen.getByRole("alert").textContent).toContain(cause);
+  cleanup();
+  shown([moving({ departing: "returns", arriving: "dropped", is_down: true, can_undo: false })]);
+  await screen.findByText("It comes back from attic, and does not serve here yet");
+  cleanup();
+  shown([moving({ leaves: false, departing: null, arriving: "serves", is_down: true, can_undo: false })]);
+  await screen.findByText("It has come from attic, and lets nobody in yet");
+});
+
 it("shows nothing of an application that does not move", async () => {
   const asked = shown([]);
   await waitFor(() => expect(asked).toContain("GET /v1/xnode/moves"));

@@ -68,6 +68,7 @@ function Step({ of: { step, bytes, all_bytes: all } }: { of: Moving }) {
 function toneOf({ departing, arriving, waits_since: since, is_down: isDown }: Moving): Tone {
   if (since !== null) return isDown ? "bad" : "warn";
   if (departing === "returns" || arriving === "refused") return "warn";
+  if (isDown) return "plain";
   return departing === "gone" || departing === "over" || arriving === "kept" ? "good" : "plain";
 }
 
@@ -82,18 +83,22 @@ function wordsOf({ departing, arriving, other, is_down: isDown }: Moving): strin
       return `${other} is about to serve it`;
     case "gone":
     case "over":
-      return `It serves at ${other}`;
+      return isDown
+        ? `It has passed its gate at ${other}, which lets nobody in yet`
+        : `It serves at ${other}`;
     case "recalls":
       return `It comes back from ${other}`;
     case "returns":
-      return isDown ? `Its data come back from ${other}` : `It serves here, and does not move to ${other}`;
+      return isDown
+        ? `It comes back from ${other}, and does not serve here yet`
+        : `It serves here, and does not move to ${other}`;
     case null:
       break;
   }
   switch (arriving) {
     case "serves":
     case "kept":
-      return `It has come from ${other}`;
+      return isDown ? `It has come from ${other}, and lets nobody in yet` : `It has come from ${other}`;
     case "refused":
     case "dropped":
       return `It does not come from ${other}`;

@@ -5,6 +5,7 @@ import { forgetDrafts, useDraft } from "../../lib/draft";
 import { around, diffLines, differs } from "../../lib/lineDiff";
 import { DiffView } from "./DiffView";
 import { DocumentEditor } from "./DocumentEditor";
+import { MoveAway } from "./MoveAway";
 import { Decide, Planning, useChange } from "./change";
 import { Live, Refused } from "./parts";
 import { ProblemList, problemsOf } from "./Problems";
@@ -14,21 +15,24 @@ const CONTEXT_LINES = 3;
 
 const draftOf = (name: string) => `settings of ${name}`;
 
-/** The application's part of the document, with what a change of it would be. */
+/** The application's part of the document, with what a change of it would be, and the way to another machine. */
 export function Settings({ name }: { name: string }) {
   const xnode = useXnode();
   const document = useDocument(xnode.data?.wanted);
   return (
-    <Live of={document} what="the document">
-      {({ number, text }) => {
-        const part = partOf(text, name);
-        return part === null ? (
-          <Empty>It is not in the wanted document, and so it has no settings.</Empty>
-        ) : (
-          <Editing key={name} text={text} part={part} name={name} wanted={number} />
-        );
-      }}
-    </Live>
+    <>
+      <Live of={document} what="the document">
+        {({ number, text }) => {
+          const part = partOf(text, name);
+          return part === null ? (
+            <Empty>It is not in the wanted document, and so it has no settings.</Empty>
+          ) : (
+            <Editing key={name} text={text} part={part} name={name} wanted={number} />
+          );
+        }}
+      </Live>
+      <MoveAway name={name} />
+    </>
   );
 }
 

@@ -100,6 +100,8 @@ fn step(one: &Move) -> String {
 fn reached(one: &Move, undoes: bool) -> Option<Result<String, Failure>> {
     let Move { application, other, .. } = one;
     match one.departing? {
+        // It has passed its gate there, and lets no client in yet.
+        DepartingState::Gone | DepartingState::Over if !undoes && one.is_down => None,
         DepartingState::Gone | DepartingState::Over if !undoes => {
             let text = format!(
                 "{application} serves at {other}; `openmesh app move {application} --undo` brings it back within an hour\n"
@@ -214,6 +216,10 @@ mod tests {
             assert!(reached(&one(state), false).is_none() && reached(&one(state), true).is_none(), "{state:?}");
         }
         assert!(reached(&one(DepartingState::Gone), false).is_some_and(|done| done.is_ok()));
+        for state in [DepartingState::Gone, DepartingState::Over] {
+            let shut = Move { is_down: true, ..one(state) };
+            assert!(reached(&shut, false).is_none(), "no client is let in there yet: {state:?}");
+        }
         assert!(reached(&one(DepartingState::Gone), true).is_none(), "the undoing has not begun");
         assert!(reached(&one(DepartingState::Over), true).is_some_and(|done| done.is_err()), "it is kept there");
         assert!(reached(&one(DepartingState::Returns), false).is_none(), "the other machine lets go");

@@ -21,14 +21,15 @@ use crate::backups::{send, set_token};
 use crate::pantry::ask;
 use crate::world::{PATIENCE, World, answer, free_port};
 
-/// A server that appends each record to a file and answers once it is there, makes a large file, and tells what it has.
+/// A server that appends each record to a file and answers once it is there, makes a large file, and tells what it has. With a file `poison` it does not start.
 pub const SERVER: &str = r#"$| = 1; use Socket;
-socket(S, PF_INET, SOCK_STREAM, 6); setsockopt(S, SOL_SOCKET, SO_REUSEADDR, 1); bind(S, sockaddr_in(8080, INADDR_ANY)) or die "bind: $!"; listen(S, 64);
+die "it is poisoned\n" if -e '/data/poison'; socket(S, PF_INET, SOCK_STREAM, 6); setsockopt(S, SOL_SOCKET, SO_REUSEADDR, 1); bind(S, sockaddr_in(8080, INADDR_ANY)) or die "bind: $!"; listen(S, 64);
 print "it listens\n"; $SIG{TERM} = sub { exit 0 };
 while (1) { accept(C, S) or next; my $head = ''; while (<C>) { $head .= $_; last if /^\r?$/ }
   my $body = '';
   if ($head =~ m{^POST /fill/(\d+) }) { open(R, '<', '/dev/urandom') or die "noise: $!"; open(F, '>', '/data/ballast') or die "data: $!";
     for (1..$1) { read(R, my $part, 1 << 20); print F $part or die "data: $!" } close(F) or die "data: $!"; close(R); $body = "filled\n"; }
+  elsif ($head =~ m{^POST /poison }) { open(F, '>', '/data/poison') or die "data: $!"; close(F); $body = "poisoned\n"; }
   elsif ($head =~ m{^POST /(\S*)}) { open(F, '>>', '/data/words') or die "data: $!"; print F "$1\n"; close(F) or die "data: $!"; $body = "ok $1\n"; }
   elsif ($head =~ m{^GET /size}) { $body = (-s '/data/ballast' || 0) . "\n"; }
   elsif (open(F, '<', '/data/words')) { $body = join('', <F>); close F; }
