@@ -125,7 +125,7 @@ impl Service {
         belongs::note(&settings)?;
         let backups = Backups::open(&settings.state)?;
         let alerts = Alerts::open(&settings.state)?;
-        let publishers = Publishers::open(&settings.state)?;
+        let publishers = Publishers::open(&settings.state);
         let work = Arc::new(Mutex::new(views::Work::default()));
         let noted = work.clone();
         machine.follow = Box::new(move |bytes| {

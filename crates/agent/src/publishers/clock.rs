@@ -19,6 +19,7 @@ const LOOK: Duration = Duration::from_secs(60);
 /// Starts the clock. It ends once the sender of `stays` is gone.
 pub(crate) fn start(service: Arc<Service>, mut stays: watch::Receiver<()>) -> JoinHandle<()> {
     tokio::spawn(async move {
+        tell_damages(&service);
         let mut said = String::new();
         loop {
             let turn = tokio::select! {
@@ -43,6 +44,16 @@ pub(crate) fn start(service: Arc<Service>, mut stays: watch::Receiver<()>) -> Jo
 /// Waits until the agent leaves.
 async fn ended(stays: &mut watch::Receiver<()>) {
     while stays.changed().await.is_ok() {}
+}
+
+/// Notes files that this run of the agent could not read and has left out.
+fn tell_damages(service: &Service) {
+    let wanted = service.wanted().unwrap_or_default();
+    for damage in service.publishers().damages() {
+        let Some(words) = damage.words else { continue };
+        let text = format!("{} cannot be read, and lies in {}: {words}", damage.what, damage.file.display());
+        service.history().note(EventKind::Found, wanted, None, text);
+    }
 }
 
 /// One look.

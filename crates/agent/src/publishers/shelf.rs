@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 pub(crate) use self::carried::Carried;
 use super::error::CatalogueError;
 use super::fetch::{Fetched, Known, fetch, kept_name};
-use super::kept::{AllKept, Failure, Folder, Kept, Record};
+use super::kept::{AllKept, Damage, Failure, Folder, Kept, Loaded, Record};
 use super::views;
 use crate::error::AgentError;
 
@@ -80,6 +80,8 @@ struct Inner {
 pub(crate) struct Publishers {
     folder: Folder,
     inner: Mutex<Inner>,
+    /// Files that could not be read when the agent began.
+    damages: Vec<Damage>,
     /// Held while one is fetched: the traces of an index are not written over by an older look.
     one: tokio::sync::Mutex<()>,
     wake: Notify,
@@ -117,20 +119,22 @@ fn row<'a>(names: impl Iterator<Item = &'a Name>) -> String {
 }
 
 impl Publishers {
-    /// Opens the catalogues below the state folder of an agent.
-    ///
-    /// # Errors
-    /// A record cannot be read.
-    pub(crate) fn open(state: &Path) -> Result<Publishers, AgentError> {
+    /// Opens the catalogues below the state folder of an agent. What of them cannot be read is left out and named: the rest, and the machine, begin all the same.
+    pub(crate) fn open(state: &Path) -> Publishers {
         let folder = Folder::of(state);
-        let records = folder.records().map_err(of_all)?;
+        let Loaded { records, kept, damages } = folder.load();
         let load = |(name, record): (Name, Record)| {
             let shelf = Shelf::load(&folder, &name, record);
             (name, shelf)
         };
         let shelves = records.into_iter().map(load).collect();
-        let inner = Inner { shelves, kept: folder.kept().map_err(of_all)?, library: None };
-        Ok(Publishers { folder, inner: Mutex::new(inner), one: tokio::sync::Mutex::new(()), wake: Notify::new() })
+        let inner = Mutex::new(Inner { shelves, kept, library: None });
+        Publishers { folder, inner, damages, one: tokio::sync::Mutex::new(()), wake: Notify::new() }
+    }
+
+    /// Files of catalogues that could not be read, each as long as it lies in its place.
+    pub(crate) fn damages(&self) -> Vec<Damage> {
+        self.damages.iter().filter(|damage| damage.file.exists()).cloned().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -219,10 +223,18 @@ impl Publishers {
         *shelf = Shelf { record, opened: Some(fetched.opened), others: Some(others), tried: None };
         inner.library = None;
         // What is not needed any more is only room: the catalogue is there.
-        if let Err(error) = self.folder.sweep(&needed(&inner)) {
+        self.sweep(&inner);
+        Ok(())
+    }
+
+    /// Removes the texts that nobody needs. None goes as long as nobody knows what a damaged list has named.
+    fn sweep(&self, inner: &Inner) {
+        if self.folder.is_list_aside() {
+            return;
+        }
+        if let Err(error) = self.folder.sweep(&needed(inner)) {
             tracing::warn!(%error, "texts of catalogues that nobody needs are not gone yet");
         }
-        Ok(())
     }
 
     /// Notes that a catalogue could not be fetched; what cannot be written is known until the agent ends.

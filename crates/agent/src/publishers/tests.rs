@@ -78,7 +78,7 @@ struct Place {
 impl Place {
     fn new() -> Place {
         let root = tempfile::tempdir().unwrap();
-        let publishers = Publishers::open(&root.path().join("state")).unwrap();
+        let publishers = Publishers::open(&root.path().join("state"));
         Place { root, publishers }
     }
 
@@ -92,7 +92,7 @@ impl Place {
 
     /// The agent begins anew.
     fn reopen(&mut self) {
-        self.publishers = Publishers::open(&self.root.path().join("state")).unwrap();
+        self.publishers = Publishers::open(&self.root.path().join("state"));
     }
 
     /// Looks at the catalogue; the code of a refusal.
@@ -343,6 +343,59 @@ async fn nothing_on_the_disk_is_trusted_for_lying_there() {
     }
     place.reopen();
     assert_eq!((place.state(&one), place.versions(&one).len()), (State::Absent, 0));
+}
+
+/// A damaged record, and a damaged list of kept texts, hold up nothing: the second copy counts, and where that is damaged too the catalogue begins anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damaged_files_are_set_aside_and_the_rest_begins() {
+    let mut place = Place::new();
+    let (one, other): (_, Name) = (place.source(), "other".parse().unwrap());
+    write(&place.folder(), &signed(&key(1), &[1, 2], 2, now(), 90));
+    place.refresh(&one).await.unwrap();
+    place.publishers.refresh(&other, &one).await.unwrap();
+    place.publishers.keep(&document(1, Some(&one))).unwrap();
+    let at = |file: &str| place.root.path().join("state/catalogues").join(file);
+    let (record, list) = (at("records/acme.json"), at("kept.json"));
+    let (second, aside) = (at("second/records/acme.json"), at("records/acme.damaged"));
+    let (texts, list_aside) = (at("texts"), at("kept.damaged"));
+    // Of each a piece is there, as after a power cut of a disk that had promised too much.
+    for file in [&record, &list] {
+        std::fs::write(file, "{\"key\": ").unwrap();
+    }
+    place.reopen();
+    let damages = place.publishers.damages();
+    assert_eq!(damages.iter().map(|damage| &damage.file).collect::<Vec<_>>(), [&aside, &list_aside]);
+    assert!(damages[0].what.ends_with("the catalogue acme") && damages[0].words.is_some(), "{damages:?}");
+    assert_eq!(place.versions(&one), ["1", "2"], "the second copy counts");
+    assert_eq!(place.publishers.templates_of(&document(1, None), now()).unwrap().len(), 1);
+    // The highest number is not forgotten, and nothing is swept as long as the list lies aside.
+    write(&place.folder(), &signed(&key(1), &[1], 1, now(), 90));
+    assert_eq!(place.refresh(&one).await, Err("catalogue_older"));
+    let stray = texts.join("0");
+    std::fs::write(&stray, b"nobody's").unwrap();
+    write(&place.folder(), &signed(&key(1), &[2], 3, now(), 90));
+    place.refresh(&one).await.unwrap();
+    assert!(stray.exists());
+    // An earlier run's damage is told as long as it lies there, without being news.
+    place.reopen();
+    assert!(place.publishers.damages().iter().all(|damage| damage.words.is_none()));
+    for file in [&aside, &list_aside] {
+        std::fs::remove_file(file).unwrap();
+    }
+    assert!(place.publishers.damages().is_empty());
+    place.refresh(&one).await.unwrap();
+    assert!(!stray.exists());
+    // Both copies of one record: that catalogue begins anew, and the other one is as it was.
+    for file in [&record, &second] {
+        std::fs::write(file, vec![b' '; 5 << 20]).unwrap();
+    }
+    place.reopen();
+    assert_eq!(place.publishers.damages().len(), 2);
+    assert_eq!((place.state(&one), place.versions(&one).len()), (State::Absent, 0));
+    let others = place.publishers.library(&BTreeMap::from([(other.clone(), one.clone())]));
+    assert!(others.others().contains_key(&other));
+    place.refresh(&one).await.unwrap();
+    assert_eq!(place.versions(&one), ["2"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
