@@ -1,6 +1,6 @@
 //! Catalogues on the disk: records, texts by their hash, and the texts that applications use.
 //!
-//! Records and the list of kept texts lie there twice. Of a pair the first is read; one that cannot be read is set aside under another name, and the second counts.
+//! Records and lists lie there twice. Of a pair the first is read; one that cannot be read is set aside under another name, and the second counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -64,6 +64,9 @@ pub(super) struct Kept {
 /// Texts that applications were made of, by catalogue, name and version: `acme/shop@3`.
 pub(super) type AllKept = BTreeMap<String, Kept>;
 
+/// Generations of which places for backups keep backups of this machine, by the names of the places.
+pub(super) type AllHeads = BTreeMap<String, BTreeSet<u64>>;
+
 /// A file of the folder that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Damage {
@@ -82,6 +85,8 @@ pub(super) struct Loaded {
     pub records: BTreeMap<Name, Record>,
     /// Texts that applications were made of.
     pub kept: AllKept,
+    /// Generations of which backups are kept.
+    pub heads: AllHeads,
     /// Files that could not be read, each left out.
     pub damages: Vec<Damage>,
 }
@@ -90,10 +95,14 @@ pub(super) struct Loaded {
 const RECORDS: &str = "records";
 /// File with the list of kept texts.
 const KEPT: &str = "kept.json";
-/// Folder of the second copies of both.
-const SECOND: &str = "second";
 /// Words for that list.
 const KEPT_WORDS: &str = "the list of texts of templates that applications were made of";
+/// File with the generations of which backups are kept.
+const HEADS: &str = "heads.json";
+/// Words for it.
+const HEADS_WORDS: &str = "the list of generations of which backups are kept";
+/// Folder of the second copies of all three.
+const SECOND: &str = "second";
 /// End of the name of a file that was set aside.
 const ASIDE: &str = "damaged";
 
@@ -138,6 +147,7 @@ impl Folder {
             loaded.records.extend(found.map(|record| (name, record)));
         }
         loaded.kept = self.find(Path::new(KEPT), KEPT_WORDS, &mut loaded.damages).unwrap_or_default();
+        loaded.heads = self.find(Path::new(HEADS), HEADS_WORDS, &mut loaded.damages).unwrap_or_default();
         loaded
     }
 
@@ -160,9 +170,11 @@ impl Folder {
             let named = paths.filter_map(|file| Some((record_words(stem::<String>(&file)?.as_str()), file)));
             found.extend(named.map(|(what, file)| Damage { what, file, words: None }));
         }
-        let lists = self.places(Path::new(KEPT)).map(|path| path.with_extension(ASIDE));
-        let lists = lists.into_iter().filter(|file| file.exists());
-        found.extend(lists.map(|file| Damage { what: KEPT_WORDS.to_string(), file, words: None }));
+        for (list, words) in [(KEPT, KEPT_WORDS), (HEADS, HEADS_WORDS)] {
+            let files = self.places(Path::new(list)).map(|path| path.with_extension(ASIDE));
+            let files = files.into_iter().filter(|file| file.exists());
+            found.extend(files.map(|file| Damage { what: words.to_string(), file, words: None }));
+        }
         found
     }
 
@@ -185,6 +197,14 @@ impl Folder {
     /// The disk's word; the one before stays.
     pub(super) fn write_kept(&self, kept: &AllKept) -> Result<(), CatalogueError> {
         self.write(Path::new(KEPT), &serde_json::to_vec(kept).unwrap_or_default())
+    }
+
+    /// Writes the generations of which backups are kept.
+    ///
+    /// # Errors
+    /// The disk's word; the one before stays.
+    pub(super) fn write_heads(&self, heads: &AllHeads) -> Result<(), CatalogueError> {
+        self.write(Path::new(HEADS), &serde_json::to_vec(heads).unwrap_or_default())
     }
 
     /// Writes both copies of a file, the second before the first: as long as the first is the one of before, that one counts.

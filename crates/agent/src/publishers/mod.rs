@@ -2,7 +2,7 @@
 //!
 //! # What it owns
 //! The folder `catalogues` of the agent: a record for each catalogue with the highest number that was seen of each key, texts by their hash, and the texts that deployed
-//! applications were made of. The form of an index and the reasons against one are those of `openmesh_templates::index`.
+//! applications were made of, as long as somebody can come back to them (X-127). The form of an index and the reasons against one are those of `openmesh_templates::index`.
 //!
 //! # Shape
 //! ```text
@@ -28,4 +28,4 @@ pub mod views;
 pub(crate) use clock::start;
 pub use error::CatalogueError;
 pub(crate) use kept::Damage;
-pub(crate) use shelf::{Carried, Publishers, of_catalogue};
+pub(crate) use shelf::{Carried, Publishers, kept_names, of_catalogue};

@@ -1,8 +1,9 @@
 //! Catalogues in a folder and behind hostile servers, each through the whole way of an agent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -16,8 +17,8 @@ use openmesh_primitives::{Timestamp, ValidatorKey};
 use openmesh_templates::index::{INDEX_BYTES_MAX, INDEX_FILE, Index, open, seal};
 use openmesh_templates::publish::{Wish, entries, next};
 
-use super::Publishers;
 use super::views::State;
+use super::{Publishers, kept_names};
 
 /// A day, in nanoseconds.
 const DAY: i64 = 86_400 * 1_000_000_000;
@@ -396,6 +397,45 @@ async fn damaged_files_are_set_aside_and_the_rest_begins() {
     assert!(others.others().contains_key(&other));
     place.refresh(&one).await.unwrap();
     assert_eq!(place.versions(&one), ["2"]);
+}
+
+/// A text goes once neither an index, nor a generation, nor a person has named it for a day; what somebody can come back to stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn texts_to_which_nobody_can_come_back_go() {
+    let mut place = Place::new();
+    let one = place.source();
+    write(&place.folder(), &signed(&key(1), &[1], 1, now(), 90));
+    let (first, second) = (document(1, Some(&one)), document(2, Some(&one)));
+    place.publishers.prepare(&first).await;
+    place.publishers.keep(&first).unwrap();
+    let (begun, day, none) = (Instant::now(), Duration::from_secs(86_400), BTreeSet::new());
+    let collect = |place: &Place, named: &BTreeSet<String>, days: u32| {
+        place.publishers.collect(named, begun + day * days).unwrap()
+    };
+    assert!(collect(&place, &none, 0).is_empty() && collect(&place, &none, 2).is_empty(), "its index names it");
+    write(&place.folder(), &signed(&key(1), &[2], 2, now(), 90));
+    place.refresh(&one).await.unwrap();
+    place.publishers.keep(&second).unwrap();
+    let named: BTreeSet<String> = kept_names(&first).chain(kept_names(&second)).collect();
+    assert!(collect(&place, &named, 3).is_empty() && collect(&place, &named, 5).is_empty(), "a generation names it");
+    assert!(collect(&place, &none, 6).is_empty());
+    assert_eq!(place.publishers.templates_of(&first, now()).unwrap().len(), 1);
+    assert!(collect(&place, &none, 7).is_empty(), "somebody asked for it before its day was over");
+    assert_eq!(collect(&place, &none, 8), kept_names(&first).collect::<BTreeSet<_>>());
+    for _ in 0..2 {
+        assert_eq!(place.publishers.templates_of(&first, now()).unwrap_err().code(), ("no_template", 404));
+        assert_eq!(place.publishers.keep(&first).unwrap_err().code(), ("catalogue_template", 409));
+        assert_eq!(place.publishers.templates_of(&second, now()).unwrap().len(), 1);
+        place.publishers.keep(&second).unwrap();
+        place.reopen();
+    }
+    let texts = std::fs::read_dir(place.root.path().join("state/catalogues/texts")).unwrap();
+    assert_eq!(texts.count(), 2, "the index and the second version");
+    // Generations of which backups are kept are remembered by their place.
+    assert_eq!(place.publishers.heads("disk"), None);
+    place.publishers.note_heads("disk", BTreeSet::from([3, 7])).unwrap();
+    place.reopen();
+    assert_eq!(place.publishers.heads("disk"), Some(BTreeSet::from([3, 7])));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
