@@ -73,6 +73,12 @@ pub enum AppCommand {
     Plan {
         /// Document in YAML or JSON; - is standard input.
         document: PathBuf,
+        /// Look up every tag anew, as a deployment with this word does.
+        #[arg(long)]
+        refresh: bool,
+        /// Show the secrets that a deployment with this word makes, and make none.
+        #[arg(long)]
+        make_secrets: bool,
         /// Agent.
         #[command(flatten)]
         agent: AgentName,

@@ -7,7 +7,7 @@ use openmesh_agent::catalogue_publish::{Wish, entries, next};
 use openmesh_agent::client::ClientError;
 use openmesh_agent::views::catalogues::{Catalogue, State};
 use openmesh_agent::views::templates::{BackupWish, OrderBody, Preflight, Sheet, Summary};
-use openmesh_agent::views::{ApplicationState, Deployment, Failure, Node};
+use openmesh_agent::views::{ApplicationState, Deployment, Failure, Node, Secret};
 use openmesh_blueprint::Document;
 use openmesh_blueprint::document::Content;
 use openmesh_primitives::{Timestamp, ValidatorKey};
@@ -102,6 +102,15 @@ async fn an_application_goes_on_and_is_changed_when_its_catalogue_is_gone() {
     world.deploy(document(&format!("{named}, {backups}"))).await;
     let off = preflight(&world, &order("till", Some(BackupWish::default()))).await.unwrap().backups.unwrap();
     assert_eq!((off.to, off.lacks.as_deref()), (None, Some("they are switched off")));
+    // A plan of its document names the secret that it would make, and makes none.
+    let part = preflight(&world, &order("till", Some(BackupWish::default()))).await.unwrap().document;
+    let with = Document { applications: Document::parse(&part).unwrap().applications, ..wanted(&world).await };
+    let plan =
+        async |query: &str| world.send(Method::POST, &format!("/applications?plan=true{query}"), with.to_yaml()).await;
+    assert_eq!(refused(plan("").await).code, "unresolved");
+    let planned = plan("&make_secrets=true").await.unwrap().plan;
+    assert!(planned.contains("the secret `till-token` is made: 32 letters and digits"), "{planned}");
+    assert!(world.get::<Vec<Secret>>("/secrets").await.unwrap().is_empty());
     let request = world.client.request(Method::POST, "/templates/shop/deploy?by=alice").json(&order("till", None));
     let taken: Deployment = world.client.ask(request).await.unwrap();
     assert!(taken.plan.contains("till is of the template acme/shop 1 of Acme Ltd. (key "), "{}", taken.plan);
