@@ -6,6 +6,7 @@ mod given;
 mod made;
 mod restart;
 mod terms;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -26,6 +27,7 @@ use rustix::fs::{FlockOperation, flock};
 use tokio::sync::Notify;
 
 pub(crate) use terms::Terms;
+pub(crate) use told::with_lines;
 
 use crate::acme::{Issuer, Wishes, machine_clock};
 use crate::alerts::Alerts;

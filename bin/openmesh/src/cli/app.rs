@@ -162,6 +162,9 @@ pub enum AppCommand {
     Catalogues(templates::CataloguesArgs),
     /// Make an application out of a template; questions are asked at a terminal.
     New(NewArgs),
+    /// Bring an application to a newer version of its template, with its answers, its data and what was written beside the template.
+    #[command(disable_version_flag = true)]
+    Upgrade(templates::UpgradeArgs),
     /// Back up an application now, to the place that its document names.
     Backup {
         /// Application.

@@ -9,6 +9,7 @@ use openmesh_templates::makeable;
 use openmesh_xnode::marks;
 
 use super::Service;
+use super::told::with_lines;
 use crate::catalogue::with_templates;
 use crate::error::AgentError;
 use crate::publishers::{Publishers, kept_names};
@@ -94,9 +95,6 @@ impl Service {
 
     /// A plan as people read it: behind its first line the publishers of what it changes.
     pub(super) fn told(&self, plan: &str, document: &Document, changed: &[String]) -> String {
-        let lines = self.publishers.lines(document, changed);
-        let (head, rest) = plan.split_once('\n').unwrap_or((plan, ""));
-        let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
-        format!("{head}\n{lines}{rest}")
+        with_lines(plan, &self.publishers.lines(document, changed))
     }
 }

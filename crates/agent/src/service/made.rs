@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use openmesh_blueprint::document::Name;
 
 use super::Service;
+use super::told::with_lines;
 use crate::error::AgentError;
 
 /// Letters and digits of secrets that are made: no program reads more into one of them.
@@ -60,13 +61,8 @@ impl Service {
 /// A plan that names the secrets which are made with it, behind its first line. One that a move brings with its value is not made. Pure.
 pub(super) fn naming(plan: &str, made: &BTreeMap<Name, u32>) -> String {
     let made = made.iter().filter(|(_, length)| **length > 0);
-    let lines: String =
-        made.map(|(name, length)| format!("the secret `{name}` is made: {length} letters and digits\n")).collect();
-    match plan.split_once('\n') {
-        _ if lines.is_empty() => plan.to_string(),
-        Some((head, rest)) => format!("{head}\n{lines}{rest}"),
-        None => format!("{plan}\n{lines}"),
-    }
+    let lines = made.map(|(name, length)| format!("the secret `{name}` is made: {length} letters and digits"));
+    with_lines(plan, &lines.collect::<Vec<_>>())
 }
 
 /// Letters and digits, each as likely as the others.

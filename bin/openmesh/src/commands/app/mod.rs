@@ -57,6 +57,7 @@ pub async fn run(command: AppCommand) -> Result<(), Failure> {
         AppCommand::Remove { name, data, change } => remove(&name, data, &change).await,
         AppCommand::Templates(asked) => templates::list(asked).await,
         AppCommand::New(asked) => templates::new(asked).await,
+        AppCommand::Upgrade(asked) => templates::upgrade(&asked).await,
         AppCommand::Catalogues(asked) => catalogues::run(asked).await,
         AppCommand::Exec(asked) => exec::run(asked).await,
         AppCommand::Jobs(asked) => jobs::list(&asked).await,
