@@ -188,6 +188,7 @@ fn certain(refusals: Vec<Refusal>) -> Result<(), AgentError> {
                 | Refusal::DiskShort { .. }
                 | Refusal::MemoryShort { .. }
                 | Refusal::KernelLacks { .. }
+                | Refusal::GpuUnusable { .. }
                 | Refusal::VolumeShrinks { .. }
         )
     };
