@@ -187,4 +187,6 @@ fn a_gpu_is_given_to_nobody_where_nothing_filters_devices() {
     let Err(XnodeError::Refused { refusals }) = world.agent().plan(&generation, None) else { panic!("it is planned") };
     assert_eq!(refusals.iter().map(Refusal::word).collect::<Vec<_>>(), ["gpu_unusable"]);
     assert!(refusals[0].to_string().contains("--runc"), "{}", refusals[0]);
+    // What is removed behind this is that of the machine as it is.
+    world.with(|_| ());
 }
