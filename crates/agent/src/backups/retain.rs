@@ -71,7 +71,10 @@ pub(crate) fn retain(
     let found = repository.snapshots()?.found;
     let (going, backups) = goes(&found, (head.machine.as_str(), head.application.as_str()), keep, pinned);
     // Texts of templates that the documents of these name are not collected.
-    service.publishers().note_heads(target.as_str(), generations(&found, &head.machine, &going))?;
+    let noted = service.publishers().note_heads(target.as_str(), generations(&found, &head.machine, &going));
+    if let Err(error) = noted {
+        tracing::warn!(place = %target, %error, "the generations of which backups are kept are noted until the agent ends");
+    }
     repository.forget(going, &open)?;
     Ok(backups)
 }
