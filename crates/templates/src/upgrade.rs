@@ -74,9 +74,8 @@ fn carried(using: &TemplateUse, to: &Template) -> (BTreeMap<Name, Content>, BTre
 /// Applications that answers name which were not given before.
 fn companions(using: &TemplateUse, to: &Template, answers: &BTreeMap<Name, Content>) -> BTreeSet<Name> {
     let new = answers.iter().filter(|(option, _)| !using.answers.contains_key(*option));
-    let named = new.filter(|(option, _)| {
-        to.options.get(*option).is_some_and(|option| option.kind == OptionKind::Application)
-    });
+    let named =
+        new.filter(|(option, _)| to.options.get(*option).is_some_and(|option| option.kind == OptionKind::Application));
     let names = named.filter_map(|(_, answer)| match answer {
         Content::Text(text) => text.parse().ok(),
         Content::Secret(_) => None,

@@ -65,9 +65,7 @@ fn find<'a>(document: &'a Document, name: &Name) -> Result<&'a Application, Agen
 
 fn check_copy(service: &Service, document: &Document, using: &TemplateUse) -> Result<(), AgentError> {
     match &using.catalogue {
-        Some(catalogue) => {
-            service.publishers().check_copy(catalogue, &document.machine.catalogues, Timestamp::now())
-        }
+        Some(catalogue) => service.publishers().check_copy(catalogue, &document.machine.catalogues, Timestamp::now()),
         None => Ok(()),
     }
 }
@@ -124,7 +122,8 @@ fn ready(service: &Service, name: &Name, wanted: Option<&PackageVersion>) -> Res
     }
     let goal = TemplateUse { version: Some(to.version.clone()), ..using.clone() }.words();
     let mut lines = vec![format!("{name} goes from the template {} to {goal}", using.words())];
-    lines.extend(left_out.iter().map(|option| format!("its answer `{option}` is left out: {goal} does not ask for it")));
+    lines
+        .extend(left_out.iter().map(|option| format!("its answer `{option}` is left out: {goal} does not ask for it")));
     document.applications.extend(composition.applications);
     // What it does together with the others is looked at as in any other document.
     let document = Document::parse(&document.to_yaml()).map_err(|problems| AgentError::Document { problems })?;

@@ -197,7 +197,11 @@ mod tests {
         }
         let all = generations(&found, "m", &[]);
         assert_eq!((all.len(), generations(&found, "n", &[]).len()), (4, 1));
-        assert_eq!(generations(&found, "m", &going).len(), all.len() - 1, "the second backup goes, with one description");
+        assert_eq!(
+            generations(&found, "m", &going).len(),
+            all.len() - 1,
+            "the second backup goes, with one description"
+        );
         // Parts whose description is not there are of a backup that broke off.
         let head = own(&found, "m", "web").find(|(_, one)| label(one, BACKUP) == "3" && label(one, PART) == HEAD);
         let head = head.unwrap().0;

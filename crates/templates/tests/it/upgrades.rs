@@ -108,7 +108,8 @@ fn what_a_newer_version_does_not_take_is_said() {
     let faults = upgrade(&library, (third(&library), to), &name("till"), &own).unwrap_err();
     assert!(faults.iter().any(|fault| fault.message.contains("version 4 has no port `http`")), "{faults:#?}");
     // An answer that its bounds do not take any more is named by its option.
-    let text = fourth().replace("motto: { kind: text, default: Hello }", "title: { kind: choice, choices: [One], default: One }");
+    let text = fourth()
+        .replace("motto: { kind: text, default: Hello }", "title: { kind: choice, choices: [One], default: One }");
     let library = self::library(&text.replace("${motto}", "${title}"));
     let to = upgrades(&library, own.template.as_ref().unwrap())[0];
     let faults = upgrade(&library, (third(&library), to), &name("till"), &own).unwrap_err();

@@ -7,8 +7,8 @@ use openmesh_blueprint::Refusal;
 use openmesh_blueprint::document::Name;
 use openmesh_blueprint::gpu::PciAddress;
 use openmesh_cage::cgroup::Layout;
-use openmesh_xnode::{XnodeError, open};
 use openmesh_xnode::restarts::Wished;
+use openmesh_xnode::{XnodeError, open};
 use rustix::fs::{CWD, FileType, Mode, StatVfsMountFlags, makedev, mknodat, statvfs};
 use tempfile::TempDir;
 
