@@ -151,15 +151,23 @@ impl Folder {
         loaded
     }
 
-    /// The first of two copies that can be read; none where neither is there, or can be read.
+    /// The first of two copies that can be read, of which the other one is made where it is not there; none where neither is there, or can be read.
     fn find<T: DeserializeOwned>(&self, file: &Path, what: &str, damages: &mut Vec<Damage>) -> Option<T> {
-        self.places(file).iter().find_map(|path| match marks::find::<T>(path) {
-            Ok(found) => found,
+        let places = self.places(file);
+        let (path, found) = places.iter().find_map(|path| match marks::find::<T>(path) {
+            Ok(found) => found.map(|found| (path, found)),
             Err(error) => {
                 damages.push(set_aside(path, what, &error.to_string()));
                 None
             }
-        })
+        })?;
+        for other in places.iter().filter(|other| !other.exists()) {
+            let copied = fs::read(path).and_then(|bytes| marks::replace(other, &bytes));
+            if let Err(error) = copied {
+                tracing::warn!(%error, file = %other.display(), "{what} has no second copy");
+            }
+        }
+        Some(found)
     }
 
     /// Files that were set aside by an earlier run, and still lie there.

@@ -358,7 +358,7 @@ async fn damaged_files_are_set_aside_and_the_rest_begins() {
     let at = |file: &str| place.root.path().join("state/catalogues").join(file);
     let (record, list) = (at("records/acme.json"), at("kept.json"));
     let (second, aside) = (at("second/records/acme.json"), at("records/acme.damaged"));
-    let (texts, list_aside) = (at("texts"), at("kept.damaged"));
+    let (texts, second_list, list_aside) = (at("texts"), at("second/kept.json"), at("kept.damaged"));
     // Of each a piece is there, as after a power cut of a disk that had promised too much.
     for file in [&record, &list] {
         std::fs::write(file, "{\"key\": ").unwrap();
@@ -367,6 +367,10 @@ async fn damaged_files_are_set_aside_and_the_rest_begins() {
     let damages = place.publishers.damages();
     assert_eq!(damages.iter().map(|damage| &damage.file).collect::<Vec<_>>(), [&aside, &list_aside]);
     assert!(damages[0].what.ends_with("the catalogue acme") && damages[0].words.is_some(), "{damages:?}");
+    assert_eq!(std::fs::read(&record).unwrap(), std::fs::read(&second).unwrap(), "it lies there twice again");
+    std::fs::remove_file(&second_list).unwrap();
+    place.reopen();
+    assert!(second_list.exists(), "as where an earlier version wrote it once");
     assert_eq!(place.versions(&one), ["1", "2"], "the second copy counts");
     assert_eq!(place.publishers.templates_of(&document(1, None), now()).unwrap().len(), 1);
     // The highest number is not forgotten, and nothing is swept as long as the list lies aside.
