@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use openmesh_blueprint::document::{Application, Content, Name, Port, TemplateUse};
+use openmesh_blueprint::document::{Application, Content, Name, PackageVersion, Port, TemplateUse};
 use openmesh_blueprint::template::{OptionKind, Template};
 use openmesh_blueprint::text::Shape as _;
 
@@ -22,10 +22,14 @@ pub struct Upgrade {
 pub fn upgrades<'a>(library: &'a Library, using: &TemplateUse) -> Vec<&'a Template> {
     let Some(present) = &using.version else { return Vec::new() };
     let all = library.all(using.catalogue.as_ref(), &using.name);
-    // A catalogue may have left the present one out since.
-    let newer = all.iter().position(|template| template.version == *present).map_or(all, |at| &all[at + 1..]);
-    let takes = |template: &&Template| template.card.as_ref().is_some_and(|card| card.upgrades.contains(present));
-    newer.iter().filter(takes).collect()
+    let at = all.iter().position(|template| template.version == *present);
+    let number = |version: &PackageVersion| version.as_str().parse::<u32>().ok();
+    let takes = |template: &&Template| {
+        // A catalogue may have left the present one out since: then their numbers tell which is newer.
+        let is_newer = at.is_some() || number(&template.version) > number(present);
+        is_newer && template.card.as_ref().is_some_and(|card| card.upgrades.contains(present))
+    };
+    all[at.map_or(0, |at| at + 1)..].iter().filter(takes).collect()
 }
 
 /// Brings an application from a version of its template to another one. What a person has answered and written beside the template stays; secrets and companions
@@ -43,12 +47,14 @@ pub fn upgrade(
         return Err(vec![Fault { option: None, message: format!("{name} is not made of a template") }]);
     };
     let backup = own.backup.as_ref().map(|backup| (backup.to.clone(), to.backup.clone()));
-    let mut composer = Composer::new(library, to, backup, own.links.clone());
+    // New companions reach what a person has answered, and nothing that is only linked beside the template.
+    let mut composer = Composer::new(library, to, backup, named(from, &using.answers));
     let (mut answers, left_out) = carried(using, to);
     composer.make_secrets(name, to, &mut answers);
     composer.make_companions(name, to, &mut answers, 0);
     let mut next = own.clone();
-    next.links.extend(companions(using, to, &answers));
+    let new = answers.iter().filter(|(option, _)| !using.answers.contains_key(*option));
+    next.links.extend(named(to, new));
     composer.faults.extend(renumber((from, to), (&using.answers, &answers), &mut next.ports));
     next.template = Some(TemplateUse { version: Some(to.version.clone()), answers, ..using.clone() });
     match to.render(&next) {
@@ -71,12 +77,11 @@ fn carried(using: &TemplateUse, to: &Template) -> (BTreeMap<Name, Content>, BTre
     (asked.collect(), other.into_iter().map(|(option, _)| option.clone()).collect())
 }
 
-/// Applications that answers name which were not given before.
-fn companions(using: &TemplateUse, to: &Template, answers: &BTreeMap<Name, Content>) -> BTreeSet<Name> {
-    let new = answers.iter().filter(|(option, _)| !using.answers.contains_key(*option));
-    let named =
-        new.filter(|(option, _)| to.options.get(*option).is_some_and(|option| option.kind == OptionKind::Application));
-    let names = named.filter_map(|(_, answer)| match answer {
+/// Applications that answers to a template name.
+fn named<'a>(template: &Template, answers: impl IntoIterator<Item = (&'a Name, &'a Content)>) -> BTreeSet<Name> {
+    let is_asked =
+        |name: &Name| template.options.get(name).is_some_and(|option| option.kind == OptionKind::Application);
+    let names = answers.into_iter().filter(|(option, _)| is_asked(option)).filter_map(|(_, answer)| match answer {
         Content::Text(text) => text.parse().ok(),
         Content::Secret(_) => None,
     });

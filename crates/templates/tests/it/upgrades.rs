@@ -117,6 +117,17 @@ fn what_a_newer_version_does_not_take_is_said() {
 }
 
 #[test]
+fn a_new_companion_reaches_nothing_that_is_linked_beside_the_template() {
+    let reaching = "makes: { template: wordpress, answers: { database: vault } }";
+    let library = library(&fourth().replace("makes: { template: redis }", reaching));
+    let mut own = till(&library);
+    own.links.insert(name("vault"));
+    let to = upgrades(&library, own.template.as_ref().unwrap())[0];
+    let faults = upgrade(&library, (third(&library), to), &name("till"), &own).unwrap_err();
+    assert!(faults.iter().any(|fault| fault.message.contains("would reach the application vault")), "{faults:#?}");
+}
+
+#[test]
 fn only_newer_versions_that_name_the_present_one_are_offered() {
     let library = library(&fourth());
     let mut own = till(&library);
@@ -129,6 +140,10 @@ fn only_newer_versions_that_name_the_present_one_are_offered() {
     assert!(with(Some("4")).is_empty());
     assert!(with(Some("2")).is_empty(), "the fourth one does not name it");
     assert!(with(None).is_empty(), "without a version it has the newest anyway");
+    // Where the present one has left its catalogue, one with a lower number is none that is newer.
+    let odd = self::library(&fourth().replace("upgrades: [3]", "upgrades: [3, 5]"));
+    own.template.as_mut().unwrap().version = Some("5".parse().unwrap());
+    assert!(versions(&odd, &own).is_empty());
     // Every built-in template that has an older version can be reached from it.
     for versions in built_in().templates().values().filter(|versions| versions.len() > 1) {
         let order = Order { version: Some(versions[0].version.clone()), ..order(versions[0].name.as_str(), "it", &[]) };
