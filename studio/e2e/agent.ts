@@ -27,6 +27,7 @@ import type {
   Moves,
   SecretInfo,
   TemplateSheet,
+  Upgrades,
   XnodeEvent,
   XnodeInfo,
 } from "../src/api/xnode";
@@ -100,6 +101,8 @@ export class FakeAgent {
   templates: TemplateSheet[] = [];
   catalogues: Catalogue[] = [];
   moves: Moves = { moves: [], ended: [] };
+  /** Newer versions of templates by application; none of one that is not here. */
+  readonly upgrades = new Map<string, Upgrades>();
   backups: BackupOverview = {
     keys: { owner: null, node: "age1node" },
     machine: "attic",
@@ -297,6 +300,10 @@ export class FakeAgent {
       const found = this.applications.find((each) => each.name === name);
       return found ? { json: found } : refusal(404, "no_application", `there is no application \`${name}\``);
     }
+    if (area === "applications" && part === "upgrade")
+      return method === "POST"
+        ? this.#change(asked)
+        : { json: this.upgrades.get(name) ?? { template: null, version: null, versions: [] } };
     if (area === "generations" && part === "diff")
       return { json: this.differences.get(`${name} ${other}`) ?? [] };
     if (area === "generations" && part === "restore") return this.#change(asked);

@@ -50,9 +50,9 @@ impl Count {
         self.day.add(now, DAY_MS);
     }
 
-    /// Returns true where one more would be taken.
-    pub fn has_room(&self, now: &Moment, per_minute_max: u64, per_day_max: u64) -> bool {
-        self.minute.number(now, MINUTE_MS) < per_minute_max && self.day.number(now, DAY_MS) < per_day_max
+    /// Numbers of them in the minute and in the day of a moment.
+    pub fn numbers(&self, now: &Moment) -> (u64, u64) {
+        (self.minute.number(now, MINUTE_MS), self.day.number(now, DAY_MS))
     }
 
     /// Takes one of them back.

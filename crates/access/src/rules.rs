@@ -78,6 +78,8 @@ pub const RULES: &[Rule] = &[
     change("DELETE", "/v1/xnode/applications/{}", ADMIN),
     look("/v1/xnode/applications/{}/logs", VIEWER),
     change("POST", "/v1/xnode/applications/{}/restart", OPERATOR),
+    look("/v1/xnode/applications/{}/upgrade", VIEWER),
+    change("POST", "/v1/xnode/applications/{}/upgrade", OPERATOR),
     look("/v1/xnode/generations", VIEWER),
     look("/v1/xnode/generations/{}", VIEWER),
     look("/v1/xnode/generations/{}/diff/{}", VIEWER),

@@ -6,6 +6,7 @@ mod given;
 mod made;
 mod restart;
 mod terms;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -26,6 +27,7 @@ use rustix::fs::{FlockOperation, flock};
 use tokio::sync::Notify;
 
 pub(crate) use terms::Terms;
+pub(crate) use told::with_lines;
 
 use crate::acme::{Issuer, Wishes, machine_clock};
 use crate::alerts::Alerts;
@@ -125,7 +127,7 @@ impl Service {
         belongs::note(&settings)?;
         let backups = Backups::open(&settings.state)?;
         let alerts = Alerts::open(&settings.state)?;
-        let publishers = Publishers::open(&settings.state)?;
+        let publishers = Publishers::open(&settings.state);
         let work = Arc::new(Mutex::new(views::Work::default()));
         let noted = work.clone();
         machine.follow = Box::new(move |bytes| {

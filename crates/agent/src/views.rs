@@ -28,6 +28,7 @@ pub use crate::api::gpus::NodeGpu;
 pub use crate::api::import::{ImportBody, ImportFinding, Imported};
 pub use crate::api::jobs::{JobRun, JobView};
 pub use crate::api::processes::{ProcessInfo, ProcessList, ProcessState};
+pub use crate::api::upgrade::Upgrades;
 pub use crate::api::usage::{InstanceUsage, Usage, UsageCondition};
 pub use crate::api::visit::{Leave, VisitWish, Visited};
 pub use crate::declared::{Declared, DeclaredState};

@@ -45,6 +45,8 @@ pub struct Host {
     pub features: BTreeSet<Feature>,
     /// GPUs whose driver is there.
     pub gpus: BTreeMap<PciAddress, Gpu>,
+    /// Reason for which no new instance gets one of them, with what helps; none where they do.
+    pub gpu_lack: Option<String>,
 }
 
 /// Features of a host that applications need.

@@ -60,6 +60,14 @@ pub enum Refusal {
         /// The feature.
         feature: Feature,
     },
+    /// This machine gives no new instance a GPU.
+    #[error("{application}: its GPUs cannot be given to it: {lack}")]
+    GpuUnusable {
+        /// The application that asks for some.
+        application: Name,
+        /// The reason, with what helps.
+        lack: String,
+    },
     /// A GPU that an application has is not there.
     #[error(
         "{application}: its GPU {gpu} is not there; look whether it is in its slot and its driver loaded, or deploy again for another one"
@@ -187,6 +195,7 @@ impl Refusal {
             Refusal::OldGeneration { .. } | Refusal::MemoryShort { .. } => None,
             Refusal::DiskShort { application, .. } | Refusal::KernelLacks { application, .. } => application.as_ref(),
             Refusal::PortTaken { application, .. }
+            | Refusal::GpuUnusable { application, .. }
             | Refusal::GpuMissing { application, .. }
             | Refusal::VolumeMissing { application, .. }
             | Refusal::VolumeUnmarked { application, .. }
@@ -209,6 +218,7 @@ impl Refusal {
             Refusal::DiskShort { .. } => "disk_short",
             Refusal::MemoryShort { .. } => "memory_short",
             Refusal::KernelLacks { .. } => "kernel_lacks",
+            Refusal::GpuUnusable { .. } => "gpu_unusable",
             Refusal::GpuMissing { .. } => "gpu_missing",
             Refusal::VolumeMissing { .. } => "volume_missing",
             Refusal::VolumeUnmarked { .. } => "volume_unmarked",

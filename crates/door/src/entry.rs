@@ -62,7 +62,10 @@ pub fn enter(
     if place.open {
         return match own {
             Some(_) => Err(nothing()),
-            None if place.by_host => begin(door, &host.name, Right::Guest).map(Some).ok_or_else(over),
+            None if place.by_host => {
+                let right = Right::Guest(place.name.clone());
+                begin(door, &host.name, right).map(Some).ok_or_else(over)
+            }
             None => Ok(None),
         };
     }

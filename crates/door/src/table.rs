@@ -1,13 +1,13 @@
 //! The document that is served, as requests look things up in it. It is replaced as a whole.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use crate::audience::Entry;
-use crate::document::{Access, Document, Host};
+use crate::document::{Access, Admission, Document, Host};
 use crate::host::pattern_of;
 use crate::route::Route;
 use crate::visits::Right;
@@ -32,6 +32,8 @@ pub enum Kind {
 /// A host with its route.
 #[derive(Clone, Debug)]
 pub struct Place {
+    /// Name of its route.
+    pub name: Arc<str>,
     /// Its route.
     pub route: Arc<Route>,
     /// Everybody may come in.
@@ -44,11 +46,14 @@ pub struct Place {
     pub entry: Option<Arc<Entry>>,
 }
 
+/// A route with its name.
+type Named = (Arc<str>, Arc<Route>);
+
 impl Place {
     /// The place of a host whose route is known.
-    fn of(document: &Document, host: &Host, route: Arc<Route>) -> Place {
+    fn of(document: &Document, host: &Host, (name, route): Named) -> Place {
         let (open, entry) = (host.access == Access::Everybody, Entry::of(document, host));
-        Place { route, open, by_host: true, secure: host.secure, entry }
+        Place { name, route, open, by_host: true, secure: host.secure, entry }
     }
 }
 
@@ -60,6 +65,8 @@ pub struct Table {
     /// Routes by name.
     pub routes: BTreeMap<String, Arc<Route>>,
     hosts: HashMap<String, Place>,
+    /// Names of the routes that are closed: their applications go, and what is open there ends with the instances.
+    closed: BTreeSet<String>,
     /// Routes of listeners that have one of their own.
     whole: HashMap<ListenerKey, Place>,
     /// Listeners, in the order of the document.
@@ -72,7 +79,7 @@ impl Table {
         let route = |name: &String| before.get(name).cloned().unwrap_or_else(|| Route::new(news.clone()));
         let routes: BTreeMap<String, Arc<Route>> =
             document.routes.keys().map(|name| (name.clone(), route(name))).collect();
-        let hosts = places(&document, &|_, host: &Host| routes.get(&host.route).cloned());
+        let hosts = places(&document, &|_, host: &Host| named(&routes, &host.route));
         let http = document.listeners.iter().map(|one| (one.address, if one.tls { Kind::Tls } else { Kind::Http }));
         let raw = document.tcp.iter().filter_map(|one| Some((one.address, Kind::Raw(routes.get(&one.route)?.clone()))));
         let mut listeners: Vec<(ListenerKey, Kind)> = Vec::new();
@@ -82,34 +89,36 @@ impl Table {
         }
         // Those of HTTP come first, in the order of the document.
         let whole = document.listeners.iter().zip(&listeners).filter_map(|(one, (key, _))| {
-            let route = routes.get(one.route.as_ref()?)?.clone();
-            Some((*key, Place { route, open: true, by_host: false, secure: false, entry: None }))
+            let (name, route) = named(&routes, one.route.as_ref()?)?;
+            Some((*key, Place { name, route, open: true, by_host: false, secure: false, entry: None }))
         });
         let whole = whole.collect();
-        Table { routes, hosts, whole, listeners, document }
+        Table { routes, hosts, closed: closed(&document), whole, listeners, document }
     }
 
     /// The same routes for the people of another document: of a door that leaves, whose routes are its own to the end. A host that leads to another route
     /// there leads to the same one here.
     #[must_use]
     pub fn with_people_of(&self, document: &Document) -> Table {
-        let own = |name: &str| self.host(name).map(|place| place.route.clone());
-        let route = |name: &str, host: &Host| self.routes.get(&host.route).cloned().or_else(|| own(name));
-        self.with_hosts(places(document, &route))
+        let own = |name: &str| self.host(name).map(|place| (place.name.clone(), place.route.clone()));
+        let route = |name: &str, host: &Host| named(&self.routes, &host.route).or_else(|| own(name));
+        self.with_hosts(places(document, &route), closed(document))
     }
 
     /// The same for nobody at all.
     #[must_use]
     pub fn for_nobody(&self) -> Table {
         let shut = |place: &Place| Place { open: false, entry: None, ..place.clone() };
-        self.with_hosts(self.hosts.iter().map(|(name, place)| (name.clone(), shut(place))).collect())
+        let hosts = self.hosts.iter().map(|(name, place)| (name.clone(), shut(place)));
+        self.with_hosts(hosts.collect(), BTreeSet::new())
     }
 
-    fn with_hosts(&self, hosts: HashMap<String, Place>) -> Table {
+    fn with_hosts(&self, hosts: HashMap<String, Place>, closed: BTreeSet<String>) -> Table {
         Table {
             document: self.document.clone(),
             routes: self.routes.clone(),
             hosts,
+            closed,
             whole: self.whole.clone(),
             listeners: self.listeners.clone(),
         }
@@ -133,12 +142,12 @@ impl Table {
     /// Returns true where a visit may go on at a host: everybody may come in there, or it has a pass, application and key are the same and the wallet may.
     pub fn keeps(&self, host: &str, right: &Right) -> bool {
         let Some(place) = self.host(host) else {
-            // Nobody asks who comes to a host that is gone: what strangers have open there ends with its instances.
-            return matches!(right, Right::Guest);
+            // The name was taken away, and whoever came by it goes; where the whole application does, what strangers have open ends with its instances, in their words.
+            return matches!(right, Right::Guest(route) if self.closed.contains(&**route));
         };
         match (&place.entry, right) {
             (None, _) => place.open,
-            (Some(_), Right::Guest) => false,
+            (Some(_), Right::Guest(_)) => false,
             (Some(now), Right::Pass(entry, pass)) => {
                 now.application == entry.application && now.key == entry.key && now.admits(&pass.wallet)
             }
@@ -146,8 +155,19 @@ impl Table {
     }
 }
 
+/// A route by its name.
+fn named(routes: &BTreeMap<String, Arc<Route>>, name: &str) -> Option<Named> {
+    routes.get(name).map(|route| (Arc::from(name), route.clone()))
+}
+
+/// Names of the routes that a document closes.
+fn closed(document: &Document) -> BTreeSet<String> {
+    let closed = document.routes.iter().filter(|(_, route)| route.admission == Admission::Closed);
+    closed.map(|(name, _)| name.clone()).collect()
+}
+
 /// Hosts of a document with their routes; without those that have none.
-fn places(document: &Document, route: &dyn Fn(&str, &Host) -> Option<Arc<Route>>) -> HashMap<String, Place> {
+fn places(document: &Document, route: &dyn Fn(&str, &Host) -> Option<Named>) -> HashMap<String, Place> {
     let places = document.hosts.iter().filter_map(|(name, host)| {
         let route = route(name, host)?;
         Some((name.clone(), Place::of(document, host, route)))
@@ -186,7 +206,8 @@ mod tests {
         let entry = Entry::of(&of_alice, &of_alice.hosts["notes.lan"]).expect("a way in");
         let visit = [0; VISIT_BYTES];
         let pass = Pass { kind: Kind::Pass, wallet: ALICE, made: Moment::now(), lasts_ms: 1_000, visit };
-        (table.keeps("notes.lan", &Right::Guest), table.keeps("notes.lan", &Right::Pass(entry, pass)))
+        let guest = Right::Guest("notes/http".into());
+        (table.keeps("notes.lan", &guest), table.keeps("notes.lan", &Right::Pass(entry, pass)))
     }
 
     #[test]
@@ -207,6 +228,19 @@ mod tests {
             }
         }
         assert_eq!(kept(&served.for_nobody()), (false, false));
-        assert_eq!(kept(&served.with_people_of(&Document::empty())), (true, false), "a host that is gone");
+        assert_eq!(kept(&served.with_people_of(&Document::empty())), (false, false), "a host that is gone");
+    }
+
+    #[test]
+    fn what_strangers_have_open_at_a_name_that_is_gone_ends_with_the_name_or_with_its_application() {
+        let before = document("notes/http", json!("everybody"));
+        let (mut closed, mut open) = (before.clone(), before.clone());
+        closed.hosts.clear();
+        open.hosts.clear();
+        open.routes.get_mut("notes/http").expect("a route").admission = Admission::Hold;
+        for (next, expected) in [(&closed, true), (&open, false), (&Document::empty(), false)] {
+            assert_eq!(kept(&table(next.clone())), (expected, false));
+            assert_eq!(kept(&table(before.clone()).with_people_of(next)), (expected, false));
+        }
     }
 }

@@ -36,8 +36,8 @@ struct Inner {
 /// Right by which a visit goes on.
 #[derive(Clone, Debug)]
 pub enum Right {
-    /// Everybody may come in.
-    Guest,
+    /// Everybody may come in, by a route of this name.
+    Guest(Arc<str>),
     /// A pass, with the way in for which it was read.
     Pass(Arc<Entry>, Pass),
 }
@@ -46,7 +46,7 @@ impl Right {
     /// The pass; none where everybody may come in.
     fn pass(&self) -> Option<&Pass> {
         match self {
-            Right::Guest => None,
+            Right::Guest(_) => None,
             Right::Pass(_, pass) => Some(pass),
         }
     }
@@ -247,8 +247,8 @@ mod tests {
     #[test]
     fn a_connection_that_comes_after_the_end_of_its_visit_is_cut_at_once() {
         let visits = Visits::new();
-        let (ended, is_first) = visits.begin("notes.lan", Right::Guest);
-        let (open, _) = visits.begin("open.lan", Right::Guest);
+        let (ended, is_first) = visits.begin("notes.lan", Right::Guest("notes".into()));
+        let (open, _) = visits.begin("open.lan", Right::Guest("open".into()));
         assert!(!is_first && visits.are_over(), "no clock ends what everybody may");
         visits.sweep(|host, _| host == "open.lan", &Moment::now());
         assert!(ended.is_over() && !open.is_over());

@@ -96,21 +96,10 @@ pub fn compose(library: &Library, order: &Order) -> Result<Composition, Vec<Faul
     // Of one order everything that keeps something has the same moments: a site and its database belong together.
     let policy = template.backup.clone();
     let backup = order.backup.clone().map(|to| (to, policy));
-    let mut composer = Composer {
-        library,
-        is_others: template.catalogue.is_some(),
-        backup,
-        begun: 0,
-        named: named(template, &order.answers),
-        faults: Vec::new(),
-        done: Composition::default(),
-    };
+    let mut composer = Composer::new(library, template, backup, named(template, &order.answers));
     let answers = composer.typed(template, &order.answers);
     composer.add(&order.name, template, answers, 0);
-    let mut faults = composer.faults;
-    faults.sort();
-    faults.dedup();
-    if faults.is_empty() { Ok(composer.done) } else { Err(faults) }
+    composer.end()
 }
 
 /// Applications that a person names in answers to a template.
@@ -137,7 +126,8 @@ pub fn makeable(catalogue: &Catalogue, applications: &BTreeMap<Name, Application
     secrets
 }
 
-struct Composer<'a> {
+/// A composition that is being made.
+pub(crate) struct Composer<'a> {
     library: &'a Library,
     /// The template that was ordered is another publisher's.
     is_others: bool,
@@ -147,8 +137,34 @@ struct Composer<'a> {
     begun: u32,
     /// Applications that the order names.
     named: BTreeSet<Name>,
-    faults: Vec<Fault>,
-    done: Composition,
+    /// Faults so far.
+    pub faults: Vec<Fault>,
+    /// Applications so far.
+    pub done: Composition,
+}
+
+impl<'a> Composer<'a> {
+    /// Nothing yet, for a template with the place of its backups and the applications that a person names.
+    pub fn new(
+        library: &'a Library,
+        template: &Template,
+        backup: Option<(Name, Option<BackupPolicy>)>,
+        named: BTreeSet<Name>,
+    ) -> Composer<'a> {
+        let is_others = template.catalogue.is_some();
+        Composer { library, is_others, backup, begun: 0, named, faults: Vec::new(), done: Composition::default() }
+    }
+
+    /// The composition.
+    ///
+    /// # Errors
+    /// Every fault, each once.
+    pub fn end(self) -> Result<Composition, Vec<Fault>> {
+        let Composer { mut faults, done, .. } = self;
+        faults.sort();
+        faults.dedup();
+        if faults.is_empty() { Ok(done) } else { Err(faults) }
+    }
 }
 
 impl Composer<'_> {
@@ -236,7 +252,8 @@ impl Composer<'_> {
         }
     }
 
-    fn make_secrets(&mut self, name: &Name, template: &Template, answers: &mut BTreeMap<Name, Content>) {
+    /// Answers options for which secrets are made.
+    pub fn make_secrets(&mut self, name: &Name, template: &Template, answers: &mut BTreeMap<Name, Content>) {
         for (option_name, option) in &template.options {
             let Some(generate) = &option.generate else { continue };
             if answers.contains_key(option_name) {
@@ -248,7 +265,14 @@ impl Composer<'_> {
         }
     }
 
-    fn make_companions(&mut self, name: &Name, template: &Template, answers: &mut BTreeMap<Name, Content>, depth: u32) {
+    /// Answers options for which applications are made, and adds these.
+    pub fn make_companions(
+        &mut self,
+        name: &Name,
+        template: &Template,
+        answers: &mut BTreeMap<Name, Content>,
+        depth: u32,
+    ) {
         for (option_name, option) in &template.options {
             let Some(companion) = option.makes.as_ref().filter(|_| !answers.contains_key(option_name)) else {
                 continue;
@@ -318,7 +342,7 @@ impl Composer<'_> {
     }
 
     /// Notes problems, each with its option. Those of a companion are about the application as a whole: a person did not answer its options.
-    fn refuse(&mut self, depth: u32, name: &Name, problems: &[Problem]) {
+    pub fn refuse(&mut self, depth: u32, name: &Name, problems: &[Problem]) {
         for problem in problems {
             let hint = problem.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
             let message = format!("{}{hint}", problem.what);

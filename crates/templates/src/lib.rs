@@ -11,7 +11,7 @@
 //!
 //! # Versions
 //! A document names the version of its template, and a new program keeps the old ones (`NAME@VERSION.yaml`), so that no update of the program changes an
-//! application that nobody touched.
+//! application that nobody touched. [`upgrade()`] brings one to a newer version that names the present one.
 //!
 //! # Grades
 //! What a run on a real machine found about each template ([`grade`]); a template without a run has none.
@@ -25,6 +25,7 @@ mod library;
 mod others;
 mod preflight;
 pub mod publish;
+mod upgrade;
 pub mod views;
 
 pub use compose::{Composition, Fault, Order, compose, makeable};
@@ -32,3 +33,4 @@ pub use icons::icon_fault;
 pub use library::{Library, built_in};
 pub use others::Others;
 pub use preflight::{Facts, HeldPort, preflight};
+pub use upgrade::{Upgrade, upgrade, upgrades};

@@ -86,11 +86,16 @@ impl Library {
 
     /// All versions of a template, from the oldest to the newest.
     pub(crate) fn versions(&self, template: &Template) -> &[Template] {
-        let all = match &template.catalogue {
+        self.all(template.catalogue.as_ref(), &template.name)
+    }
+
+    /// All versions of the template of a name in a catalogue, from the oldest to the newest; those of a built-in one where no catalogue is named.
+    pub(crate) fn all(&self, catalogue: Option<&Name>, name: &Name) -> &[Template] {
+        let all = match catalogue {
             Some(catalogue) => self.others.get(catalogue).map(|others| others.templates()),
             None => Some(&self.templates),
         };
-        all.and_then(|all| all.get(&template.name)).map(Vec::as_slice).unwrap_or_default()
+        all.and_then(|all| all.get(name)).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Publisher of a template; none of a built-in one.

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use openmesh_blueprint::document::{GpuVendor, Name};
 use openmesh_blueprint::gpu::{Gpu, PciAddress};
+use openmesh_cage::cgroup::Layout;
 use openmesh_cage::gpu::cdi::{self, DeviceNode, Spec};
 use openmesh_cage::gpu::libraries::{self, Driver};
 use openmesh_cage::gpu::{self, Vendor};
@@ -44,6 +45,26 @@ pub(crate) fn found(machine: &Machine) -> BTreeMap<PciAddress, Gpu> {
         Some((gpu.address.parse().ok()?, Gpu { vendor, model: gpu.model }))
     })
     .collect()
+}
+
+/// Reason for which no new instance gets a GPU, with what helps; none where they do.
+pub(crate) fn lack(machine: &Machine) -> Option<String> {
+    if matches!(machine.layout, Layout::V2 { .. }) && !machine.driver.filters_devices() {
+        let words = "with control groups v2 nothing would keep it to the devices that are its own, since libcontainer loads no filter of devices there; let runc make containers (`openmesh xnode agent --runc PROGRAM`), or boot the machine with control groups v1";
+        return Some(words.to_string());
+    }
+    without_devices(&machine.paths.applications()).ok().flatten()
+}
+
+/// Words for a folder in which no device can be opened; none where one can.
+fn without_devices(folder: &Path) -> io::Result<Option<String>> {
+    let about = statvfs(folder).map_err(io::Error::from)?;
+    Ok(about.f_flag.contains(StatVfsMountFlags::NODEV).then(|| {
+        format!(
+            "{} lies on a file system that is mounted without devices; mount it without `nodev`, or keep the agent's state elsewhere",
+            folder.display()
+        )
+    }))
 }
 
 /// An instance that has GPUs.
@@ -229,12 +250,7 @@ fn make_nodes(nodes: &[DeviceNode], asker: &Asker<'_>, door: Door<'_>) -> Result
         Ok(())
     };
     marks::through(door, "gpu.devices", make).map_err(XnodeError::file("making devices in", &folder))?;
-    let about = statvfs(&folder).map_err(|errno| XnodeError::file("reading", &folder)(errno.into()))?;
-    if about.f_flag.contains(StatVfsMountFlags::NODEV) {
-        let words = format!(
-            "{} lies on a file system that is mounted without devices; mount it without `nodev`, or keep the agent's state elsewhere",
-            folder.display()
-        );
+    if let Some(words) = without_devices(&folder).map_err(XnodeError::file("reading", &folder))? {
         return Err(asker.wrong(words));
     }
     let device = |node: &DeviceNode| Device {

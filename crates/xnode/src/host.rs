@@ -37,12 +37,14 @@ pub(crate) fn host(machine: &Machine, findings: &mut Vec<Finding>) -> Host {
         let words = format!("the free disk below {} is not known: {cause}", machine.paths.state().display());
         findings.push(Finding::new(None, words));
     }
+    let found = gpus::found(machine);
     Host {
         memory: Size(memory),
         disk_free: Size(disk.map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))),
         largest: Vec::new(),
         features: features(machine),
-        gpus: gpus::found(machine),
+        gpu_lack: if found.is_empty() { None } else { gpus::lack(machine) },
+        gpus: found,
     }
 }
 

@@ -343,6 +343,15 @@ export interface TemplateSheet {
   grade: TemplateGrade | null;
 }
 
+/** Newer versions of the template that an application is made of (`crates/agent/src/api/upgrade.rs`). */
+export interface Upgrades {
+  /** With its catalogue where it is of another publisher; `null` where it is made of none. */
+  template: string | null;
+  version: string | null;
+  /** From the oldest. */
+  versions: string[];
+}
+
 /** An order: a template with answers; a secret that is there already is `secret:NAME`. */
 export interface TemplateOrder {
   name: string;

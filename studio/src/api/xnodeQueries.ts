@@ -36,6 +36,7 @@ import type {
   TemplatePreflight,
   TemplateSheet,
   TemplateSummary,
+  Upgrades,
   Usage,
   WebhookTest,
   XnodeInfo,
@@ -339,6 +340,16 @@ export const cancelBackupJob = (number: number) => remove<BackupJob>(`${ROOT}/ba
 export const dropLine = ({ name, volume, number }: { name: string; volume: string; number: number }) =>
   remove<undefined>(`${ofApplication(name)}/lines/${part(volume)}/${number}`);
 
+/** Newer versions of its template; an agent of before does not know of them. */
+export const useUpgrades = (name: string, isOn: boolean) =>
+  useQuery({
+    queryKey: ["xnode", "upgrades", name],
+    queryFn: ({ signal }) => get<Upgrades>(`${ofApplication(name)}/upgrade`, signal),
+    refetchInterval: 60_000,
+    retry: false,
+    enabled: isOn,
+  });
+
 export const useJobs = (name: string) =>
   useQuery({
     queryKey: ["xnode", "jobs", name],
@@ -382,6 +393,7 @@ export type Change =
   | { kind: "document"; text: string; makes?: boolean }
   | { kind: "restore"; generation: number; lines?: string }
   | { kind: "order"; template: string; order: TemplateOrder }
+  | { kind: "upgrade"; name: string; version: string }
   | { kind: "remove"; name: string; data: DataFate };
 
 /** Asks for the plan of a change, or does it. `expected`: the generation that the person has seen as the wanted one. */
@@ -407,6 +419,11 @@ export function ask(
       return post<Deployment>(
         `${ROOT}/templates/${part(change.template)}/deploy${query(asked)}`,
         change.order,
+      );
+    case "upgrade":
+      return send<Deployment>(
+        "POST",
+        `${ofApplication(change.name)}/upgrade${query({ ...asked, version: change.version })}`,
       );
     case "remove":
       return send<Deployment>(

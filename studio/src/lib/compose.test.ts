@@ -5,6 +5,8 @@ it("tells a compose file from a document", () => {
   expect(isCompose("version: '3'\nservices:\n  web:\n    image: nginx\n")).toBe(true);
   expect(isCompose("version: 1\napplications:\n  services:\n    image: nginx\n")).toBe(false);
   expect(isCompose("  services:\n")).toBe(false);
+  expect(isCompose("\ufeffservices:\n  web:\n    image: nginx\n")).toBe(true);
+  expect(isCompose("\ufeffapplications: {}\nservices: {}\n")).toBe(false);
 });
 
 it("reads variables as an .env file has them", () => {

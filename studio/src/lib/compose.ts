@@ -2,7 +2,7 @@
 
 /** A text is a compose file where it has services and no applications. */
 export const isCompose = (text: string): boolean =>
-  /^services\s*:/m.test(text) && !/^applications\s*:/m.test(text);
+  /^\ufeff?services\s*:/m.test(text) && !/^\ufeff?applications\s*:/m.test(text);
 
 /** Pairs that were read, and the numbers of the lines that are none. */
 export interface Pairs {

@@ -127,3 +127,17 @@ it("changes the wish of one application alone", () => {
   expect(withWish(DOCUMENT, "db", "paused")).toBe(DOCUMENT.replace("wish: stopped", "wish: paused"));
   expect(withWish(DOCUMENT, "cache", "stopped")).toBeNull();
 });
+
+it("reads a document behind a byte order mark as the document itself", () => {
+  const mark = "\ufeff";
+  const compact = "applications:\n  cache:\n    image: redis\n";
+  for (const text of [DOCUMENT, compact, '{"applications": {"web": {}}, "machine": {}}']) {
+    expect(namesIn(mark + text)).toEqual(namesIn(text));
+    expect(otherKeys(mark + text)).toEqual(otherKeys(text));
+    expect(withDocument(mark + DOCUMENT, mark + text)).toEqual(withDocument(DOCUMENT, text));
+  }
+  expect(partOf(mark + compact, "cache")).toBe("cache:\n  image: redis\n");
+  expect(withPart(mark + compact, "web:\n  image: nginx\n")).toEqual(
+    withPart(compact, "web:\n  image: nginx\n"),
+  );
+});

@@ -36,7 +36,10 @@ interface Blocks {
   sections: Section[];
 }
 
-const linesOf = (text: string): string[] => text.replace(/\r\n/g, "\n").replace(/\n+$/, "").split("\n");
+/** A text without the byte order mark that some editors put before it. */
+const unmarked = (text: string): string => text.replace(/^\ufeff/, "");
+const linesOf = (text: string): string[] =>
+  unmarked(text).replace(/\r\n/g, "\n").replace(/\n+$/, "").split("\n");
 const indentOf = (line: string): number => line.length - line.trimStart().length;
 const isBlank = (line: string): boolean => /^\s*(#.*)?$/.test(line);
 
@@ -114,7 +117,8 @@ const shifted = (lines: string[], by: number): string[] =>
   });
 
 /** A document with a place for applications: one without any may leave it out. */
-function withRoom(text: string): string {
+function withRoom(written: string): string {
+  const text = unmarked(written);
   if (text.trim() === "") return "version: 1\napplications: {}\n";
   if (/^\s*[{[]/.test(text) || /^applications\b/m.test(text)) return text;
   return `${linesOf(text).join("\n")}\napplications: {}\n`;

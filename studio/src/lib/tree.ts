@@ -71,9 +71,14 @@ export function linesOf(text: string): (at: number) => number {
   };
 }
 
+/** Begin of a text, behind the byte order mark that some editors put before it: nobody sees it, and it is no column. */
+export const textBegin = (text: string): number => (text.startsWith("\ufeff") ? 1 : 0);
+
 /** Begin of the line of a place. */
-export const lineBegin = (text: string, at: number): number =>
-  at === 0 ? 0 : text.lastIndexOf("\n", at - 1) + 1;
+export const lineBegin = (text: string, at: number): number => {
+  const begin = at === 0 ? 0 : text.lastIndexOf("\n", at - 1) + 1;
+  return begin === 0 ? textBegin(text) : begin;
+};
 
 /** End of the line of a place, its line feed not included. */
 export function lineEnd(text: string, at: number): number {

@@ -112,3 +112,19 @@ it("makes a list where there is none, and takes an empty one away", () => {
   expect(removeWord(json, path, "web")).toBe(JSON_TEXT);
   expect(removeWord(YAML, path, "web")).toBeNull();
 });
+
+it("changes a text behind a byte order mark as the text itself", () => {
+  const mark = "\ufeff";
+  const first = "version: 1\nmachine: { name: attic }\n";
+  const changes: ((text: string) => string | null)[] = [
+    (text) => setIn(text, ["version"], word("2")),
+    (text) => setIn(text, ["applications", "web"], mapOf({ image: word("nginx") })),
+    (text) => removeIn(text, ["version"]),
+    (text) => setIn(text, ["machine", "name"], word("cellar")),
+  ];
+  for (const text of [YAML, JSON_TEXT, first])
+    for (const change of changes) {
+      const made = change(text);
+      expect(change(mark + text)).toBe(made === null ? null : mark + made);
+    }
+});

@@ -149,3 +149,15 @@ it("tells lines of places one after another as it tells each by itself", () => {
   expect(places.map(lineOf)).toEqual(places.map((at) => lineAt(text, at)));
   expect(lineOf(text.length)).toBe(4);
 });
+
+it("reads a text behind a byte order mark as the text itself, with its places", () => {
+  const mark = "\ufeff";
+  for (const text of [DOCUMENT, "a: 1\nb: {c: [1]}\n", '{"a": [1], "b": {}}', "# only a comment\n", ""]) {
+    const tree = treeOf(mark + text);
+    expect(canonical(tree)).toBe(canonical(treeOf(text)));
+    expect(tree.from).toBe(treeOf(text).from + 1);
+  }
+  const image = valueAt(treeOf(mark + DOCUMENT), "applications", "db", "image");
+  expect((mark + DOCUMENT).slice(image?.from, image?.to)).toBe('"postgres:16"');
+  expect(said(`${mark}a: 1\na: 2\n`)).toBe(said("a: 1\na: 2\n"));
+});

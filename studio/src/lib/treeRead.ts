@@ -3,6 +3,7 @@ import {
   lineAt,
   lineBegin,
   lineEnd,
+  textBegin,
   type Entry,
   type Mapping,
   type Scalar,
@@ -100,16 +101,17 @@ function unquoted(written: string, at: number): string {
 
 class Reader {
   readonly #text: string;
-  #at = 0;
+  #at: number;
   #depth = 0;
 
   constructor(text: string) {
     this.#text = text;
+    this.#at = textBegin(text);
   }
 
   document(): Tree {
     this.#toContent();
-    const tree = this.#at >= this.#text.length ? this.#nothing(0) : this.#block(-1);
+    const tree = this.#at >= this.#text.length ? this.#nothing(textBegin(this.#text)) : this.#block(-1);
     this.#toContent();
     if (this.#at < this.#text.length) throw this.#unread("stands where nothing is expected");
     return tree;
@@ -134,7 +136,8 @@ class Reader {
 
   /** Whether a comment begins here. */
   #isComment(): boolean {
-    return this.#char() === "#" && isGap(this.#text[this.#at - 1]);
+    const isFirst = this.#at === textBegin(this.#text);
+    return this.#char() === "#" && (isFirst || isGap(this.#text[this.#at - 1]));
   }
 
   #skipBlanks(): void {

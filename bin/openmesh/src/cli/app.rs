@@ -73,6 +73,12 @@ pub enum AppCommand {
     Plan {
         /// Document in YAML or JSON; - is standard input.
         document: PathBuf,
+        /// Look up every tag anew, as a deployment with this word does.
+        #[arg(long)]
+        refresh: bool,
+        /// Show the secrets that a deployment with this word makes, and make none.
+        #[arg(long)]
+        make_secrets: bool,
         /// Agent.
         #[command(flatten)]
         agent: AgentName,
@@ -156,6 +162,9 @@ pub enum AppCommand {
     Catalogues(templates::CataloguesArgs),
     /// Make an application out of a template; questions are asked at a terminal.
     New(NewArgs),
+    /// Bring an application to a newer version of its template, with its answers, its data and what was written beside the template.
+    #[command(disable_version_flag = true)]
+    Upgrade(templates::UpgradeArgs),
     /// Back up an application now, to the place that its document names.
     Backup {
         /// Application.

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::{Args, Subcommand};
 use openmesh_agent::Name;
 
-use super::common::{AgentName, Output};
+use super::common::{AgentName, ChangeArgs, Output};
 
 /// A template as a person writes it: `redis`, or `acme/shop` where it is of the catalogue of another publisher.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +58,19 @@ pub struct TemplatesArgs {
     /// Output.
     #[command(flatten)]
     pub output: Output,
+}
+
+/// Arguments of `app upgrade`.
+#[derive(Debug, Args)]
+pub struct UpgradeArgs {
+    /// Application.
+    pub name: Name,
+    /// Version of its template; without it the newest that may take the place of the present one.
+    #[arg(long, value_name = "VERSION")]
+    pub version: Option<u32>,
+    /// Change.
+    #[command(flatten)]
+    pub change: ChangeArgs,
 }
 
 /// Arguments of `app catalogues`.

@@ -4,7 +4,7 @@ use openmesh_door::host::pattern_of;
 use openmesh_primitives::Timestamp;
 use openmesh_xnode::door::Carrier;
 
-use crate::alerts::rules::{ApplicationFacts, CertificateFacts, Facts, MoveFacts};
+use crate::alerts::rules::{ApplicationFacts, CertificateFacts, DamageFacts, Facts, MoveFacts};
 use crate::alerts::state::Wished;
 use crate::api::applications::applications_now;
 use crate::backups;
@@ -12,6 +12,7 @@ use crate::declared::DeclaredState;
 use crate::doors::Maker;
 use crate::error::AgentError;
 use crate::moves;
+use crate::publishers::Damage;
 use crate::service::Service;
 
 /// End of the path of a program whose file was removed or replaced. Source: proc_pid_exe(5).
@@ -42,12 +43,23 @@ pub(super) fn of(service: &Service, wished: &Wished) -> Facts {
         moves,
         disk: disk(service),
         certificates,
+        damages: damages(service),
         members_due: service.agent().machine().doors.get().and_then(Carrier::people_due),
         returned: wished.returned.as_ref().map(|(failed, cause)| (*failed, wished.number, cause.clone())),
         unread,
         is_replaced: is_replaced(),
         refused: refused(service),
     }
+}
+
+/// Files of catalogues that could not be read.
+fn damages(service: &Service) -> Vec<DamageFacts> {
+    let facts = |damage: Damage| DamageFacts {
+        what: damage.what,
+        file: damage.file.display().to_string(),
+        words: damage.words,
+    };
+    service.publishers().damages().into_iter().map(facts).collect()
 }
 
 /// The document of a file that is not taken, with cause and remedy.

@@ -67,6 +67,8 @@ pub struct Facts {
     pub disk: Option<(u64, u64)>,
     /// Certificates of names that the door serves.
     pub certificates: Vec<CertificateFacts>,
+    /// Files of catalogues of other publishers that could not be read.
+    pub damages: Vec<DamageFacts>,
     /// Reason for which the door does not know of the present members yet.
     pub members_due: Option<String>,
     /// A deployment that came back by itself: its number, that of the generation that serves in its place, the cause.
@@ -94,6 +96,17 @@ pub struct MoveFacts {
     pub can_undo: bool,
     /// Cause.
     pub cause: String,
+}
+
+/// Facts of a file that could not be read.
+#[derive(Clone, Debug)]
+pub struct DamageFacts {
+    /// The thing that it holds.
+    pub what: String,
+    /// Place in which it lies now.
+    pub file: String,
+    /// Reason, where it is known.
+    pub words: Option<String>,
 }
 
 /// Facts of a certificate that rules look at.
@@ -162,6 +175,7 @@ pub fn findings(facts: &Facts) -> Findings {
     disk(facts, &mut found);
     certificates(facts, &mut found);
     members(facts, &mut found);
+    facts.damages.iter().for_each(|one| damage(one, &mut found));
     machine(facts, &mut found);
     found
 }
@@ -377,6 +391,18 @@ fn members(facts: &Facts, found: &mut Findings) {
         "`openmesh xnode doors` tells more; make room where the disk is full. The door is told again each second";
     let finding = Finding { severity: Severity::Critical, cause, remedy: remedy.into(), lasts: MEMBERS_LASTS };
     found.insert(key(AlertKind::Machine, None, Some("members")), finding);
+}
+
+/// A file of a catalogue that was left out. What it held is fetched anew or lost; a disk that damages one file may damage others.
+fn damage(one: &DamageFacts, found: &mut Findings) {
+    let DamageFacts { what, file, words } = one;
+    let words = words.as_ref().map(|words| format!(": {words}")).unwrap_or_default();
+    let cause = format!("{what} could not be read, and lies in {file}{words}");
+    let remedy = format!(
+        "look after the disk; `openmesh app catalogues` shows what is in use, and `openmesh app catalogues refresh` fetches it anew; remove {file} once nobody needs it"
+    );
+    let finding = Finding { severity: Severity::Warning, cause, remedy, lasts: Duration::ZERO };
+    found.insert(key(AlertKind::Machine, None, Some(file)), finding);
 }
 
 fn disk(facts: &Facts, found: &mut Findings) {
@@ -708,6 +734,25 @@ mod tests {
         };
         assert_eq!(never(ATTEMPTS_MIN - 1), None);
         assert!(never(ATTEMPTS_MIN).unwrap().cause.contains("can be had: no way"));
+    }
+
+    #[test]
+    fn each_file_that_could_not_be_read_is_named() {
+        let one = |name: &str, words: Option<&str>| DamageFacts {
+            what: format!("the record of the catalogue {name}"),
+            file: format!("/state/{name}.damaged"),
+            words: words.map(Into::into),
+        };
+        let damages = vec![one("acme", Some("it has 9 bytes")), one("wares", None)];
+        let all = findings(&Facts { damages, ..Facts::default() });
+        let causes: Vec<&str> = all.values().map(|finding| finding.cause.as_str()).collect();
+        let (acme, wares) = (
+            "the record of the catalogue acme could not be read, and lies in /state/acme.damaged: it has 9 bytes",
+            "the record of the catalogue wares could not be read, and lies in /state/wares.damaged",
+        );
+        assert_eq!(causes, [acme, wares]);
+        assert!(all.keys().all(|key| key.kind == AlertKind::Machine && key.application.is_none()));
+        assert!(all.values().all(|finding| finding.remedy.contains("remove /state/") && finding.lasts.is_zero()));
     }
 
     #[test]

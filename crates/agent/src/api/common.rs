@@ -72,6 +72,9 @@ pub(crate) struct Change {
     /// Secrets that the templates of a deployed document make, and that are not there, are made with it.
     #[serde(default)]
     pub make_secrets: bool,
+    /// Version of its template to which an application is brought.
+    #[serde(default)]
+    pub version: Option<String>,
     /// Fate of the data of an application that is removed.
     #[serde(default)]
     pub data: Option<String>,

@@ -20,6 +20,7 @@ mod loans;
 mod moves;
 pub mod processes;
 mod templates;
+pub mod upgrade;
 pub mod usage;
 pub mod visit;
 
@@ -97,6 +98,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .merge(processes::routes())
         .merge(usage::routes())
         .merge(templates::routes())
+        .merge(upgrade::routes())
         .merge(visit::routes())
         .layer(DefaultBodyLimit::max(DOCUMENT_BYTES_MAX))
         .layer(map_response(one_shape))

@@ -78,7 +78,7 @@ struct Which {
     catalogue: Option<String>,
 }
 
-fn version(text: Option<&str>) -> Result<Option<PackageVersion>, AgentError> {
+pub(super) fn version(text: Option<&str>) -> Result<Option<PackageVersion>, AgentError> {
     let parsed = text.map(str::parse::<PackageVersion>).transpose();
     parsed.map_err(|error| AgentError::Name(error.to_string()))
 }
@@ -180,9 +180,13 @@ fn backups_of(
     Ok(Some(BackupOutcome { to: placed.order.backup.as_ref().map(ToString::to_string), places, lacks }))
 }
 
-/// Faults of an order from a catalogue of others: a secret that is there under the name of one that is made would be handed to it, whoever it is for.
-fn faults_of_others(service: &Service, placed: &Placed, composition: &Composition) -> Result<Vec<Fault>, AgentError> {
-    if placed.order.catalogue.is_none() {
+/// Faults of an order from a catalogue of others, none of a built-in template: a secret that is there under the name of one that is made would be handed to it, whoever it is for.
+pub(super) fn faults_of_others(
+    service: &Service,
+    catalogue: Option<&Name>,
+    composition: &Composition,
+) -> Result<Vec<Fault>, AgentError> {
+    if catalogue.is_none() {
         return Ok(Vec::new());
     }
     let is_made = |secret: &str| composition.secrets.keys().any(|name| name.as_str() == secret);
@@ -200,7 +204,7 @@ fn faults_of_others(service: &Service, placed: &Placed, composition: &Compositio
 }
 
 /// The wanted document with the number of its generation; an empty one before the first.
-fn present(service: &Service) -> Result<(u64, Document), AgentError> {
+pub(super) fn present(service: &Service) -> Result<(u64, Document), AgentError> {
     match service.wanted()? {
         0 => Ok((0, empty()?)),
         wanted => Ok((wanted, service.document(wanted)?)),
@@ -276,7 +280,7 @@ fn checked(service: &Service, wished: &Wished) -> Result<Preflight, AgentError> 
         Err(faults) => view.problems = faults,
         Ok(composition) => {
             view.problems = preflight(&composition, &facts);
-            view.problems.extend(faults_of_others(service, &placed, &composition)?);
+            view.problems.extend(faults_of_others(service, placed.order.catalogue.as_ref(), &composition)?);
             view.applications = outcomes(&placed.library, &composition);
             view.backups = backups_of(service, &placed, &composition)?;
             view.secrets = missing(service, &composition.secrets)?.into_keys().map(|name| name.to_string()).collect();
@@ -300,7 +304,7 @@ fn ready(service: &Service, wished: &Wished) -> Result<Ready, AgentError> {
     let placed = placed(service, wished)?;
     let composition = compose(&placed.library, &placed.order).map_err(|faults| AgentError::Order { faults })?;
     let mut faults = preflight(&composition, &facts(service, &placed.document)?);
-    faults.extend(faults_of_others(service, &placed, &composition)?);
+    faults.extend(faults_of_others(service, placed.order.catalogue.as_ref(), &composition)?);
     if !faults.is_empty() {
         return Err(AgentError::Order { faults });
     }

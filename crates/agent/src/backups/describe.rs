@@ -62,7 +62,7 @@ pub(crate) fn describe(service: &Service, job: &Job, name: &Name, store: &Store)
     head::clear(&folder)?;
     let id: Id = report?.snapshot;
     service.backups().records.change_target(name, |record| record.described = Some(fingerprint))?;
-    retain::retain(&repository, &head, &KEEP, &BTreeSet::from([id]))?;
+    retain::retain(service, name, &repository, &head, &KEEP, &BTreeSet::from([id]))?;
     let text = format!("document and secrets of generation {} are in {}", present.number, target.place);
     Ok(Done { text, backup: Some(id.to_string()), generation: None })
 }

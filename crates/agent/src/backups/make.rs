@@ -103,7 +103,7 @@ pub(crate) fn make(service: &Service, job: &Job, name: &Name) -> Result<Done, Ag
         .flatten()
         .filter_map(|id| id.parse::<openmesh_backup::Id>().ok());
     // The backup is there: what cannot be removed makes it no failure, and is said.
-    let removed = retain::retain(&repository, &head, &subject.keep, &pinned.collect());
+    let removed = retain::retain(service, target_name, &repository, &head, &subject.keep, &pinned.collect());
     if let Err(error) = &removed {
         let cause = format!("backups that are not kept any more could not be removed: {error}");
         service.backups().records.change_target(target_name, |record| record.cause = Some(cause))?;

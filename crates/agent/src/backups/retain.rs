@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use openmesh_backup::{Checked, Data, GRACE_MS, Id, Kind, Repository, Snapshot, open, retention};
-use openmesh_blueprint::document::Keep;
+use openmesh_blueprint::document::{Keep, Name};
 use openmesh_primitives::Timestamp;
 
-use crate::backups::head::{APPLICATION, BACKUP, HEAD, Head, MACHINE, PART, label, number};
+use crate::backups::head::{APPLICATION, BACKUP, GENERATION, HEAD, Head, MACHINE, PART, label, number};
 use crate::backups::jobs::{Done, Job};
 use crate::backups::records::FINDINGS_MAX;
 use crate::backups::targets::Target;
@@ -61,6 +61,8 @@ fn goes(
 /// # Errors
 /// The repository fails; what is done stays done.
 pub(crate) fn retain(
+    service: &Service,
+    target: &Name,
     repository: &Repository<'_>,
     head: &Head,
     keep: &Keep,
@@ -68,8 +70,21 @@ pub(crate) fn retain(
 ) -> Result<u64, AgentError> {
     let found = repository.snapshots()?.found;
     let (going, backups) = goes(&found, (head.machine.as_str(), head.application.as_str()), keep, pinned);
+    // Texts of templates that the documents of these name are not collected.
+    let noted = service.publishers().note_heads(target.as_str(), generations(&found, &head.machine, &going));
+    if let Err(error) = noted {
+        tracing::warn!(place = %target, %error, "the generations of which backups are kept are noted until the agent ends");
+    }
     repository.forget(going, &open)?;
     Ok(backups)
+}
+
+/// Generations of which a machine keeps backups, whatever application they are of. Pure.
+fn generations(found: &BTreeMap<Id, Snapshot>, machine: &str, going: &[Id]) -> BTreeSet<u64> {
+    let heads = found.iter().filter(|(id, snapshot)| {
+        label(snapshot, MACHINE) == machine && label(snapshot, PART) == HEAD && !going.contains(id)
+    });
+    heads.filter_map(|(_, snapshot)| label(snapshot, GENERATION).parse().ok()).collect()
 }
 
 /// Removes what no backup needs, and checks: every object, and the data of a part of the packs. Damage is mended, so that the next backup is whole.
@@ -176,6 +191,17 @@ mod tests {
         let pinned = BTreeSet::from([pinned.unwrap().0]);
         let (going, _) = goes(&found, ("m", "web"), &keep, &pinned);
         assert!(marks(&going, &found).iter().all(|word| word.starts_with('2')));
+        // Generations of what stays are noted, of every application of the machine.
+        for (number, snapshot) in found.values_mut().enumerate() {
+            snapshot.labels.insert(GENERATION.into(), (number + 1).to_string());
+        }
+        let all = generations(&found, "m", &[]);
+        assert_eq!((all.len(), generations(&found, "n", &[]).len()), (4, 1));
+        assert_eq!(
+            generations(&found, "m", &going).len(),
+            all.len() - 1,
+            "the second backup goes, with one description"
+        );
         // Parts whose description is not there are of a backup that broke off.
         let head = own(&found, "m", "web").find(|(_, one)| label(one, BACKUP) == "3" && label(one, PART) == HEAD);
         let head = head.unwrap().0;

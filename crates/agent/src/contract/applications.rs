@@ -5,7 +5,7 @@ use serde_json::json;
 use super::list::{CHANGE, List, flag, of, plain, text, value, values};
 use crate::publishers::views::Catalogue;
 use crate::views::templates::{OrderBody, Preflight, Sheet, Summary};
-use crate::views::{Application, Deployment, Generation, ImportBody, Imported, Restarting};
+use crate::views::{Application, Deployment, Generation, ImportBody, Imported, Restarting, Upgrades};
 
 const TAG: &str = "applications";
 
@@ -39,6 +39,19 @@ pub(super) fn list(list: &mut List) {
         .query(&CHANGE[..3])
         .query(&[text("instance", "The one instance that is meant, by name or number")])
         .answers(value::<Restarting>(), "The restart that was taken");
+    list.add(TAG, ("get", "/applications/{name}/upgrade"), "Newer versions of the template that it is made of")
+        .answers(value::<Upgrades>(), "Those that may take the place of the present one");
+    list.add(TAG, ("post", "/applications/{name}/upgrade"), "Bring it to a newer version of its template")
+        .about(
+            "Its answers, its data and what was written beside the template stay; secrets and companions that the newer version brings are made. Refused where no version that is meant may take the \
+             place of the present one (`order`).",
+        )
+        .query(CHANGE)
+        .query(&[
+            text("version", "Version of the template; without it the newest that may take the place of the present one"),
+            flag("refresh", "Tags are looked up anew"),
+        ])
+        .answers(value::<Deployment>(), "The deployment that was taken, or would be");
     list.add(TAG, ("get", "/generations"), "Generations: who, when, why")
         .answers(values::<Generation>(), "Generations, the newest first");
     list.add(TAG, ("get", "/generations/{number}"), "The document of a generation")

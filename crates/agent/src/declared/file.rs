@@ -19,6 +19,8 @@ const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
 /// Time for which a file stays as it is before it is read: whoever writes over it in place is done by then, and another change has another moment on every clock
 /// of a file system.
 pub(super) const SETTLES: Duration = Duration::from_secs(2);
+/// A byte order mark, as some editors put it before a text: it is no part of the document.
+const MARK: &[u8] = "\u{feff}".as_bytes();
 /// Permission of others to write.
 const WRITABLE: u32 = 0o022;
 
@@ -77,6 +79,9 @@ pub(super) fn read(path: &Path) -> Result<Document, Why> {
             format!("it has more than {DOCUMENT_BYTES_MAX} bytes"),
             "keep files of applications elsewhere",
         ));
+    }
+    if bytes.starts_with(MARK) {
+        bytes.drain(..MARK.len());
     }
     let text = String::from_utf8(bytes).map_err(|_| why("it is no UTF-8".into(), "write it as UTF-8"))?;
     if compose::is_compose(&text) {
@@ -146,6 +151,9 @@ mod tests {
             return;
         }
         assert!(read(&path).is_ok());
+        // JSON with a sign that YAML may not hold, behind a byte order mark.
+        std::fs::write(&path, "\u{feff}{\"version\": 1, \"applications\": {\"a\": {\"image\": \"a\", \"variables\": {\"A\": \"\u{7f}\"}}}}").unwrap();
+        assert!(read(&path).is_ok(), "{}", cause());
         let pipe = folder.path().join("pipe");
         rustix::fs::mkfifoat(rustix::fs::CWD, pipe.as_path(), rustix::fs::Mode::RUSR).unwrap();
         assert!(read(&pipe).unwrap_err().cause.contains("no file"), "nobody waits for a pipe");

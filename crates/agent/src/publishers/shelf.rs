@@ -1,6 +1,7 @@
 //! Copies of catalogues: what is on the shelves, what applications use, and the store that is made of both.
 
 mod carried;
+mod collect;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -16,9 +17,10 @@ use openmesh_templates::{Library, Others, built_in};
 use tokio::sync::Notify;
 
 pub(crate) use self::carried::Carried;
+pub(crate) use self::collect::kept_names;
 use super::error::CatalogueError;
 use super::fetch::{Fetched, Known, fetch, kept_name};
-use super::kept::{AllKept, Failure, Folder, Kept, Record};
+use super::kept::{AllHeads, AllKept, Damage, Failure, Folder, Kept, Loaded, Record};
 use super::views;
 use crate::error::AgentError;
 
@@ -73,6 +75,10 @@ type Stored = (BTreeMap<Name, CatalogueSource>, Arc<Library>);
 struct Inner {
     shelves: BTreeMap<Name, Shelf>,
     kept: AllKept,
+    /// Kept texts that nobody names, with the moment of this run of the agent at which that was seen first.
+    idle: BTreeMap<String, Instant>,
+    /// Generations of which places for backups keep backups, by the names of the places.
+    heads: AllHeads,
     library: Option<Stored>,
 }
 
@@ -80,6 +86,8 @@ struct Inner {
 pub(crate) struct Publishers {
     folder: Folder,
     inner: Mutex<Inner>,
+    /// Files that could not be read when the agent began.
+    damages: Vec<Damage>,
     /// Held while one is fetched: the traces of an index are not written over by an older look.
     one: tokio::sync::Mutex<()>,
     wake: Notify,
@@ -117,20 +125,22 @@ fn row<'a>(names: impl Iterator<Item = &'a Name>) -> String {
 }
 
 impl Publishers {
-    /// Opens the catalogues below the state folder of an agent.
-    ///
-    /// # Errors
-    /// A record cannot be read.
-    pub(crate) fn open(state: &Path) -> Result<Publishers, AgentError> {
+    /// Opens the catalogues below the state folder of an agent. What of them cannot be read is left out and named: the rest, and the machine, begin all the same.
+    pub(crate) fn open(state: &Path) -> Publishers {
         let folder = Folder::of(state);
-        let records = folder.records().map_err(of_all)?;
+        let Loaded { records, kept, heads, damages } = folder.load();
         let load = |(name, record): (Name, Record)| {
             let shelf = Shelf::load(&folder, &name, record);
             (name, shelf)
         };
         let shelves = records.into_iter().map(load).collect();
-        let inner = Inner { shelves, kept: folder.kept().map_err(of_all)?, library: None };
-        Ok(Publishers { folder, inner: Mutex::new(inner), one: tokio::sync::Mutex::new(()), wake: Notify::new() })
+        let inner = Mutex::new(Inner { shelves, kept, heads, ..Inner::default() });
+        Publishers { folder, inner, damages, one: tokio::sync::Mutex::new(()), wake: Notify::new() }
+    }
+
+    /// Files of catalogues that could not be read, each as long as it lies in its place.
+    pub(crate) fn damages(&self) -> Vec<Damage> {
+        self.damages.iter().filter(|damage| damage.file.exists()).cloned().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -219,10 +229,18 @@ impl Publishers {
         *shelf = Shelf { record, opened: Some(fetched.opened), others: Some(others), tried: None };
         inner.library = None;
         // What is not needed any more is only room: the catalogue is there.
-        if let Err(error) = self.folder.sweep(&needed(&inner)) {
+        self.sweep(&inner);
+        Ok(())
+    }
+
+    /// Removes the texts that nobody needs. None goes as long as nobody knows what a damaged list has named.
+    fn sweep(&self, inner: &Inner) {
+        if self.folder.is_list_aside() {
+            return;
+        }
+        if let Err(error) = self.folder.sweep(&needed(inner)) {
             tracing::warn!(%error, "texts of catalogues that nobody needs are not gone yet");
         }
-        Ok(())
     }
 
     /// Notes that a catalogue could not be fetched; what cannot be written is known until the agent ends.
@@ -297,8 +315,11 @@ impl Publishers {
         let (Some(catalogue), Some(version)) = (&using.catalogue, &using.version) else {
             return Err(CatalogueError::NoTemplate { template: using.words(), known: "none without a version".into() });
         };
-        let inner = self.lock();
-        let kept = inner.kept.get(&kept_name(catalogue, using.name.as_str(), version.as_str()));
+        let mut inner = self.lock();
+        let key = kept_name(catalogue, using.name.as_str(), version.as_str());
+        // Whoever asks for it may deploy it next.
+        inner.idle.remove(&key);
+        let kept = inner.kept.get(&key);
         if let Some(bytes) = kept.and_then(|kept| self.folder.text(&kept.text)) {
             let text = String::from_utf8_lossy(&bytes);
             return Template::parse_of_others(&text, catalogue).map_err(|problems| {
@@ -326,7 +347,7 @@ impl Publishers {
         copy_of(&self.lock(), catalogue, sources, now).map(drop).map_err(of_catalogue(catalogue))
     }
 
-    /// Keeps the texts of the templates that a document uses: they are there as long as this machine is, whatever becomes of their catalogues.
+    /// Keeps the texts of the templates that a document uses: they are there as long as somebody can come back to them, whatever becomes of their catalogues.
     ///
     /// # Errors
     /// A text is not on its shelf any more, or the list cannot be written.
@@ -335,6 +356,7 @@ impl Publishers {
         let mut kept = inner.kept.clone();
         for (_, catalogue, using, version) in uses(document) {
             let key = kept_name(catalogue, using.name.as_str(), version);
+            inner.idle.remove(&key);
             if kept.contains_key(&key) {
                 continue;
             }
@@ -342,7 +364,7 @@ impl Publishers {
             let copy = source.and_then(|source| inner.shelves.get(catalogue)?.copy(source));
             let entry = copy.and_then(|(opened, _)| opened.index.find(using.name.as_str(), version.parse().ok()?));
             let (Some(source), Some((_, others)), Some(entry)) = (source, copy, entry) else {
-                let words = "it left its catalogue meanwhile; look at it again".to_string();
+                let words = "its text is kept here no more, and the copy of its catalogue does not have it; take a version that is there".to_string();
                 let cause = CatalogueError::Unusable { template: using.words(), words };
                 return Err(of_catalogue(catalogue)(cause));
             };

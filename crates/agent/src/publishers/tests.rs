@@ -1,8 +1,9 @@
 //! Catalogues in a folder and behind hostile servers, each through the whole way of an agent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -16,8 +17,8 @@ use openmesh_primitives::{Timestamp, ValidatorKey};
 use openmesh_templates::index::{INDEX_BYTES_MAX, INDEX_FILE, Index, open, seal};
 use openmesh_templates::publish::{Wish, entries, next};
 
-use super::Publishers;
 use super::views::State;
+use super::{Publishers, kept_names};
 
 /// A day, in nanoseconds.
 const DAY: i64 = 86_400 * 1_000_000_000;
@@ -78,7 +79,7 @@ struct Place {
 impl Place {
     fn new() -> Place {
         let root = tempfile::tempdir().unwrap();
-        let publishers = Publishers::open(&root.path().join("state")).unwrap();
+        let publishers = Publishers::open(&root.path().join("state"));
         Place { root, publishers }
     }
 
@@ -92,7 +93,7 @@ impl Place {
 
     /// The agent begins anew.
     fn reopen(&mut self) {
-        self.publishers = Publishers::open(&self.root.path().join("state")).unwrap();
+        self.publishers = Publishers::open(&self.root.path().join("state"));
     }
 
     /// Looks at the catalogue; the code of a refusal.
@@ -343,6 +344,104 @@ async fn nothing_on_the_disk_is_trusted_for_lying_there() {
     }
     place.reopen();
     assert_eq!((place.state(&one), place.versions(&one).len()), (State::Absent, 0));
+}
+
+/// A damaged record, and a damaged list of kept texts, hold up nothing: the second copy counts, and where that is damaged too the catalogue begins anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damaged_files_are_set_aside_and_the_rest_begins() {
+    let mut place = Place::new();
+    let (one, other): (_, Name) = (place.source(), "other".parse().unwrap());
+    write(&place.folder(), &signed(&key(1), &[1, 2], 2, now(), 90));
+    place.refresh(&one).await.unwrap();
+    place.publishers.refresh(&other, &one).await.unwrap();
+    place.publishers.keep(&document(1, Some(&one))).unwrap();
+    let at = |file: &str| place.root.path().join("state/catalogues").join(file);
+    let (record, list) = (at("records/acme.json"), at("kept.json"));
+    let (second, aside) = (at("second/records/acme.json"), at("records/acme.damaged"));
+    let (texts, second_list, list_aside) = (at("texts"), at("second/kept.json"), at("kept.damaged"));
+    // Of each a piece is there, as after a power cut of a disk that had promised too much.
+    for file in [&record, &list] {
+        std::fs::write(file, "{\"key\": ").unwrap();
+    }
+    place.reopen();
+    let damages = place.publishers.damages();
+    assert_eq!(damages.iter().map(|damage| &damage.file).collect::<Vec<_>>(), [&aside, &list_aside]);
+    assert!(damages[0].what.ends_with("the catalogue acme") && damages[0].words.is_some(), "{damages:?}");
+    assert_eq!(std::fs::read(&record).unwrap(), std::fs::read(&second).unwrap(), "it lies there twice again");
+    std::fs::remove_file(&second_list).unwrap();
+    place.reopen();
+    assert!(second_list.exists(), "as where an earlier version wrote it once");
+    assert_eq!(place.versions(&one), ["1", "2"], "the second copy counts");
+    assert_eq!(place.publishers.templates_of(&document(1, None), now()).unwrap().len(), 1);
+    // The highest number is not forgotten, and nothing is swept as long as the list lies aside.
+    write(&place.folder(), &signed(&key(1), &[1], 1, now(), 90));
+    assert_eq!(place.refresh(&one).await, Err("catalogue_older"));
+    let stray = texts.join("0");
+    std::fs::write(&stray, b"nobody's").unwrap();
+    write(&place.folder(), &signed(&key(1), &[2], 3, now(), 90));
+    place.refresh(&one).await.unwrap();
+    assert!(stray.exists());
+    // An earlier run's damage is told as long as it lies there, without being news.
+    place.reopen();
+    assert!(place.publishers.damages().iter().all(|damage| damage.words.is_none()));
+    for file in [&aside, &list_aside] {
+        std::fs::remove_file(file).unwrap();
+    }
+    assert!(place.publishers.damages().is_empty());
+    place.refresh(&one).await.unwrap();
+    assert!(!stray.exists());
+    // Both copies of one record: that catalogue begins anew, and the other one is as it was.
+    for file in [&record, &second] {
+        std::fs::write(file, vec![b' '; 5 << 20]).unwrap();
+    }
+    place.reopen();
+    assert_eq!(place.publishers.damages().len(), 2);
+    assert_eq!((place.state(&one), place.versions(&one).len()), (State::Absent, 0));
+    let others = place.publishers.library(&BTreeMap::from([(other.clone(), one.clone())]));
+    assert!(others.others().contains_key(&other));
+    place.refresh(&one).await.unwrap();
+    assert_eq!(place.versions(&one), ["2"]);
+}
+
+/// A text goes once neither an index, nor a generation, nor a person has named it for a day; what somebody can come back to stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn texts_to_which_nobody_can_come_back_go() {
+    let mut place = Place::new();
+    let one = place.source();
+    write(&place.folder(), &signed(&key(1), &[1], 1, now(), 90));
+    let (first, second) = (document(1, Some(&one)), document(2, Some(&one)));
+    place.publishers.prepare(&first).await;
+    place.publishers.keep(&first).unwrap();
+    let (begun, day, none) = (Instant::now(), Duration::from_secs(86_400), BTreeSet::new());
+    let collect = |place: &Place, named: &BTreeSet<String>, days: u32| {
+        place.publishers.collect(named, begun + day * days).unwrap()
+    };
+    assert!(collect(&place, &none, 0).is_empty() && collect(&place, &none, 2).is_empty(), "its index names it");
+    write(&place.folder(), &signed(&key(1), &[2], 2, now(), 90));
+    place.refresh(&one).await.unwrap();
+    place.publishers.keep(&second).unwrap();
+    let named: BTreeSet<String> = kept_names(&first).chain(kept_names(&second)).collect();
+    assert!(collect(&place, &named, 3).is_empty() && collect(&place, &named, 5).is_empty(), "a generation names it");
+    assert!(collect(&place, &none, 6).is_empty());
+    assert_eq!(place.publishers.templates_of(&first, now()).unwrap().len(), 1);
+    assert!(collect(&place, &none, 7).is_empty(), "somebody asked for it before its day was over");
+    place.publishers.adopt(&place.publishers.carried(&first)).unwrap();
+    assert!(collect(&place, &none, 8).is_empty(), "a backup brought it before its day was over");
+    assert_eq!(collect(&place, &none, 9), kept_names(&first).collect::<BTreeSet<_>>());
+    for _ in 0..2 {
+        assert_eq!(place.publishers.templates_of(&first, now()).unwrap_err().code(), ("no_template", 404));
+        assert_eq!(place.publishers.keep(&first).unwrap_err().code(), ("catalogue_template", 409));
+        assert_eq!(place.publishers.templates_of(&second, now()).unwrap().len(), 1);
+        place.publishers.keep(&second).unwrap();
+        place.reopen();
+    }
+    let texts = std::fs::read_dir(place.root.path().join("state/catalogues/texts")).unwrap();
+    assert_eq!(texts.count(), 2, "the index and the second version");
+    // Generations of which backups are kept are remembered by their place.
+    assert_eq!(place.publishers.heads("disk"), None);
+    place.publishers.note_heads("disk", BTreeSet::from([3, 7])).unwrap();
+    place.reopen();
+    assert_eq!(place.publishers.heads("disk"), Some(BTreeSet::from([3, 7])));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,6 +9,7 @@ use openmesh_blueprint::{Document, Generation, Refusal, resolve};
 use openmesh_primitives::Timestamp;
 use openmesh_xnode::XnodeError;
 
+use super::made::naming;
 use super::{Asked, Service, Terms, names};
 use crate::backups;
 use crate::catalogue::Known;
@@ -88,12 +89,15 @@ impl Service {
             return tokio::task::block_in_place(|| {
                 self.check_moves(previous, document, terms)?;
                 let generation = self.resolved(document, &catalogue, terms, previous, asked)?;
-                if !does || terms.makes.is_empty() {
-                    return self.want(&generation, previous, document, does);
-                }
-                // A refusal is known by now, and no secret was made for it.
-                self.want(&generation, previous, document, false)?;
-                self.want_with_secrets(document, &catalogue, terms, previous, asked)
+                let unmade = self.unmade(&terms.makes);
+                let taken = if !does || terms.makes.is_empty() {
+                    self.want(&generation, previous, document, does)?
+                } else {
+                    // A refusal is known by now, and no secret was made for it.
+                    self.want(&generation, previous, document, false)?;
+                    self.want_with_secrets(document, &catalogue, terms, previous, asked)?
+                };
+                Ok(views::Deployment { plan: naming(&taken.plan, &unmade), ..taken })
             });
         }
     }
@@ -184,6 +188,7 @@ fn certain(refusals: Vec<Refusal>) -> Result<(), AgentError> {
                 | Refusal::DiskShort { .. }
                 | Refusal::MemoryShort { .. }
                 | Refusal::KernelLacks { .. }
+                | Refusal::GpuUnusable { .. }
                 | Refusal::VolumeShrinks { .. }
         )
     };

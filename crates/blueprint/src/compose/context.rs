@@ -104,6 +104,7 @@ mod tests {
     fn compose_files_are_told_from_documents() {
         assert!(is_compose("services: {a: {image: a}}\n"));
         assert!(is_compose("services:\n  a:\n    ports: !reset []\n"));
+        assert!(is_compose("\u{feff}services: {a: {image: a}}\n"));
         for text in ["version: 1\napplications: {}\n", "[1]", "", "services: {}\napplications: {}\n", "a: ["] {
             assert!(!is_compose(text), "{text}");
         }

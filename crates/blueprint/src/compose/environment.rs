@@ -11,7 +11,7 @@ use super::interpolate::{BYTES_MAX, Uses, replaced};
 use super::naming::{Proposed, has_password, is_secret, propose};
 use super::shared::{TAKEN, is_room};
 use crate::document::{Application, Content, Name, VariableName};
-use crate::text::{Entry, Node, Place, Problems, Value};
+use crate::text::{Entry, Node, Place, Problems, Value, unmarked};
 
 /// Bytes that an env file counts for at least, since all variables are read with each: 256 uses of small ones.
 const FILE_BYTES_LEAST: usize = 16 << 10;
@@ -224,7 +224,7 @@ struct Line {
 
 /// Lines `NAME=VALUE` taken as they are.
 fn raw_lines(text: &str) -> Vec<Line> {
-    let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
+    let lines = unmarked(text).lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
     let line = |line: &str| match line.split_once('=') {
         Some((name, value)) => Line { name: name.trim().into(), value: Some(value.into()), is_tainted: false },
         None => Line { name: line.trim().into(), value: None, is_tainted: false },
@@ -243,7 +243,7 @@ fn live_lines(text: &str, variables: &BTreeMap<String, String>) -> Result<Vec<Li
     let mut tainted: BTreeSet<String> = BTreeSet::new();
     let mut lines = Vec::new();
     let mut room = BYTES_MAX;
-    let (mut rest, mut number) = (text, 1);
+    let (mut rest, mut number) = (unmarked(text), 1);
     while !rest.is_empty() {
         let end = rest.find('\n').map_or(rest.len(), |at| at + 1);
         let current = rest[..end].trim();
@@ -408,13 +408,15 @@ mod tests {
         ];
         assert_eq!(shown, expected);
         assert_eq!(env_lines("A=1\nB=\"x\n\n", &BTreeMap::new()), Err("line 2: a quote is not closed".to_string()));
+        let marked = [("A".to_string(), Some("1".to_string()))];
+        assert_eq!(env_lines("\u{feff}A=1\n", &BTreeMap::new()).unwrap(), marked);
         assert_eq!(env_lines("A=$Z\n", &BTreeMap::new()), Err("line 1: A needs the variable Z".to_string()));
         for value in ["ab$Zcd", "ab${Zcd!ef}", "${ab:?cd}"] {
             let said = env_lines(&format!("\nDB_PASSWORD={value}\n"), &BTreeMap::new()).unwrap_err();
             assert_eq!(said, "line 2: DB_PASSWORD has a `$` that leads to no value; write it in single quotes");
         }
         let raw: Vec<(String, Option<String>)> =
-            raw_lines("A='1'\nB\n#c\n").into_iter().map(|line| (line.name, line.value)).collect();
+            raw_lines("\u{feff}A='1'\nB\n#c\n").into_iter().map(|line| (line.name, line.value)).collect();
         assert_eq!(raw, [("A".to_string(), Some("'1'".to_string())), ("B".to_string(), None)]);
     }
 

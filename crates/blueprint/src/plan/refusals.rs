@@ -28,7 +28,9 @@ pub(super) fn find(inventory: &Inventory, generation: &Generation, previous: Opt
     features(inventory, &facts, number == current, &mut all);
     ports(inventory, &facts, number == current, &mut all);
     for facts in &facts {
-        gpus(facts, &mut all);
+        let before = previous.and_then(|previous| previous.revision(&facts.name));
+        let is_new = number > current && before != generation.revision(&facts.name);
+        gpus(facts, is_new, &mut all);
         volumes(facts, &mut all);
         conditions(facts, generation, &mut all);
     }
@@ -134,8 +136,13 @@ fn ports(inventory: &Inventory, facts: &[Facts<'_>], serves: bool, all: &mut Vec
     }
 }
 
-/// GPUs of the placement that are not there.
-fn gpus(facts: &Facts<'_>, all: &mut Vec<Refusal>) {
+/// GPUs of the placement that are not there, and those that cannot be given to a new version. One that has them already goes on with them.
+fn gpus(facts: &Facts<'_>, is_new: bool, all: &mut Vec<Refusal>) {
+    if let Some(lack) = facts.inventory.host.gpu_lack.as_ref().filter(|_| is_new)
+        && facts.placed.gpus.iter().any(|gpus| !gpus.is_empty())
+    {
+        all.push(Refusal::GpuUnusable { application: facts.name.clone(), lack: lack.clone() });
+    }
     let missing = facts.placed.gpus.iter().flatten().filter(|gpu| !facts.inventory.host.gpus.contains_key(*gpu));
     all.extend(missing.map(|gpu| Refusal::GpuMissing { application: facts.name.clone(), gpu: *gpu }));
 }

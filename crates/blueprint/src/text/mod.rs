@@ -15,4 +15,5 @@ pub(crate) use problem::printable;
 pub use problem::{Problem, Problems, nearest};
 pub use shape::{Definitions, Scalar, Shape};
 pub(crate) use shape::{FieldSchema, Fields, define, read_scalar, record, scalar, scalar_schema, unknown_word, words};
+pub(crate) use yaml::unmarked;
 pub use yaml::{NODES_MAX, SCALAR_BYTES, Tagged, parse, parse_with_limits, parse_with_tags};

@@ -47,8 +47,13 @@ pub fn parse_with_tags(text: &str, known: &[&str]) -> Result<Tagged, Vec<Problem
     read(text, TEXT_BYTES_MAX, NODES_MAX, known)
 }
 
+/// A text without the byte order mark that some editors put before it. Whoever counts columns does not see it, so it is no column.
+pub(crate) fn unmarked(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
 fn read(text: &str, bytes_max: usize, nodes_max: usize, known: &[&str]) -> Result<Tagged, Vec<Problem>> {
-    let mut problems = Problems::default();
+    let (text, mut problems) = (unmarked(text), Problems::default());
     if text.len() > bytes_max {
         problems.add(
             Place { line: 1, column: 1 },
@@ -343,6 +348,9 @@ fn merge(
 mod tests {
     use super::*;
 
+    /// A byte order mark.
+    const MARK: char = '\u{feff}';
+
     fn problem(text: &str) -> String {
         parse(text).unwrap_err().first().map(ToString::to_string).unwrap_or_default()
     }
@@ -351,6 +359,16 @@ mod tests {
         match parse(text).unwrap().value {
             Value::Scalar { text, plain } => (text, plain),
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_at_the_begin_is_no_part_of_the_text() {
+        for text in ["a: 1\nb: {c: 2}\n", "{\"a\": [1]}", "# note\na: 1\n", "  a: 1\n"] {
+            assert_eq!(parse(&format!("{MARK}{text}")).unwrap(), parse(text).unwrap(), "{text}");
+        }
+        for text in ["a: 1\na: 2\n", "{\"a\": 1, \"a\": 2}", "!x 1", ""] {
+            assert_eq!(problem(&format!("{MARK}{text}")), problem(text), "{text}");
         }
     }
 

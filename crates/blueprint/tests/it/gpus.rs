@@ -226,3 +226,26 @@ fn one_that_is_gone_holds_its_application_alone() {
     let renewed = after(&text.replace("image: llm", "image: llm:2"), Some(&first), kept).unwrap();
     assert_eq!(plan(&machine, &renewed, Some(&first)).unwrap_err(), [missing]);
 }
+
+/// On a machine that cannot keep an instance to its own GPUs no new version gets one, and what has one goes on.
+#[test]
+fn a_machine_that_gives_none_refuses_new_versions_alone() {
+    let text = with(&[("llm", ", gpus: {vendor: amd}"), ("web", "")]);
+    let first = after(&text, None, stock()).unwrap();
+    let lack = Some("no filter of devices".to_string());
+    let mut empty = empty_machine();
+    (empty.host.gpus, empty.host.gpu_lack) = (stock().there, lack.clone());
+    let refused = Refusal::GpuUnusable { application: name("llm"), lack: "no filter of devices".into() };
+    assert_eq!(plan(&empty, &first, None).unwrap_err(), std::slice::from_ref(&refused));
+    assert!(refused.to_string().starts_with("llm: its GPUs cannot be given to it: no filter"), "{refused}");
+    let mut machine = machine(&first);
+    machine.host.gpu_lack = lack;
+    let kept = Stock { there: stock().there, ..Stock::default() };
+    assert!(plan(&machine, &first, None).unwrap().held.is_empty(), "what serves is attended");
+    let changed = after(&text.replace("image: web", "image: web:2"), Some(&first), kept.clone()).unwrap();
+    assert!(plan(&machine, &changed, Some(&first)).unwrap().held.is_empty(), "another one is changed");
+    let renewed = after(&text.replace("image: llm", "image: llm:2"), Some(&first), kept.clone()).unwrap();
+    assert_eq!(plan(&machine, &renewed, Some(&first)).unwrap_err(), [refused]);
+    let without = after(&with(&[("llm", ""), ("web", "")]), Some(&first), kept).unwrap();
+    assert!(plan(&machine, &without, Some(&first)).is_ok(), "it may always give them up");
+}

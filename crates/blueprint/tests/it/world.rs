@@ -73,6 +73,7 @@ pub fn empty_machine() -> Inventory {
             largest: vec![("image docker.io/library/old:1".to_string(), Size(3 << 30))],
             features: Feature::ALL.into(),
             gpus: BTreeMap::new(),
+            gpu_lack: None,
         },
         images: BTreeMap::new(),
         applications: BTreeMap::new(),

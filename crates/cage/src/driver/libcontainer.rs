@@ -41,4 +41,9 @@ impl Driver for Libcontainer {
     fn keeps(&self, container: &Container) -> bool {
         self.root.join(&container.id).exists()
     }
+
+    /// Its feature for that links libbpf, libelf and an emulator of programs for the kernel into the helper.
+    fn filters_devices(&self) -> bool {
+        false
+    }
 }

@@ -137,6 +137,11 @@ pub trait Driver {
     /// Returns true where it keeps a container of this name.
     fn keeps(&self, container: &Container) -> bool;
 
+    /// Returns true where it loads the program by which a group of control groups v2 keeps devices away. With v1 that is done by files.
+    fn filters_devices(&self) -> bool {
+        true
+    }
+
     /// Words by which `openmesh-cage-helper exec` lets this driver make a process beside the first one; none where the helper makes it itself.
     fn beside(&self, _container: &Container) -> Vec<String> {
         Vec::new()

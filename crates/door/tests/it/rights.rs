@@ -116,13 +116,55 @@ async fn what_strangers_have_open_ends_where_a_host_is_not_for_everybody_any_mor
     assert!(goes(&mut other).await, "another host is for everybody as before");
     published.send(FRAME).await;
     assert_eq!(published.bytes(FRAME.len()).await, FRAME);
-    // A host that is gone is asked for by nobody, and what is open there ends with its application.
-    let mut gone = document(4, Access::Owner);
-    gone.hosts.remove("open.lan");
-    taken(&door, gone).await;
-    assert!(goes(&mut other).await);
-    taken(&door, document(5, Access::Owner)).await;
-    assert!(goes(&mut other).await);
+}
+
+#[tokio::test]
+async fn what_strangers_have_open_ends_where_a_host_is_taken_away() {
+    let (house, app) = (House::new(), App::start("app").await);
+    let document = |serial: u64| {
+        let mut document = of(house.guarded(serial, &app, Protocol::Http1, &[ALICE]), Access::Everybody);
+        // A port of the application is no host, whatever name is asked for there.
+        let address = document.listeners[0].address;
+        document.listeners.push(Listener { address, tls: false, route: Some("notes".into()) });
+        document
+    };
+    let (door, at) = door(document(1)).await;
+    let mut socket = house.socket(&at, "notes.lan", "").await;
+    let mut other = house.socket(&at, "open.lan", "").await;
+    let (mut stream, mut waits) = open_ones(&house, &app, &at, "").await;
+    let mut published = Raw::to(at[2]).await;
+    published
+        .send("GET /socket HTTP/1.1\r\nhost: notes.lan\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+        .await;
+    assert_eq!(published.head().await.0, 101);
+    let mut gone = document(2);
+    gone.hosts.remove("notes.lan");
+    let begun = Instant::now();
+    let report = taken(&door, gone).await;
+    assert_eq!(socket.rest().await, b"", "the WebSocket is cut");
+    assert_eq!((stream.chunk().await, stream.rest().await), (None, Vec::new()), "the body breaks off");
+    let said = waits.said().await;
+    assert_eq!((said.status, word(&said).as_str()), (401, "visit_over"));
+    assert!(begun.elapsed() < GONE, "they went on for {:?}", begun.elapsed());
+    assert_eq!(report.routes["notes"].instances["one.0"].counts.cut, 0, "no switch has cut anything");
+    assert!(goes(&mut other).await, "another host is there as before");
+    published.send(FRAME).await;
+    assert_eq!(published.bytes(FRAME.len()).await, FRAME);
+}
+
+#[tokio::test]
+async fn what_strangers_have_open_ends_by_itself_where_the_application_goes_as_a_whole() {
+    let (house, app) = (House::new(), App::start("app").await);
+    let (door, at) = door(of(house.guarded(1, &app, Protocol::Http1, &[ALICE]), Access::Everybody)).await;
+    let (mut stream, mut waits) = open_ones(&house, &app, &at, "").await;
+    let drains = instance("one.0", app.address, Traffic::Drain, 30_000);
+    let mut shut = house.with_route(2, &[ALICE], route(Protocol::Http1, Admission::Closed, &[drains]));
+    shut.hosts.remove("notes.lan");
+    taken(&door, shut).await;
+    assert_eq!(ask(&mut house.to(&at, "notes.lan").await, "GET /a", "notes.lan", "").await.status, 404);
+    app.go.notify_waiters();
+    assert_eq!(stream.chunk().await.as_deref(), Some(&b"second"[..]));
+    assert_eq!(waits.said().await.status, 200);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod catalogue;
 mod orders;
 mod others;
+mod upgrades;
 
 use std::collections::BTreeMap;
 

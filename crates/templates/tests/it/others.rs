@@ -21,10 +21,10 @@ use crate::{name, order};
 /// A day, in nanoseconds.
 const DAY: i64 = 86_400 * 1_000_000_000;
 /// A moment.
-const NOW: Timestamp = Timestamp(1_796_000_000_000_000_000);
+pub const NOW: Timestamp = Timestamp(1_796_000_000_000_000_000);
 
 /// A template of somebody else.
-const SHOP: &str = "
+pub const SHOP: &str = "
 name: shop
 version: 3
 card:
@@ -62,12 +62,12 @@ fn key(seed: u8) -> ValidatorKey {
     ValidatorKey::from_seed([seed; 32])
 }
 
-fn files(more: &[(&str, &str)]) -> BTreeMap<String, Vec<u8>> {
+pub fn files(more: &[(&str, &str)]) -> BTreeMap<String, Vec<u8>> {
     let own = [("shop@3.yaml", SHOP), ("shop.svg", ICON), ("README.md", "Words.")];
     own.iter().chain(more).map(|(file, text)| (file.to_string(), text.as_bytes().to_vec())).collect()
 }
 
-fn wish() -> Wish {
+pub fn wish() -> Wish {
     Wish { catalogue: name("wares"), publisher: "Acme Ltd.".into(), days: 90 }
 }
 
@@ -81,7 +81,7 @@ fn opened(index: &Index) -> Opened {
 }
 
 /// Templates of an index, with texts by their hash.
-fn others(index: &Index, files: &BTreeMap<String, Vec<u8>>) -> Others {
+pub fn others(index: &Index, files: &BTreeMap<String, Vec<u8>>) -> Others {
     let texts: BTreeMap<Digest, Vec<u8>> = files.values().map(|bytes| (sha256(&[bytes]), bytes.clone())).collect();
     let is_taken = |name: &Name| built_in().templates().contains_key(name);
     Others::of(&name("acme"), index, &|digest: &Digest| texts.get(digest).cloned(), &is_taken)

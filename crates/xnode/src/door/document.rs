@@ -424,7 +424,7 @@ fn leave_out(written: &mut Written) {
     }
 }
 
-/// Lets nobody in to a host, and returns true where it was not so yet. Taken out of the document it would cut nothing that strangers have open there.
+/// Lets nobody in to a host, and returns true where it was not so yet. Taken out of the document it would be said to be nobody's.
 fn shut(host: &mut Host) -> bool {
     let nobody = Access::Wallets(Vec::new());
     host.gate = None;

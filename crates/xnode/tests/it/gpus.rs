@@ -6,8 +6,9 @@ use std::path::Path;
 use openmesh_blueprint::Refusal;
 use openmesh_blueprint::document::Name;
 use openmesh_blueprint::gpu::PciAddress;
-use openmesh_xnode::open;
+use openmesh_cage::cgroup::Layout;
 use openmesh_xnode::restarts::Wished;
+use openmesh_xnode::{XnodeError, open};
 use rustix::fs::{CWD, FileType, Mode, StatVfsMountFlags, makedev, mknodat, statvfs};
 use tempfile::TempDir;
 
@@ -32,8 +33,11 @@ fn tree() -> TempDir {
     folder
 }
 
-/// The folder's lack for nodes of devices; none where they can be made and opened there.
+/// The lack of this machine, or of the folder, for nodes of devices; none where they can be made and opened there.
 fn lacking(folder: &Path) -> Option<String> {
+    if matches!(Layout::find(), Ok(Layout::V2 { .. })) {
+        return Some("with control groups v2 libcontainer gives no GPU".to_string());
+    }
     if statvfs(folder).unwrap().f_flag.contains(StatVfsMountFlags::NODEV) {
         return Some(format!("{} lies on a file system without devices", folder.display()));
     }
@@ -167,4 +171,22 @@ fn a_gpu_that_has_gone_holds_its_application_alone() {
     assert_eq!(held(&world), ["gpu_missing"]);
     assert!(ask("GET", ("127.0.0.1", port), "/").is_some(), "it goes on");
     assert_eq!(world.agent().gpus().unwrap().there.len(), 0);
+}
+
+/// With control groups v2 libcontainer filters no devices: a version that asks for GPUs is refused before anything is made of it.
+#[test]
+fn a_gpu_is_given_to_nobody_where_nothing_filters_devices() {
+    let Some(mut world) = World::new() else { return };
+    let machine = tree();
+    world.with(|one| {
+        one.gpu_root = machine.path().to_path_buf();
+        one.layout = Layout::V2 { root: "/sys/fs/cgroup".into() };
+    });
+    world.image("localhost/web:1", &user_of_a_gpu());
+    let generation = world.resolve(&format!("{}    gpus: {{}}\n", document("localhost/web:1", free_port())));
+    let Err(XnodeError::Refused { refusals }) = world.agent().plan(&generation, None) else { panic!("it is planned") };
+    assert_eq!(refusals.iter().map(Refusal::word).collect::<Vec<_>>(), ["gpu_unusable"]);
+    assert!(refusals[0].to_string().contains("--runc"), "{}", refusals[0]);
+    // What is removed behind this is that of the machine as it is.
+    world.with(|_| ());
 }

@@ -21,6 +21,7 @@ import { Processes } from "./Processes";
 import { Remove } from "./Remove";
 import { Settings } from "./Settings";
 import { Terminal } from "./Terminal";
+import { Upgrade } from "./Upgrade";
 import { Usage } from "./Usage";
 
 const TABS: readonly (Tab & { shows: (application: Application) => ReactNode })[] = [
@@ -77,6 +78,7 @@ export function ApplicationPage() {
                 <OpenLink application={found} />
               </div>
               <Move name={found.name} />
+              <Upgrade key={found.name} application={found} />
               <Tabs base={`/apps/${name}`} tabs={TABS} now={part.id} label={`Parts of ${name}`} />
               {part.shows(found)}
             </>

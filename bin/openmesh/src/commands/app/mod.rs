@@ -34,7 +34,9 @@ pub async fn run(command: AppCommand) -> Result<(), Failure> {
     match command {
         AppCommand::List { state, agent, output } => list(state.as_deref(), &agent, output).await,
         AppCommand::Why { name, agent, output } => why(&name, &agent, output).await,
-        AppCommand::Plan { document, agent, output } => plan(&document, &agent, output).await,
+        AppCommand::Plan { document, refresh, make_secrets, agent, output } => {
+            plan(&document, [("refresh", refresh), ("make_secrets", make_secrets)], &agent, output).await
+        }
         AppCommand::Deploy { document, refresh, make_secrets, change } => {
             deploy(&document, [("refresh", refresh), ("make_secrets", make_secrets)], &change).await
         }
@@ -55,6 +57,7 @@ pub async fn run(command: AppCommand) -> Result<(), Failure> {
         AppCommand::Remove { name, data, change } => remove(&name, data, &change).await,
         AppCommand::Templates(asked) => templates::list(asked).await,
         AppCommand::New(asked) => templates::new(asked).await,
+        AppCommand::Upgrade(asked) => templates::upgrade(&asked).await,
         AppCommand::Catalogues(asked) => catalogues::run(asked).await,
         AppCommand::Exec(asked) => exec::run(asked).await,
         AppCommand::Jobs(asked) => jobs::list(&asked).await,
@@ -83,12 +86,13 @@ async fn why(name: &Name, agent: &AgentName, output: Output) -> Result<(), Failu
     if output.json { json(&application) } else { print(&text::why(&application)) }
 }
 
-/// Prints the way to a document.
-async fn plan(document: &Path, agent: &AgentName, output: Output) -> Result<(), Failure> {
+/// Prints the way to a document, with the wishes of the query that are on.
+async fn plan(document: &Path, wishes: [(&str, bool); 2], agent: &AgentName, output: Output) -> Result<(), Failure> {
     let text = read(document)?;
     import::is_document(document, &text)?;
     let client = client(agent)?;
-    let request = client.request(Method::POST, "/applications?plan=true").body(text);
+    let request = client.request(Method::POST, &deployment(wishes)).body(text);
+    let request = with_query(request, &[("plan", "true".into())])?;
     let deployment: Deployment = patiently(ask(&client, request)).await?;
     if output.json { json(&deployment) } else { print(&format!("{}\n", deployment.plan.trim_end())) }
 }
@@ -97,9 +101,14 @@ async fn plan(document: &Path, agent: &AgentName, output: Output) -> Result<(), 
 async fn deploy(document: &Path, wishes: [(&str, bool); 2], asked: &ChangeArgs) -> Result<(), Failure> {
     let text = read(document)?;
     import::is_document(document, &text)?;
-    let query: Vec<String> = wishes.iter().filter(|(_, is_on)| *is_on).map(|(key, _)| format!("{key}=true")).collect();
-    let path = format!("/applications?{}", query.join("&"));
+    let path = deployment(wishes);
     change(asked, |client| client.request(Method::POST, &path).body(text.clone())).await
+}
+
+/// Path of a deployment, with the wishes of its query that are on.
+fn deployment(wishes: [(&str, bool); 2]) -> String {
+    let query: Vec<String> = wishes.iter().filter(|(_, is_on)| *is_on).map(|(key, _)| format!("{key}=true")).collect();
+    format!("/applications?{}", query.join("&"))
 }
 
 /// Prints the document of a generation, of the wanted one without a number.

@@ -1,4 +1,4 @@
-//! `openmesh app templates` and `openmesh app new`: the store, and an application made of answers.
+//! `openmesh app templates`, `new` and `upgrade`: the store, an application made of answers, and one brought to a newer version of its template.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, IsTerminal as _};
@@ -11,7 +11,7 @@ use reqwest::Method;
 use super::super::agent::{ask, client, columns, json, print, unmarked};
 use super::change::{change, with_query};
 use crate::cli::NewArgs;
-use crate::cli::templates::{TemplateName, TemplatesArgs};
+use crate::cli::templates::{TemplateName, TemplatesArgs, UpgradeArgs};
 use crate::failure::Failure;
 
 /// Lists templates, or shows one of them with its form.
@@ -78,6 +78,13 @@ pub(super) async fn new(asked: NewArgs) -> Result<(), Failure> {
         print(&opening_text(&preflight))?;
     }
     Ok(())
+}
+
+/// Brings an application to a newer version of its template: shows the plan, does it, and follows it.
+pub(super) async fn upgrade(asked: &UpgradeArgs) -> Result<(), Failure> {
+    let version = asked.version.map(|version| format!("?version={version}")).unwrap_or_default();
+    let path = format!("/applications/{}/upgrade{version}", asked.name);
+    change(&asked.change, |client| client.request(Method::POST, &path)).await
 }
 
 /// Holds an order against the machine; at a terminal, what is wrong is asked again.

@@ -102,8 +102,10 @@ impl Publishers {
         let mut inner = self.lock();
         let mut kept = inner.kept.clone();
         for one in carried {
-            let Some(name) = one.kept_name().filter(|name| !kept.contains_key(name)) else { continue };
-            if kept.len() < KEPT_MAX {
+            let Some(name) = one.kept_name() else { continue };
+            // A document names it next, perhaps hours later: its day begins anew.
+            inner.idle.remove(&name);
+            if kept.len() < KEPT_MAX && !kept.contains_key(&name) {
                 let text = self.folder.write_text(one.text.as_bytes()).map_err(of_all)?;
                 kept.insert(name, Kept { text, publisher: one.publisher.clone(), key: one.key });
             }
