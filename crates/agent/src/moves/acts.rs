@@ -44,7 +44,7 @@ struct Doing<'a> {
 /// The agent of the other machine.
 ///
 /// # Errors
-/// What was sealed cannot be opened, or the address is none.
+/// The sealed key cannot be opened, or the address is none.
 pub(super) fn other(service: &Service, leaving: &Leaving) -> Result<Other, AgentError> {
     let token = service.moves().unseal(&leaving.id, TOKEN, &leaving.token)?;
     Ok(Other::new(&leaving.to, leaving.root.as_deref(), token)?)
