@@ -28,8 +28,8 @@ pub(super) fn find(inventory: &Inventory, generation: &Generation, previous: Opt
     features(inventory, &facts, number == current, &mut all);
     ports(inventory, &facts, number == current, &mut all);
     for facts in &facts {
-        let before = previous.and_then(|previous| previous.revision(&facts.name));
-        let is_new = number > current && before != generation.revision(&facts.name);
+        let before = previous.and_then(|previous| previous.revision(facts.name));
+        let is_new = number > current && before != generation.revision(facts.name);
         gpus(facts, is_new, &mut all);
         volumes(facts, &mut all);
         conditions(facts, generation, &mut all);
