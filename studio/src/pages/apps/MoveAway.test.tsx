@@ -43,12 +43,14 @@ interface Refusal {
   message: string;
 }
 
+interface Agent {
+  moves?: Move[];
+  refusal?: Refusal | null;
+  role?: string;
+}
+
 /** The form at an agent that takes a move or refuses it so; what it was asked, and its cache. */
-function shown({
-  moves = [],
-  refusal = null,
-  role = "operator",
-}: { moves?: Move[]; refusal?: Refusal | null; role?: string } = {}) {
+function shown({ moves = [], refusal = null, role = "operator" }: Agent = {}) {
   const asked: { path: string; body: unknown }[] = [];
   const now = [...moves];
   const answer = (status: number, json: unknown) =>

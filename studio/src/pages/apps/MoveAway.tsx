@@ -1,6 +1,6 @@
 /** A move of an application to another machine, begun: an address, and a key of an operator there. */
 import { useQueryClient } from "@tanstack/react-query";
-import { useId, useRef, useState, type FormEvent } from "react";
+import { useId, useRef, useState } from "react";
 import { RequestError } from "../../api/client";
 import { useMay } from "../../api/xnodeAccess";
 import { beginMove, fresh, useMoves } from "../../api/xnodeQueries";
@@ -55,9 +55,7 @@ function Begin({ name }: { name: string }) {
     if (keyInput.current) keyInput.current.value = "";
     setHasKey(false);
   };
-  const begin = async (event: FormEvent) => {
-    event.preventDefault();
-    if (why !== undefined || isBusy) return;
+  const begin = async () => {
     const key = keyInput.current?.value.trim() ?? "";
     setBusy(true);
     setError(null);
@@ -78,7 +76,10 @@ function Begin({ name }: { name: string }) {
       <form
         className="stack narrow"
         aria-label={`Move ${name} to another machine`}
-        onSubmit={(event) => void begin(event)}
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (why === undefined && !isBusy) void begin();
+        }}
       >
         <p className="quiet flat">
           It goes with its data while clients write, and stops here once the other machine has tried a copy.
