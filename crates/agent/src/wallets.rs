@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use openmesh_access::{ContractWallets, Verifies};
-use openmesh_primitives::{Address, Digest, root_cause};
+use openmesh_primitives::{Address, Digest};
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 
 use crate::error::AgentError;
 use crate::settings::Chain;
+use crate::unanswered::words;
 
 /// Time for an answer of the chain: a person waits for it.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -51,7 +52,7 @@ impl RpcChain {
         // A client has a provider of TLS even where nothing of it is encrypted. The first one counts.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().timeout(ANSWER).redirect(reqwest::redirect::Policy::none()).build();
-        let http = http.map_err(|cause| AgentError::Name(format!("the chain's client: {}", words(&cause))))?;
+        let http = http.map_err(|cause| AgentError::Name(format!("the chain's client: {}", words(&cause, ANSWER))))?;
         Ok(RpcChain { id: chain.id, rpc: chain.rpc.clone(), http })
     }
 
@@ -61,12 +62,12 @@ impl RpcChain {
             "params": [{ "to": wallet.to_string().to_lowercase(), "data": call_data(&hash, signature) }, "latest"],
         });
         let request = self.http.post(&self.rpc).header(CONTENT_TYPE, "application/json").body(call.to_string());
-        let mut response = request.send().await.map_err(|cause| words(&cause))?;
+        let mut response = request.send().await.map_err(|cause| words(&cause, ANSWER))?;
         if !response.status().is_success() {
             return Err(format!("it answered with status {}", response.status().as_u16()));
         }
         let mut bytes = Vec::new();
-        while let Some(part) = response.chunk().await.map_err(|cause| words(&cause))? {
+        while let Some(part) = response.chunk().await.map_err(|cause| words(&cause, ANSWER))? {
             bytes.extend_from_slice(&part);
             if bytes.len() > ANSWER_BYTES_MAX {
                 return Err(format!("its answer has more than {ANSWER_BYTES_MAX} bytes"));
@@ -74,15 +75,6 @@ impl RpcChain {
         }
         let answer: Answer = serde_json::from_slice(&bytes).map_err(|cause| cause.to_string())?;
         judged(answer)
-    }
-}
-
-/// The cause of an error of the client, without the address: that may hold a key of the one who pays for it.
-fn words(error: &reqwest::Error) -> String {
-    match std::error::Error::source(error) {
-        _ if error.is_timeout() => format!("no answer within {} s", ANSWER.as_secs()),
-        Some(source) => root_cause(source),
-        None => "no answer".into(),
     }
 }
 

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use data_encoding::BASE64;
 use hmac::{Hmac, Mac as _};
-use openmesh_primitives::{Timestamp, root_cause};
+use openmesh_primitives::Timestamp;
 use reqwest::Url;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::json;
 use sha2::Sha256;
 
 use crate::alerts::views::{Alert, AlertEvent};
+use crate::unanswered::words;
 
 /// Time for an answer: a receiver takes a message and works on it later. Source: Standard Webhooks names 15 to 30 s.
 const ANSWER: Duration = Duration::from_secs(15);
@@ -103,7 +104,7 @@ impl Receiver {
             .no_proxy()
             .resolve_to_addrs(self.url.host_str().unwrap_or_default(), &addresses)
             .build()
-            .map_err(|cause| words(&cause))?;
+            .map_err(|cause| words(&cause, ANSWER))?;
         let at = Timestamp::now().nanos().div_euclid(1_000_000_000).to_string();
         let signature = sign(&self.secret, id, &at, &body);
         let request = client
@@ -113,7 +114,7 @@ impl Receiver {
             .header("webhook-timestamp", at)
             .header("webhook-signature", signature)
             .body(body);
-        let answer = request.send().await.map_err(|cause| words(&cause))?;
+        let answer = request.send().await.map_err(|cause| words(&cause, ANSWER))?;
         let status = answer.status();
         match status.is_success() {
             true => Ok(()),
@@ -184,15 +185,6 @@ fn is_public(address: IpAddr) -> bool {
             let documents = (first == 0x2001 && second == 0x0db8) || first == 0x3fff;
             first >> 13 == 1 && !tunnels && !documents && v6 != Ipv6Addr::UNSPECIFIED
         }
-    }
-}
-
-/// The cause of an error of the client, without the address: that may hold a key.
-fn words(error: &reqwest::Error) -> String {
-    match std::error::Error::source(error) {
-        _ if error.is_timeout() => format!("no answer within {} s", ANSWER.as_secs()),
-        Some(source) => root_cause(source),
-        None => "no answer".into(),
     }
 }
 

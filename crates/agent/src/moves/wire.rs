@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use openmesh_primitives::root_cause;
 use reqwest::{Method, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::MovesError;
+use crate::unanswered::words;
 use crate::views::Failure;
 
 /// Time for an answer: those of a move are short, and a machine that does not give one is asked again.
@@ -161,7 +161,7 @@ impl Other {
             Some(body) => request.json(body),
             None => request,
         };
-        let answer = request.send().await.map_err(|error| Trouble::Away(words(&error)))?;
+        let answer = request.send().await.map_err(|error| Trouble::Away(words(&error, ANSWER)))?;
         let status = answer.status().as_u16();
         let bytes = read(answer).await?;
         if (200..300).contains(&status) {
@@ -188,20 +188,11 @@ async fn read(mut answer: Response) -> Result<Vec<u8>, Trouble> {
         match answer.chunk().await {
             Ok(Some(part)) => bytes.extend_from_slice(&part),
             Ok(None) => return Ok(bytes),
-            Err(error) => return Err(Trouble::Away(words(&error))),
+            Err(error) => return Err(Trouble::Away(words(&error, ANSWER))),
         }
         if bytes.len() > ANSWER_BYTES_MAX {
             return Err(Trouble::Away(format!("it answers with more than {ANSWER_BYTES_MAX} bytes")));
         }
-    }
-}
-
-/// The cause of an error of the client.
-fn words(error: &reqwest::Error) -> String {
-    match std::error::Error::source(error) {
-        _ if error.is_timeout() => format!("no answer within {} s", ANSWER.as_secs()),
-        Some(source) => root_cause(source),
-        None => "no answer".into(),
     }
 }
 
