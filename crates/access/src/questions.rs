@@ -174,7 +174,11 @@ mod tests {
 
         /// More questions of others, or of its own, never give a source what it had not.
         #[test]
-        fn a_share_only_shrinks(own in (0u64..60, 0u64..60), all in (0u64..40, 0u64..6_000), more in (0u64..9, 0u64..900)) {
+        fn a_share_only_shrinks(
+            own in (0u64..60, 0u64..60),
+            all in (0u64..40, 0u64..6_000),
+            more in (0u64..9, 0u64..900),
+        ) {
             let later = (all.0 + more.0, all.1 + more.1);
             prop_assert!(!has_share(own, later) || has_share(own, all));
             let busier = (own.0 + more.0, own.1 + more.1);

@@ -48,7 +48,10 @@ pub(super) fn list(list: &mut List) {
         )
         .query(CHANGE)
         .query(&[
-            text("version", "Version of the template; without it the newest that may take the place of the present one"),
+            text(
+                "version",
+                "Version of the template; without it the newest that may take the place of the present one",
+            ),
             flag("refresh", "Tags are looked up anew"),
         ])
         .answers(value::<Deployment>(), "The deployment that was taken, or would be");
