@@ -122,8 +122,8 @@ fn ready(service: &Service, name: &Name, wanted: Option<&PackageVersion>) -> Res
     }
     let goal = TemplateUse { version: Some(to.version.clone()), ..using.clone() }.words();
     let mut lines = vec![format!("{name} goes from the template {} to {goal}", using.words())];
-    lines
-        .extend(left_out.iter().map(|option| format!("its answer `{option}` is left out: {goal} does not ask for it")));
+    let left = left_out.iter().map(|option| format!("its answer `{option}` is left out: {goal} does not ask for it"));
+    lines.extend(left);
     document.applications.extend(composition.applications);
     // What it does together with the others is looked at as in any other document.
     let document = Document::parse(&document.to_yaml()).map_err(|problems| AgentError::Document { problems })?;
