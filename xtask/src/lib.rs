@@ -9,6 +9,7 @@ pub mod layers;
 pub mod licences;
 pub mod mutants;
 pub mod source;
+pub mod suite;
 pub mod tidy;
 pub mod unused;
 

@@ -1,0 +1,189 @@
+//! Jobs as processes: begun in their order, awaited, and told as they end.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+
+use super::jobs::{Job, Work};
+use super::order;
+use super::programs::cargo;
+use super::report::{Outcome, Row, counts, outcome};
+
+/// Time after which the end of a job is not awaited any more. Tests have patience of their own of a few minutes, some of them more than once: this only ends what
+/// hangs.
+const HUNG: Duration = Duration::from_secs(2_700);
+/// Time between two words on what still runs.
+const STILL: Duration = Duration::from_secs(60);
+/// Nice value of jobs that compute: those that wait, and hold the time of something against the clock, come first.
+const BEHIND: i32 = 5;
+/// Word by which cargo is meant in the list.
+const CARGO: &str = "cargo";
+/// Parts of a second in which the kernel tells times of processors. Source: `USER_HZ`, proc_pid_stat(5).
+const TICKS_PER_SECOND: u64 = 100;
+/// Variable by which tests know that the programs of an agent are built and lie beside them, so that nobody calls cargo in the middle of others' work.
+const BUILT: &str = "OPENMESH_PROGRAMS_ARE_BUILT";
+
+/// A job that runs.
+struct Running {
+    job: Job,
+    begun: Instant,
+    pid: Option<Pid>,
+    said: PathBuf,
+    is_hung: bool,
+}
+
+/// The end of a process: the job's place, its status, and the time of processors that it had.
+struct End {
+    place: usize,
+    status: io::Result<ExitStatus>,
+    computed: Duration,
+}
+
+/// All jobs of a run.
+pub struct Hall<'a> {
+    /// Cores of the machine.
+    pub cores: u32,
+    /// Folder of the outputs, one file for each job.
+    pub folder: &'a Path,
+    /// The programs of an agent are built.
+    pub is_built: bool,
+}
+
+impl Hall<'_> {
+    /// Runs jobs until none is left, and tells each as soon as it is over, with everything that it said.
+    ///
+    /// # Errors
+    /// A process cannot be started, or its output cannot be read.
+    pub fn run(&self, mut waiting: Vec<Job>, mut tell: impl FnMut(&Row, &str)) -> io::Result<Vec<Row>> {
+        order::sort(&mut waiting);
+        let (ended, ends) = mpsc::channel();
+        let mut running: Vec<Option<Running>> = Vec::new();
+        let (mut rows, mut told) = (Vec::new(), Instant::now());
+        loop {
+            while let Some(at) = order::next(&waiting, running.iter().flatten().map(|one| &one.job), self.cores) {
+                let job = waiting.remove(at);
+                let one = self.begin(job, running.len(), ended.clone())?;
+                running.push(Some(one));
+            }
+            if running.iter().all(Option::is_none) {
+                return Ok(rows);
+            }
+            match ends.recv_timeout(Duration::from_secs(1)) {
+                Ok(end) => {
+                    if let Some(one) = running[end.place].take() {
+                        let (row, output) = over(&one, end)?;
+                        tell(&row, &output);
+                        rows.push(row);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                // This place holds one end of the channel.
+                Err(RecvTimeoutError::Disconnected) => return Ok(rows),
+            }
+            for one in running.iter_mut().flatten() {
+                one.end_hung();
+            }
+            if told.elapsed() >= STILL {
+                told = Instant::now();
+                let names: Vec<&str> = running.iter().flatten().map(|one| one.job.name.as_str()).collect();
+                eprintln!("==> {} jobs are over, {} wait; running: {}", rows.len(), waiting.len(), names.join(", "));
+            }
+        }
+    }
+
+    /// Starts the process of a job.
+    fn begin(&self, job: Job, place: usize, ended: Sender<End>) -> io::Result<Running> {
+        let said = self.folder.join(format!("{place:03}.log"));
+        let output = File::create(&said)?;
+        let mut command = command(&job);
+        if self.is_built {
+            command.env(BUILT, "1");
+        }
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        let cannot = |error| io::Error::other(format!("{} cannot be started: {error}", job.name));
+        let child = command.spawn().map_err(cannot)?;
+        let pid = Pid::from_raw(child.id().cast_signed());
+        std::thread::spawn(move || {
+            let (computed, status) = await_end(child);
+            // Nobody hears it where the run has failed.
+            let _ = ended.send(End { place, status, computed });
+        });
+        Ok(Running { job, begun: Instant::now(), pid, said, is_hung: false })
+    }
+}
+
+impl Running {
+    /// Ends a process that hangs. What it has started may be left.
+    fn end_hung(&mut self) {
+        if !self.is_hung && self.begun.elapsed() > HUNG {
+            self.is_hung = true;
+            if let Some(pid) = self.pid {
+                // One that has ended meanwhile is what was wanted.
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+    }
+}
+
+/// The process of a job.
+fn command(job: &Job) -> Command {
+    match &job.work {
+        Work::Tests { program, only } => {
+            let mut command = if job.waits { program.command() } else { program.command_behind(BEHIND) };
+            command.args(["--test-threads", &job.threads.to_string()]);
+            if !only.is_empty() {
+                command.arg("--exact").args(only);
+            }
+            command
+        }
+        Work::Command { run, folder } => {
+            let mut words = run.iter();
+            let program = words.next().map_or(CARGO, String::as_str);
+            let mut command = if program == CARGO { Command::new(cargo()) } else { Command::new(program) };
+            command.args(words).current_dir(folder);
+            command
+        }
+    }
+}
+
+/// Waits for the end of a process, and reads what it has computed before it is gone.
+fn await_end(mut child: Child) -> (Duration, io::Result<ExitStatus>) {
+    let pid = Pid::from_raw(child.id().cast_signed());
+    if let Some(pid) = pid {
+        while let Err(rustix::io::Errno::INTR) =
+            waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
+        {}
+    }
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
+    (computed(&stat), child.wait())
+}
+
+/// Time of processors of a process and of its children that were waited for, in the kernel's words about it; none where these are others.
+pub fn computed(stat: &str) -> Duration {
+    // The name before may hold anything. Source: proc_pid_stat(5), fields 14 to 17.
+    let Some((_, rest)) = stat.rsplit_once(')') else { return Duration::ZERO };
+    let ticks: u64 = rest.split_whitespace().skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND)
+}
+
+/// The row of a job that has ended, and everything that it said.
+fn over(one: &Running, end: End) -> io::Result<(Row, String)> {
+    let output = String::from_utf8_lossy(&std::fs::read(&one.said)?).into_owned();
+    let status = end.status?;
+    let words = (!status.success()).then(|| format!("it ended with {status}"));
+    let (counts, found) = match &one.job.work {
+        Work::Tests { only, .. } => {
+            let wanted = (!only.is_empty()).then_some(only.len());
+            (counts(&output), outcome(&output, words.as_deref(), wanted))
+        }
+        Work::Command { .. } => (None, words.map_or(Outcome::Passed, Outcome::Ended)),
+    };
+    let outcome = if one.is_hung { Outcome::Hung(HUNG) } else { found };
+    let name = one.job.name.clone();
+    Ok((Row { name, outcome, counts, took: one.begun.elapsed(), computed: end.computed }, output))
+}
