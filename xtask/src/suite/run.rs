@@ -25,7 +25,8 @@ const BEHIND: i32 = 5;
 const CARGO: &str = "cargo";
 /// Parts of a second in which the kernel tells times of processors. Source: `USER_HZ`, proc_pid_stat(5).
 const TICKS_PER_SECOND: u64 = 100;
-/// Variable by which tests know that the programs of an agent are built and lie beside them, so that nobody calls cargo in the middle of others' work.
+/// Variable by which tests know that the programs of an agent are built and lie beside them: nobody calls cargo then, which would take the programs away from
+/// under tests of other crates to lay the same ones there again.
 const BUILT: &str = "OPENMESH_PROGRAMS_ARE_BUILT";
 
 /// A job that runs.

@@ -25,7 +25,7 @@ use crate::secrets::Vault;
 mod authority;
 #[path = "../../tests/it/hook.rs"]
 mod hook;
-#[path = "../../tests/it/ports.rs"]
+#[path = "../../../xnode/tests/it/ports.rs"]
 mod ports;
 
 const NAME: &str = "shop.example.org";

@@ -7,10 +7,9 @@ use openmesh_agent::views::{CertificateMaker, Doors, HostCertificate, Secret};
 use reqwest::Method;
 
 use crate::authority::Pebble;
-use crate::doors::build;
 use crate::hook::{Hook, SECRET};
 use crate::pantry::server;
-use crate::world::{PATIENCE, World, answer, free_port, plain};
+use crate::world::{PATIENCE, World, answer, build_door, free_port, plain};
 
 const NAME: &str = "shop.example.org";
 const PATTERN: &str = "*.example.org";
@@ -48,7 +47,7 @@ async fn a_domain_gets_a_certificate_when_its_document_names_an_authority() {
     let Some(mut world) = World::new() else { return };
     let ports = world.settings.door_ports;
     let Some(pebble) = Pebble::start(ports.http, ports.https) else { return };
-    build();
+    build_door();
     world.start().await;
     let (image, port) = (world.image(&server("one")), free_port());
     let text = at_domain(&image, port, NAME);
@@ -90,7 +89,7 @@ async fn a_pattern_gets_a_certificate_by_a_hook_for_the_dns() {
     let Some(mut world) = World::new() else { return };
     let ports = world.settings.door_ports;
     let Some(pebble) = Pebble::start(ports.http, ports.https) else { return };
-    build();
+    build_door();
     world.start().await;
     let hook = Hook::start(pebble.management).await;
     let (image, port) = (world.image(&server("one")), free_port());

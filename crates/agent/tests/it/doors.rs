@@ -2,8 +2,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use openmesh_agent::views::{DoorState, Doors};
@@ -11,16 +9,7 @@ use reqwest::Method;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::pantry::server;
-use crate::world::{PATIENCE, World, answer, free_port, plain};
-
-/// Lets the door's program as it is now lie beside the other ones.
-pub fn build() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let arguments = ["build", "--quiet", "--locked", "-p", "openmesh-door", "--bins"];
-    let built = Command::new(cargo).args(arguments).current_dir(root).output().unwrap();
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-}
+use crate::world::{PATIENCE, World, answer, build_door, free_port, plain};
 
 /// Processes of the door of a world.
 fn processes(world: &World) -> Vec<Pid> {
@@ -48,7 +37,7 @@ async fn until(what: &str, world: &World, so: impl Fn(&Doors) -> bool) -> Doors 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_door_outlives_its_agent_and_comes_back_when_it_dies() {
     let Some(mut world) = World::new() else { return };
-    build();
+    build_door();
     world.start().await;
     let (image, port) = (world.image(&server("one")), free_port());
     let text = plain(&image, port).replace("{port: 8080, publish", "{port: 8080, protocol: http, publish");
@@ -96,7 +85,7 @@ fn waiting_server() -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_door_that_leaves_is_not_waited_for_and_cuts_nothing() {
     let Some(mut world) = World::new() else { return };
-    build();
+    build_door();
     world.start().await;
     let (image, port) = (world.image(&waiting_server()), free_port());
     let text = plain(&image, port).replace("{port: 8080, publish", "{port: 8080, protocol: http, publish");

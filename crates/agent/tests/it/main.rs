@@ -20,6 +20,7 @@ mod moves;
 mod neighbours;
 mod pantry;
 mod pauses;
+#[path = "../../../xnode/tests/it/ports.rs"]
 mod ports;
 mod protocols;
 mod publishers;

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use openmesh_access::Purpose;
@@ -16,19 +14,10 @@ use serde_json::json;
 
 use crate::access::{address, message, refusal, signed, value, wallet};
 use crate::pantry::server;
-use crate::world::{PATIENCE, World, free_port, plain};
+use crate::world::{PATIENCE, World, build_door, free_port, plain};
 
 /// Time within which a right that was taken away is gone.
 const REVOKED: Duration = Duration::from_secs(1);
-
-/// Lets the door's program as it is now lie beside the other ones.
-fn build() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let arguments = ["build", "--quiet", "--locked", "-p", "openmesh-door", "--bins"];
-    let built = Command::new(cargo).args(arguments).current_dir(root).output().unwrap();
-    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-}
 
 /// A browser of a person who trusts the machine's own authority.
 struct Browser {
@@ -139,7 +128,7 @@ fn location(answer: &Response) -> &str {
 /// An agent whose door serves `notes.lan`, and its people sign in at `xnode.lan`; none where the machine can hold no agent.
 async fn world() -> Option<(World, u16)> {
     let mut world = World::new()?;
-    build();
+    build_door();
     let port = free_port();
     world.settings.face = Some(([127, 0, 0, 1], 0).into());
     world.settings.people = People { owner: Some(address(1)), hosts: vec!["xnode.lan".into()], chain: None };

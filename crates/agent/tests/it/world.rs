@@ -1,10 +1,12 @@
 //! An agent of a test's own, with its machine.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Once, OnceLock};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -21,9 +23,14 @@ use tokio::task::JoinHandle;
 
 use crate::pantry::{ask, image};
 pub use crate::ports::free_port;
+use crate::ports::take;
 
 /// Patience with a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+/// Variable by which `openmesh-tests` says that the programs of an agent lie beside the tests and are those of this code.
+const PROGRAMS_ARE_BUILT: &str = "OPENMESH_PROGRAMS_ARE_BUILT";
+/// Places of tests among subnets and ports to choose from: these are ten for each, from 20000 on.
+const PLACES: u32 = 1_000;
 
 /// The agent's client whose requests have an end: an answer that is lost fails with words instead of letting its test hang.
 pub struct Asker {
@@ -56,27 +63,51 @@ fn lacking() -> Option<&'static str> {
     (!nft).then_some("an agent needs nft (Debian package nftables)")
 }
 
-/// Folder with the programs of an agent, built where they are not there.
+/// Folder with the programs of an agent, built once where they are not there.
 fn programs() -> PathBuf {
-    let exe = std::env::current_exe().unwrap();
-    let folder = exe.ancestors().nth(2).unwrap().to_path_buf();
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER
+        .get_or_init(|| {
+            let exe = std::env::current_exe().unwrap();
+            let folder = exe.ancestors().nth(2).unwrap().to_path_buf();
+            if !folder.join("openmesh-shim").exists() || !folder.join("openmesh-unpack").exists() {
+                build(&["-p", "openmesh-shim", "-p", "openmesh-image", "--bins"]);
+            }
+            if !folder.join("openmesh-lender").exists() {
+                build(&["-p", "openmesh-lender", "--bins"]);
+            }
+            if std::env::var_os(PROGRAMS_ARE_BUILT).is_none() {
+                let target = folder.parent().unwrap().to_str().unwrap();
+                build(&["--manifest-path", "crates/cage/helper/Cargo.toml", "--target-dir", target]);
+            }
+            folder
+        })
+        .clone()
+}
+
+/// Lets the door's program as it is now lie beside the other ones.
+pub fn build_door() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if std::env::var_os(PROGRAMS_ARE_BUILT).is_none() {
+            build(&["-p", "openmesh-door", "--bins"]);
+        }
+    });
+}
+
+/// Builds programs of the workspace.
+fn build(arguments: &[&str]) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let build = |arguments: &[&str]| {
-        let built =
-            Command::new(&cargo).args(["build", "--quiet", "--locked"]).args(arguments).current_dir(root).output();
-        let built = built.unwrap();
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    };
-    if !folder.join("openmesh-shim").exists() || !folder.join("openmesh-unpack").exists() {
-        build(&["-p", "openmesh-shim", "-p", "openmesh-image", "--bins"]);
-    }
-    if !folder.join("openmesh-lender").exists() {
-        build(&["-p", "openmesh-lender", "--bins"]);
-    }
-    let target = folder.parent().unwrap().to_str().unwrap();
-    build(&["--manifest-path", "crates/cage/helper/Cargo.toml", "--target-dir", target]);
-    folder
+    let built = Command::new(cargo).args(["build", "--quiet", "--locked"]).args(arguments).current_dir(root).output();
+    let built = built.unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+}
+
+/// A place among subnets and ports to choose from, held by the name of a socket: nobody else of this machine has it meanwhile.
+fn place(number: u32) -> (u32, UnixListener) {
+    let mut all = (0..PLACES).map(|more| (number + more) % PLACES);
+    all.find_map(|place| Some((place, take(&format!("openmesh-agent-test-{place}"))?))).unwrap()
 }
 
 /// Settings of an agent with everything of it in one folder, which lends at any port.
@@ -109,8 +140,9 @@ pub struct World {
     pub settings: Settings,
     pub client: Asker,
     pub running: Option<Running>,
-    number: u32,
+    place: u32,
     folder: TempDir,
+    _holds_place: UnixListener,
 }
 
 impl World {
@@ -121,14 +153,15 @@ impl World {
             println!("skipped: {lacking}");
             return None;
         }
-        let number = (std::process::id() << 4) + NEXT.fetch_add(1, Ordering::Relaxed);
+        let number = (std::process::id() << 8) + NEXT.fetch_add(1, Ordering::Relaxed);
+        let (place, holds_place) = place(number);
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
         let door_ports = DoorPorts { http: free_port(), https: free_port() };
         let settings = settings(&format!("a{number:x}"), folder.path(), programs(), door_ports);
         // Longer than the patience of those who wait for something: their words come first.
         let client = Asker { client: Client::new(&settings.socket()).unwrap(), limit: PATIENCE * 2 };
-        Some(World { settings, client, running: None, number, folder })
+        Some(World { settings, client, running: None, place, folder, _holds_place: holds_place })
     }
 
     /// Starts the agent, and waits until it answers.
@@ -164,9 +197,8 @@ impl World {
     /// A document with a subnet and with ports to choose from that no other test has at the same time: subnets of the Xnode's tests have third bytes that 16
     /// divides.
     pub fn document(&self, applications: &str) -> String {
-        let (process, number) = (self.number / 16, self.number % 16);
-        let (high, low) = (192 + process / 15 % 32, number * 16 + 1 + process % 15);
-        let first = 20_000 + self.number % 1_000 * 10;
+        let (high, low) = (192 + self.place / 240, self.place % 16 * 16 + 1 + self.place / 16 % 15);
+        let first = 20_000 + self.place * 10;
         let ports = format!("{{first: {first}, last: {}}}", first + 9);
         format!("version: 1\nmachine: {{ports: {ports}, subnet: 10.{high}.{low}.0/24}}\n{applications}")
     }

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
-use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -26,8 +25,12 @@ use openmesh_xnode::machine::NoSecrets;
 use openmesh_xnode::{Agent, Machine, Paths, Programs, open};
 use tempfile::TempDir;
 
+use crate::ports::take;
+
 /// Patience with a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+/// Variable by which `openmesh-tests` says that the programs of an agent lie beside the tests and are those of this code.
+pub const PROGRAMS_ARE_BUILT: &str = "OPENMESH_PROGRAMS_ARE_BUILT";
 /// Places of tests among subnets and ids.
 const PLACES: u32 = 64 * 16;
 /// Programs of the images: what the servers of the tests need.
@@ -70,12 +73,10 @@ fn programs() -> Programs {
             if !folder.join("openmesh-shim").exists() || !folder.join("openmesh-unpack").exists() {
                 build(&["-p", "openmesh-shim", "-p", "openmesh-image", "--bins"]);
             }
-            build(&[
-                "--manifest-path",
-                "crates/cage/helper/Cargo.toml",
-                "--target-dir",
-                folder.parent().unwrap().to_str().unwrap(),
-            ]);
+            if std::env::var_os(PROGRAMS_ARE_BUILT).is_none() {
+                let target = folder.parent().unwrap().to_str().unwrap();
+                build(&["--manifest-path", "crates/cage/helper/Cargo.toml", "--target-dir", target]);
+            }
             Programs {
                 shim: folder.join("openmesh-shim"),
                 cage: folder.parent().unwrap().join("debug/openmesh-cage-helper"),
@@ -95,11 +96,7 @@ fn number() -> u32 {
 /// A place among the subnets and ids of tests, held by the name of a socket: nobody else of this machine has it meanwhile.
 fn place(number: u32) -> (u32, UnixListener) {
     let mut all = (0..PLACES).map(|more| (number + more) % PLACES);
-    let held = all.find_map(|place| {
-        let address = SocketAddr::from_abstract_name(format!("openmesh-xnode-test-{place}")).unwrap();
-        Some((place, UnixListener::bind_addr(&address).ok()?))
-    });
-    held.unwrap()
+    all.find_map(|place| Some((place, take(&format!("openmesh-xnode-test-{place}"))?))).unwrap()
 }
 
 /// An agent with its folders.
