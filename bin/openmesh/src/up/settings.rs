@@ -212,7 +212,7 @@ fn has_api(node: &NodeHome) -> Result<bool, Failure> {
 struct Held(Vec<TcpListener>);
 
 impl Held {
-    /// The API's ports follow each other from the wanted one; the others are those of the last start, or any free ones.
+    /// The API's ports follow each other from the wanted one; the others are those of the last start, or free ones.
     fn choose(
         &mut self,
         first: u16,
@@ -242,24 +242,21 @@ impl Held {
         Some(port)
     }
 
-    /// The same port as last time, where it is free, or any.
+    /// The same port as last time, where it is free, or one that is free now. A program listens on it a moment later, so it is one of [`CHOSEN`], as long as one
+    /// of them is free.
     fn again(&mut self, former: Option<u16>) -> Result<u16, Failure> {
-        former
-            .filter(|port| *port != 0)
-            .and_then(|port| self.exactly(port))
-            .or_else(|| self.exactly(0))
-            .ok_or_else(|| Failure::new("this machine has no free port"))
+        let count = u64::from(CHOSEN.end() - CHOSEN.start()) + 1;
+        let first = RandomState::new().hash_one(std::process::id()) % count;
+        let port = |step: u64| u16::try_from(u64::from(*CHOSEN.start()) + (first + step) % count).ok();
+        let mut all = former.filter(|port| *port != 0).into_iter().chain((0..count).filter_map(port));
+        let found = all.find_map(|port| self.exactly(port));
+        found.or_else(|| self.exactly(0)).ok_or_else(|| Failure::new("this machine has no free port"))
     }
 }
 
-/// A port that is free now, the given one where it is. A program listens on it a moment later, so it is one of [`CHOSEN`], as long as one of them is free.
+/// A port that is free now, the given one where it is.
 pub fn free_port(former: Option<u16>) -> Result<u16, Failure> {
-    let mut held = Held::default();
-    let count = u64::from(CHOSEN.end() - CHOSEN.start()) + 1;
-    let first = RandomState::new().hash_one(std::process::id()) % count;
-    let ports = (0..count).filter_map(|step| u16::try_from(u64::from(*CHOSEN.start()) + (first + step) % count).ok());
-    let port = former.filter(|port| *port != 0).into_iter().chain(ports).find_map(|port| held.exactly(port));
-    port.map_or_else(|| held.again(None), Ok)
+    Held::default().again(former)
 }
 
 /// A port of this machine alone.
@@ -330,5 +327,7 @@ mod tests {
         let second = Held::default().choose(0, 0, Some(first), false).unwrap();
         assert_eq!((second.api, second.network), (first.api, first.network));
         assert_ne!(second.consensus, first.consensus);
+        // Whoever asks the kernel for any port gets none of those that nobody listens on yet.
+        assert!([second.api, second.consensus, second.network].iter().all(|port| CHOSEN.contains(port)), "{second:?}");
     }
 }

@@ -28,6 +28,8 @@ const FEE: Amount = Amount(1_000_000_000_000_000);
 const SCRIPT: &str = r#"
 # A namespace begins with every mount of the machine, and a volume that it keeps can be unmounted by nobody.
 grep -o ' /[^ ]*/volumes/[0-9a-f]*/mount ' /proc/self/mountinfo | while read -r point; do umount -l "$point"; done 2> /dev/null
+# Nor can what other tests mount of their own files.
+grep ' - [^ ]* /dev/loop' /proc/self/mountinfo | cut -d ' ' -f 5 | grep "^${TMPDIR:-/tmp}/" | while read -r point; do umount -l "$point"; done 2> /dev/null
 set -e
 for disk in $DISKS; do
     folder=${disk%:*}

@@ -11,6 +11,8 @@ mod live;
 mod live_venues;
 mod network;
 mod path;
+#[path = "../../../../crates/xnode/tests/it/ports.rs"]
+mod ports;
 mod siege;
 mod supervisor;
 mod xnode_access;

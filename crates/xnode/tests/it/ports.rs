@@ -12,14 +12,14 @@ pub fn take(name: &str) -> Option<UnixListener> {
     UnixListener::bind_addr(&address).ok()
 }
 
-/// A free port of the host that no other test of this machine gets until this process ends, nor anybody who asks the kernel for any. Nobody may listen at it for
-/// long: a port that is published by rules alone looks as free as any.
+/// A free port of the host that no other test of this machine gets until this process ends, nor a network of `openmesh up` (30000 to 32767), an application that
+/// asks for none (20000 to 29999), or anybody who asks the kernel for any (from 32768 on). It is held by its name: nobody may listen at it for long, and one that
+/// is published by rules alone looks as free as any.
 pub fn free_port() -> u16 {
     static FIRST: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0));
     static GIVEN: AtomicU64 = AtomicU64::new(0);
     static TAKEN: Mutex<Vec<UnixListener>> = Mutex::new(Vec::new());
-    // The kernel's own are those from 32768 on.
-    let (first, count) = (30_000, 2_768);
+    let (first, count) = (10_000, 10_000);
     loop {
         let step = FIRST.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % count;
         let port = first + u16::try_from(step).unwrap();
