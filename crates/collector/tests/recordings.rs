@@ -29,7 +29,7 @@ const CLOSE_STARTS_MS: [u64; 4] = [0, 700, 1_500, 3_000];
 /// Longest delay of a frame, in milliseconds of the venue's time.
 const DELAY_MS_MAX: u64 = 800;
 /// Longest that the end of a recording is waited for at the last site.
-const LEVEL_WITHIN: Duration = Duration::from_secs(10);
+const LEVEL_WITHIN: Duration = Duration::from_secs(60);
 /// Longest that the simulated market is listened to; it does not end by itself.
 const PATIENCE: Duration = Duration::from_secs(50);
 

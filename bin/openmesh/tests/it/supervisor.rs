@@ -107,9 +107,11 @@ async fn a_validator_that_does_not_come_back_stops_no_other() {
 /// A new build takes the place of the program while a network runs: what ends is started again all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_validator_comes_back_although_the_program_was_replaced() {
-    let home = tempfile::tempdir().unwrap();
-    let program = home.path().join("program");
-    std::fs::copy(env!("CARGO_BIN_EXE_openmesh"), &program).unwrap();
+    let (home, own) = (tempfile::tempdir().unwrap(), Path::new(env!("CARGO_BIN_EXE_openmesh")));
+    // A name of its own, on the same file system: a copy that is still open where another test starts something cannot be run.
+    let folder = tempfile::tempdir_in(own.parent().unwrap()).unwrap();
+    let program = folder.path().join("program");
+    std::fs::hard_link(own, &program).unwrap();
     let network = Network::start_as(&mut program_at(&program), home.path(), &["--simulate", "--validators", "1"]).await;
     std::fs::remove_file(&program).unwrap();
     let before = network.processes().running()["validator-0"];

@@ -21,11 +21,11 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
 /// Longest that a test waits for anything.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Waits, but not for ever.
 pub async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future).await.expect("nothing came within 30 s")
+    tokio::time::timeout(PATIENCE, future).await.expect("nothing came in time")
 }
 
 /// A message of the session before its connection is open.

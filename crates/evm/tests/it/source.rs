@@ -48,7 +48,7 @@ fn words(event: &SourceEvent) -> String {
 
 impl Running {
     async fn next(&mut self) -> SourceEvent {
-        tokio::time::timeout(Duration::from_secs(20), self.events.recv()).await.expect("an event").expect("a source")
+        tokio::time::timeout(Duration::from_secs(120), self.events.recv()).await.expect("an event").expect("a source")
     }
 
     async fn expect(&mut self, expected: impl IntoIterator<Item = String>) {
