@@ -91,7 +91,7 @@ async fn a_failed_update_reaches_a_person() {
     assert!(lost.contains("no secret `missing`"), "{lost}");
     assert!(matches!(test(&world, "nobody").await, Err(ClientError::Refused(failure)) if failure.code == "no_webhook"));
 
-    let bad = plain(&two, http).replace("gate: 60s", "gate: 3s");
+    let bad = plain(&two, http).replace("gate: 60s", "gate: 10s");
     let events: Vec<Event> = world.deploy(with_webhooks(&world, &bad, &all)).await;
     assert!(events.iter().any(|event| event.kind == EventKind::Returned), "{events:#?}");
     let message = hear(&mut heard).await;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::templates::Running;
 
 /// Longest wait for a part of an answer.
-const WAIT: Duration = Duration::from_secs(60);
+const WAIT: Duration = Duration::from_secs(30);
 /// An account and a balance, as parameters of JSON-RPC.
 pub const RICH: &str = r#"["0x00000000000000000000000000000000000000aa","0xdead"]"#;
 /// A question for that balance.

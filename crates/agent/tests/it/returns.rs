@@ -6,7 +6,8 @@ use reqwest::Method;
 use crate::pantry::server;
 use crate::world::{World, answer, free_port};
 
-/// A document of a server whose health is asked each 200 ms, with these times for gate and probation.
+/// A document of a server whose health is asked each 200 ms, with these times for gate and probation. A gate that fails has time for a start on a busy machine, so
+/// that it fails for the reason that is looked for.
 fn web(image: &str, port: u16, times: &str) -> String {
     format!(
         "applications:\n  web:\n    image: \"{image}\"\n    ports: {{http: {{port: 8080, publish: {{port: {port}, address: 127.0.0.1}}}}}}\n    \
@@ -43,7 +44,7 @@ async fn code_and_data_return_after_a_failed_gate() {
     let times = "gate: 60s, probation: 0ms";
     world.deploy(world.document(&web(&one, port, times))).await;
     assert_eq!(answer("POST", port, "/kept").await.as_deref(), Some("one\nkept\n"));
-    let events = world.deploy(world.document(&web(&two, port, "gate: 3s, probation: 0ms"))).await;
+    let events = world.deploy(world.document(&web(&two, port, "gate: 10s, probation: 0ms"))).await;
     let returned = told(&events, EventKind::Returned);
     assert_eq!(returned.len(), 1, "{events:#?}");
     assert!(returned[0].contains("web failed before it had traffic") && returned[0].contains("code 3"), "{returned:?}");
@@ -72,11 +73,11 @@ async fn the_answer_of_a_failed_test_is_told() {
         .replace("\\r\\n\\r\\n$body", "\\r\\n\\r\\nthe database starts");
     let (one, two, port) = (world.image(&server("one")), world.image(&sick), free_port());
     world.deploy(world.document(&web(&one, port, "gate: 60s, probation: 0ms"))).await;
-    let events = world.deploy(world.document(&web(&two, port, "gate: 2s, probation: 0ms"))).await;
+    let events = world.deploy(world.document(&web(&two, port, "gate: 10s, probation: 0ms"))).await;
     let returned = told(&events, EventKind::Returned);
     assert_eq!(returned.len(), 1, "{events:#?}");
     let failed = world.application("web").await.returned.expect("what failed");
-    for words in ["not healthy within 2s", ":8080/health answers 503: the database starts", "sick listens"] {
+    for words in ["not healthy within 10s", ":8080/health answers 503: the database starts", "sick listens"] {
         assert!(returned[0].contains(words) && failed.cause.contains(words), "{words}: {returned:?} {failed:?}");
     }
     assert_eq!((failed.generation, failed.returned_by, failed.serves), (2, 3, 3));
@@ -158,7 +159,7 @@ async fn a_return_outlives_its_agent() {
     world.start().await;
     let (one, two, port) = (world.image(&server("one")), world.image(&ruinous()), free_port());
     world.deploy(world.document(&web(&one, port, "gate: 60s, probation: 0ms"))).await;
-    let text = world.document(&web(&two, port, "gate: 3s, probation: 0ms"));
+    let text = world.document(&web(&two, port, "gate: 10s, probation: 0ms"));
     let taken = world.send(Method::POST, "/applications", text).await.unwrap();
     world.follow_to(&taken, EventKind::Returned).await;
     world.stop().await;
