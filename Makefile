@@ -15,13 +15,14 @@ PREFIX ?= /usr/local
 # make up REPLAY=../shared/data  serves recordings; SPEED=4 plays them four times as fast; HOME_DIR=... keeps state there
 UP_FLAGS := $(if $(REPLAY),--replay $(REPLAY)) $(if $(SPEED),--speed $(SPEED)) $(if $(HOME_DIR),--home $(HOME_DIR)) $(ARGS)
 
-.PHONY: help up xnode install test check bench bench-xnode fuzz flood siege soak hours fmt build programs studio verify-bits templates doors guide one guest mutants shots
+.PHONY: help up xnode install test tests check bench bench-xnode fuzz flood siege soak hours fmt build programs studio verify-bits templates doors guide one guest mutants shots
 
 help:
 	@echo "make up      set up, build and start a network of four validators and an Xnode on this machine (Ctrl-C stops it, and no application)"
 	@echo "make xnode   set up, build and run the agent of this machine, which runs applications (as root or with sudo; Ctrl-C ends it, and none of them)"
 	@echo "make install build one file with everything in it, and install it as PREFIX/bin/openmesh (PREFIX=/usr/local)"
-	@echo "make test    set up and run every test"
+	@echo "make test    set up and run every test, several programs at a time"
+	@echo "make tests   the programs of tests alone (ONLY=\"openmesh-agent xnode\" for those whose names have one of these; PLAN=1 tells their order)"
 	@echo "make check   formatting, lints, types; no tests"
 	@echo "make bench   measure against the named peers; figures go to docs/benchmarks.md by hand"
 	@echo "make bench-xnode  the Xnode beside podman, runc, restic and bare folders, as root (ROWS=start,deploy,click,idle,backup,postgres,shim for some; QUICK=1 for a trial)"
@@ -94,12 +95,16 @@ test:
 	@scripts/setup.sh test
 	@scripts/test.sh
 
+# What `make test` runs after lints and builds. The order, and what runs beside what, are in xtask/tests.toml.
+tests:
+	@cargo test --quiet --locked --workspace --no-run
+	@$(CARGO_TARGET_DIR)/debug/openmesh-tests $(if $(PLAN),--plan) $(ONLY)
+
 check:
 	@scripts/setup.sh up
 	cargo fmt --all --check
 	$(MAKE) --no-print-directory studio
-	cargo clippy --locked --workspace -- -D warnings
-	cargo clippy --locked --workspace --all-targets -- -D warnings -A clippy::unwrap_used
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cd studio && npm run --silent check
 
 bench:

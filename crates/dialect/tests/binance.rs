@@ -1,5 +1,6 @@
 //! Binance's recordings, spot and USD-M futures, against the reference normalisers and an independently built book, and
 //! with frames lost, repeated and out of order.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod reference;
 

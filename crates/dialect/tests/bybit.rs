@@ -2,6 +2,7 @@
 //!
 //! Not usable here: `openmesh-mock/mock_data/bybit.json` and the older lines of `tardis-mapper-fixtures/bybit.jsonl` hold
 //! messages of the protocols before v5 (`trade.`, `orderBookL2_25.`, `bookticker.`).
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 

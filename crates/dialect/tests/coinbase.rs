@@ -2,6 +2,7 @@
 //!
 //! Not usable here: `tardis-mapper-fixtures/coinbase.jsonl` and `openmesh-mock/mock_data/coinbase.json` hold messages
 //! of the older Exchange feed (`match`, `l2update`, orders by id), another protocol.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use openmesh_dialect::Session;
 use openmesh_dialect::client::coinbase::Coinbase;

@@ -1,4 +1,5 @@
 //! Kraken's recordings against both reference normalisers, and with frames lost, repeated and out of order.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod reference;
 

@@ -1,4 +1,5 @@
 //! OKX v5, and Okcoin which speaks the same, against recorded sessions and the reference normalisers.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 

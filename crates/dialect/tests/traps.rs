@@ -1,4 +1,5 @@
 //! Small recordings of Binance's protocol, each with a trap that readers of it have fallen into.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use openmesh_dialect::recording::{Line, Player};
 use openmesh_market::event::IncidentKind;

@@ -1,4 +1,5 @@
 //! The committed contract is the one that the routes make.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 /// `OPENMESH_UPDATE=1 cargo test -p openmesh-gateway` writes it anew.
 #[test]

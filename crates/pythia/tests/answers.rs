@@ -1,4 +1,5 @@
 //! Answers in every form, over tables that change.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 

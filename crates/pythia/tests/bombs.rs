@@ -1,6 +1,7 @@
 //! Queries that want all time or all memory: each is stopped, gives back what it held, and the service goes on.
 //!
 //! A binary of its own, so that the most memory that this process ever had is what these queries took.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 

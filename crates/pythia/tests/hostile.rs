@@ -1,4 +1,5 @@
 //! Queries that want to do harm: each is stopped with its own error, soon, and the service goes on.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 

@@ -1,6 +1,7 @@
 //! Figures: rows appended a second, and how long questions over a million trades take.
 //!
 //! `cargo test -p openmesh-pythia --test measure -- --ignored --nocapture`
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 

@@ -4,6 +4,7 @@
 //! with cells divided by blanks (blanks in a cell are written as `␠`, null as `NULL`, nothing as `(empty)`), or
 //! `query error <code>`. With `OPENMESH_UPDATE=1` the files are rewritten with what was answered: look at the
 //! difference before committing it.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 

@@ -4,6 +4,7 @@
 //! `FUZZ_SEED` (a number) where one is given. What breaks a promise is printed in hexadecimal, and written to the file
 //! that the message names, which `cargo fuzz` takes as it is. Where the process itself is killed, `FUZZ_LAST=FILE` keeps the input
 //! that did it.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};

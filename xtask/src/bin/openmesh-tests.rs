@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use xtask::suite::jobs::{self, Job};
+use xtask::suite::machine::Ticks;
 use xtask::suite::report::{Row, code, summary};
 use xtask::suite::run::Hall;
 use xtask::suite::{list, order, programs};
@@ -81,15 +82,17 @@ fn plan(mut jobs: Vec<Job>) {
 
 /// Runs jobs, and tells them with all that they said; keeps that where something failed.
 fn run(jobs: Vec<Job>, is_built: bool) -> Result<u8, Fault> {
-    let begun = Instant::now();
+    let (begun, before) = (Instant::now(), Ticks::now());
     let folder = std::env::temp_dir().join(format!("openmesh-tests-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let hall = Hall { cores: u32::try_from(cores)?, folder: &folder, is_built };
+    let cores = u32::try_from(cores)?;
+    let hall = Hall { cores, folder: &folder, is_built };
     let rows = hall.run(jobs, |row: &Row, output: &str| {
         println!("\n==> {}\n{}", row.line(), output.trim_end());
     })?;
-    print!("\n{}", summary(&rows, begun.elapsed()));
+    let busy = Ticks::now().zip(before).map_or(0.0, |(now, before)| now.busy_since(before, cores));
+    print!("\n{}", summary(&rows, begun.elapsed(), busy));
     let code = code(&rows);
     keep_or_remove(&folder, code)?;
     Ok(code)

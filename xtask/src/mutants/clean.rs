@@ -23,7 +23,7 @@ const GROUP_DEPTH_MAX: usize = 5;
 const OURS: &str = "openmesh-";
 /// Beginnings of the names of agents that tests make, with the bits by which they shift the number of their process behind it: those of containers, of the
 /// executor, of the agent.
-const TESTS: [(&str, u32); 3] = [("test-", 6), ("t", 6), ("a", 8)];
+const TESTS: [(&str, u32); 3] = [("test-", 6), ("t", 6), ("a", 6)];
 
 /// Value of [`MARK`] for the tests of this process.
 pub fn mark() -> String {

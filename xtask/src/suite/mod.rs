@@ -6,6 +6,7 @@
 
 pub mod jobs;
 pub mod list;
+pub mod machine;
 pub mod order;
 pub mod programs;
 pub mod report;

@@ -81,6 +81,12 @@ pub fn outcome(output: &str, end: Option<&str>, wanted: Option<usize>) -> Outcom
 }
 
 impl Row {
+    /// The row of a job whose process could not be started.
+    pub fn cannot(name: String, error: &std::io::Error) -> Row {
+        let outcome = Outcome::Ended(format!("it cannot be started: {error}"));
+        Row { name, outcome, counts: None, took: Duration::ZERO, computed: Duration::ZERO }
+    }
+
     /// Words on it, in one line.
     pub fn line(&self) -> String {
         let word = match &self.outcome {
@@ -122,8 +128,8 @@ pub fn code(rows: &[Row]) -> u8 {
     u8::from(!is_well)
 }
 
-/// Everything of a run at its end: the jobs that took longest, numbers, and at the very end all that failed.
-pub fn summary(rows: &[Row], took: Duration) -> String {
+/// Everything of a run at its end: the jobs that took longest, numbers, and at the very end all that failed. `busy` are the cores that the machine had at work.
+pub fn summary(rows: &[Row], took: Duration, busy: f64) -> String {
     let mut longest: Vec<&Row> = rows.iter().collect();
     longest.sort_by_key(|row| std::cmp::Reverse(row.took));
     longest.truncate(LONGEST);
@@ -138,13 +144,11 @@ pub fn summary(rows: &[Row], took: Duration) -> String {
         all.failed += counts.failed;
         all.ignored += counts.ignored;
     }
-    let computed: Duration = rows.iter().map(|row| row.computed).sum();
     let (minutes, seconds) = (took.as_secs() / 60, took.as_secs() % 60);
     let (jobs, Counts { passed, failed, ignored }) = (rows.len(), all);
     let _ = writeln!(
         text,
-        "\n{jobs} jobs, {passed} tests passed, {failed} failed, {ignored} ignored, in {minutes} min {seconds} s with {:.0} s of processors",
-        computed.as_secs_f64()
+        "\n{jobs} jobs, {passed} tests passed, {failed} failed, {ignored} ignored, in {minutes} min {seconds} s with {busy:.1} cores busy"
     );
     let failures: Vec<String> = rows.iter().flat_map(Row::failures).collect();
     if !failures.is_empty() {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use super::jobs::{Job, Work};
+use super::machine::Ticks;
 use super::order;
 use super::programs::cargo;
 use super::report::{Outcome, Row, counts, outcome};
@@ -59,17 +60,23 @@ impl Hall<'_> {
     /// Runs jobs until none is left, and tells each as soon as it is over, with everything that it said.
     ///
     /// # Errors
-    /// A process cannot be started, or its output cannot be read.
+    /// The output of a process cannot be read.
     pub fn run(&self, mut waiting: Vec<Job>, mut tell: impl FnMut(&Row, &str)) -> io::Result<Vec<Row>> {
         order::sort(&mut waiting);
         let (ended, ends) = mpsc::channel();
         let mut running: Vec<Option<Running>> = Vec::new();
-        let (mut rows, mut told) = (Vec::new(), Instant::now());
+        let (mut rows, mut told, mut ticks) = (Vec::new(), Instant::now(), Ticks::now());
         loop {
             while let Some(at) = order::next(&waiting, running.iter().flatten().map(|one| &one.job), self.cores) {
-                let job = waiting.remove(at);
-                let one = self.begin(job, running.len(), ended.clone())?;
-                running.push(Some(one));
+                let (job, begun) = (waiting.remove(at), Instant::now());
+                match self.begin(&job, running.len(), ended.clone()) {
+                    Ok((pid, said)) => running.push(Some(Running { job, begun, pid, said, is_hung: false })),
+                    Err(error) => {
+                        let row = Row::cannot(job.name, &error);
+                        tell(&row, "");
+                        rows.push(row);
+                    }
+                }
             }
             if running.iter().all(Option::is_none) {
                 return Ok(rows);
@@ -90,31 +97,32 @@ impl Hall<'_> {
                 one.end_hung();
             }
             if told.elapsed() >= STILL {
-                told = Instant::now();
+                let now = Ticks::now();
+                let busy = now.zip(ticks).map_or(0.0, |(now, before)| now.busy_since(before, self.cores));
+                (told, ticks) = (Instant::now(), now);
                 let names: Vec<&str> = running.iter().flatten().map(|one| one.job.name.as_str()).collect();
-                eprintln!("==> {} jobs are over, {} wait; running: {}", rows.len(), waiting.len(), names.join(", "));
+                let (over, wait) = (rows.len(), waiting.len());
+                eprintln!("==> {over} jobs are over, {wait} wait, {busy:.1} cores busy; running: {}", names.join(", "));
             }
         }
     }
 
-    /// Starts the process of a job.
-    fn begin(&self, job: Job, place: usize, ended: Sender<End>) -> io::Result<Running> {
+    /// Starts the process of a job. Returns its number and the file with its output.
+    fn begin(&self, job: &Job, place: usize, ended: Sender<End>) -> io::Result<(Option<Pid>, PathBuf)> {
         let said = self.folder.join(format!("{place:03}.log"));
         let output = File::create(&said)?;
-        let mut command = command(&job);
+        let mut command = command(job);
         if self.is_built {
             command.env(BUILT, "1");
         }
-        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
-        let cannot = |error| io::Error::other(format!("{} cannot be started: {error}", job.name));
-        let child = command.spawn().map_err(cannot)?;
+        let child = command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).spawn()?;
         let pid = Pid::from_raw(child.id().cast_signed());
         std::thread::spawn(move || {
             let (computed, status) = await_end(child);
             // Nobody hears it where the run has failed.
             let _ = ended.send(End { place, status, computed });
         });
-        Ok(Running { job, begun: Instant::now(), pid, said, is_hung: false })
+        Ok((pid, said))
     }
 }
 

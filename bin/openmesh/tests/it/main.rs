@@ -1,5 +1,6 @@
 //! Whole networks of real processes on loopback, and the command line as a person uses it. One binary, because linking
 //! is what costs; each test has its own folder, its own free ports, and its own network.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod bad_input;
 mod chaos;

@@ -153,7 +153,8 @@ impl World {
             println!("skipped: {lacking}");
             return None;
         }
-        let number = (std::process::id() << 8) + NEXT.fetch_add(1, Ordering::Relaxed);
+        // Of so few letters that a name stands in those of links. Of 64 worlds the first has gone long before the last comes.
+        let number = (std::process::id() << 6) + NEXT.fetch_add(1, Ordering::Relaxed) % 64;
         let (place, holds_place) = place(number);
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711)).unwrap();

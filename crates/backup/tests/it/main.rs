@@ -1,4 +1,5 @@
 //! Tests of backups as callers see them.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod bucket;
 mod concurrent;

@@ -1,4 +1,5 @@
 //! Tests of the pure half of the Xnode.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod choices;
 mod compose;

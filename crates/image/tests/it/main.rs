@@ -1,4 +1,5 @@
 //! Tests on real files, sockets and processes.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod bench;
 mod crash;

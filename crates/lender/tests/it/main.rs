@@ -1,4 +1,5 @@
 //! The lender over real sockets: as every other store, against guests that mean harm, killed at each object, and as a process.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "../../../backup/tests/it/conformance.rs"]
 mod conformance;

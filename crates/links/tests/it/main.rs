@@ -2,6 +2,7 @@
 //!
 //! Whatever changes a network runs in threads that have left the machine's network namespace: nothing of the machine changes, tests run beside each other,
 //! and everything ends with the threads, also where a test panics.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod agents;
 mod deaths;
