@@ -45,7 +45,8 @@ fn the_list_is_true_of_the_workspace() {
             let file = root().join(&folder).join(&entry.target).join(format!("{module}.rs"));
             let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
             let function = name.rsplit("::").next().unwrap_or_default();
-            assert!(function.is_empty() || text.contains(&format!("fn {function}(")), "{} has no {name}", file.display());
+            let is_there = function.is_empty() || text.contains(&format!("fn {function}("));
+            assert!(is_there, "{} has no {name}", file.display());
         }
     }
 }
@@ -117,21 +118,20 @@ fn each_test_is_in_exactly_one_job_of_its_program() {
         alone = true
         "#,
     );
-    let tests = texts(&["b::one", "moves::a", "moves::crash::b", "removes::c", "visits::soon", "visits::sooner", "z::last"]);
+    let (moves, visits) = (["moves::a", "moves::crash::b"], ["visits::soon", "visits::sooner"]);
+    let tests = texts(&[&["b::one"][..], &moves, &["removes::c"], &visits, &["z::last"]].concat());
     let all = jobs::all(Path::new("/w"), &list, &[program("a", "it")], |_| Ok(tests.clone())).expect("jobs");
     let only = |job: &Job| match &job.work {
         Work::Tests { only, .. } => only.clone(),
         Work::Command { .. } => Vec::new(),
     };
     let shown: Vec<_> = all.iter().map(|job| (job.name.as_str(), only(job), job.alone, job.waits)).collect();
-    let rest = texts(&["b::one", "removes::c"]);
-    let soon = texts(&["visits::soon", "visits::sooner"]);
     assert_eq!(
         shown,
         [
-            ("a it", rest, false, true),
+            ("a it", texts(&["b::one", "removes::c"]), false, true),
             ("a it (moves::, z::last)", texts(&["moves::a", "moves::crash::b", "z::last"]), false, true),
-            ("a it (visits::soon)", soon, true, true),
+            ("a it (visits::soon)", texts(&visits), true, true),
             ("pages", Vec::new(), true, true),
         ]
     );
@@ -182,7 +182,8 @@ fn the_longest_begins_first_and_as_many_as_fit() {
 
 #[test]
 fn one_that_is_alone_runs_at_the_end_with_nobody_beside_it() {
-    let all = vec![job("clock", 90, 50, true), job("a", 10, 50, false), job("b", 20, 50, false), job("other", 5, 50, true)];
+    let clocks = [job("clock", 90, 50, true), job("other", 5, 50, true)];
+    let all = [&clocks[..], &[job("a", 10, 50, false), job("b", 20, 50, false)]].concat();
     let names: Vec<(u32, String)> = begun(all, 8);
     let names: Vec<(u32, &str)> = names.iter().map(|(at, name)| (*at, name.as_str())).collect();
     assert_eq!(names, [(0, "b"), (0, "a"), (20, "clock"), (110, "other")]);
@@ -212,7 +213,8 @@ fn outcomes_are_those_of_the_last_summary_and_of_the_end() {
         other => panic!("{other:?}"),
     };
     // Neither silence, nor a death, nor fewer tests than were named, nor a good end with failures is good.
-    assert!(ended(outcome("test a ... ", Some("it ended with signal: 9"), None)).contains("signal: 9 without a summary"));
+    let killed = ended(outcome("test a ... ", Some("it ended with signal: 9"), None));
+    assert!(killed.contains("signal: 9 without a summary"), "{killed}");
     assert!(ended(outcome("", None, None)).contains("it ended without a summary"));
     assert!(ended(outcome(GOOD, None, Some(3))).contains("2 tests ran, and 3 were named"));
     assert!(ended(outcome(BAD, None, None)).contains("1 tests failed"));
@@ -246,7 +248,8 @@ fn what_failed_is_told_at_the_very_end_by_its_names() {
     let text = summary(&rows, Duration::from_secs(125), 1.5);
     assert!(text.starts_with("longest"), "{text}");
     assert!(text.find("b lib").expect("b") < text.find("a it").expect("a"), "the longest first: {text}");
-    assert!(text.contains("\n3 jobs, 2 tests passed, 1 failed, 1 ignored, in 2 min 5 s with 1.5 cores busy\n"), "{text}");
+    let sum = "\n3 jobs, 2 tests passed, 1 failed, 1 ignored, in 2 min 5 s with 1.5 cores busy\n";
+    assert!(text.contains(sum), "{text}");
     let (_, end) = text.split_once("\nfailed:\n").expect("failures");
     assert_eq!(
         end,

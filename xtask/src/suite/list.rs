@@ -141,7 +141,8 @@ pub fn problems(root: &Path, list: &List, metadata: &Metadata) -> Vec<String> {
         there.extend(package.targets.iter().filter_map(target_word).map(|target| (package.name.to_string(), target)));
     }
     for entry in &list.programs {
-        let (key, name) = ((entry.package.clone(), entry.target.clone()), format!("{} {}", entry.package, entry.target));
+        let key = (entry.package.clone(), entry.target.clone());
+        let name = format!("{} {}", entry.package, entry.target);
         if !there.contains(&key) {
             found.push(format!("{name}: the workspace has no such target"));
         }
