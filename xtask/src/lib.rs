@@ -1,8 +1,9 @@
 //! Checks on the workspace itself, run as tests: the layering of `layers.toml`, the licences of `deny.toml`, the paths that
 //! `ARCHITECTURE.md` names, import circles inside a crate, sizes, and the form of doc comments.
 //!
-//! They are tests, not scripts, so that the one command that runs all tests runs them too, with nothing installed. What takes longer than a suite may is the
-//! program `openmesh-mutants`: it breaks rules and wants tests to fail ([`mutants`]).
+//! They are tests, not scripts, so that the one command that runs all tests runs them too, with nothing installed. That command is the program `openmesh-tests`,
+//! which lets programs of tests run side by side ([`suite`]). What takes longer than a suite may is `openmesh-mutants`: it breaks rules and wants tests to fail
+//! ([`mutants`]).
 
 pub mod circles;
 pub mod layers;
