@@ -325,25 +325,39 @@ pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
+/// Files of the images by their paths: programs, their libraries, the modules of Perl. Found and read once.
+fn files() -> &'static BTreeMap<PathBuf, Vec<u8>> {
+    static FILES: OnceLock<BTreeMap<PathBuf, Vec<u8>>> = OnceLock::new();
+    FILES.get_or_init(|| {
+        let said = |program: &str, arguments: &[&str]| {
+            let output = Command::new(program).args(arguments).output().unwrap();
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        let mut found: BTreeSet<PathBuf> = PROGRAMS.iter().map(PathBuf::from).collect();
+        for program in PROGRAMS {
+            let text = said("ldd", &[program]);
+            found.extend(text.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from));
+        }
+        let modules = said("/usr/bin/perl", &["-MSocket", "-e", "print map { qq($_\\n) } values %INC"]);
+        let base = |file: &str| Some(format!("{}/perl-base", file.split_once("/perl-base/")?.0));
+        for folder in modules.lines().filter_map(base).collect::<BTreeSet<String>>() {
+            found.extend(said("find", &[folder.as_str(), "-type", "f"]).lines().map(PathBuf::from));
+        }
+        let with_content = |file: PathBuf| {
+            let content = std::fs::read(&file).unwrap();
+            (file, content)
+        };
+        found.into_iter().map(with_content).collect()
+    })
+}
+
 /// An archive with the programs, their libraries and a script.
 fn layer(script: &str) -> Vec<u8> {
-    let mut files: BTreeSet<PathBuf> = PROGRAMS.iter().map(PathBuf::from).collect();
-    for program in PROGRAMS {
-        let listed = Command::new("ldd").arg(program).output().unwrap();
-        let text = String::from_utf8_lossy(&listed.stdout).into_owned();
-        files.extend(text.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from));
-    }
-    let modules =
-        Command::new("/usr/bin/perl").args(["-MSocket", "-e", "print map { qq($_\\n) } values %INC"]).output().unwrap();
-    let modules = String::from_utf8_lossy(&modules.stdout).into_owned();
-    for folder in modules.lines().filter_map(|file| Some(file.split_once("/perl-base/")?.0)).collect::<BTreeSet<_>>() {
-        let listed = Command::new("find").arg(format!("{folder}/perl-base")).args(["-type", "f"]).output().unwrap();
-        files.extend(String::from_utf8_lossy(&listed.stdout).lines().map(PathBuf::from));
-    }
+    let files = files();
     let mut folders: BTreeSet<PathBuf> =
         ["proc", "sys", "dev", "tmp", "run", "data", "etc"].iter().map(PathBuf::from).collect();
     let mut writer = Writer::new(Vec::new());
-    for file in &files {
+    for file in files.keys() {
         folders.extend(
             file.strip_prefix("/")
                 .unwrap()
@@ -368,8 +382,7 @@ fn layer(script: &str) -> Vec<u8> {
         let mode = if folder == Path::new("tmp") { 0o1777 } else { 0o755 };
         writer.append(&entry(folder, Kind::Directory, mode, 0), &mut std::io::empty()).unwrap();
     }
-    for file in &files {
-        let bytes = std::fs::read(file).unwrap();
+    for (file, bytes) in files {
         let name = file.strip_prefix("/").unwrap();
         writer.append(&entry(name, Kind::File, 0o755, bytes.len() as u64), &mut bytes.as_slice()).unwrap();
     }
