@@ -51,7 +51,8 @@ pub struct Row {
 
 /// Numbers in the last summary of a program of tests. Processes that a test starts can be such programs too, and say theirs before.
 pub fn counts(output: &str) -> Option<Counts> {
-    let line = output.lines().rev().find_map(|line| line.strip_prefix(SUMMARY))?;
+    // Whatever a process that was left behind has said may stand before it.
+    let line = output.lines().rev().find_map(|line| Some(line.rsplit_once(SUMMARY)?.1))?;
     let number = |word: &str| line.split(['.', ';']).find_map(|part| part.trim().strip_suffix(word)?.parse().ok());
     Some(Counts { passed: number(" passed")?, failed: number(" failed")?, ignored: number(" ignored")? })
 }
