@@ -6,10 +6,11 @@ export default defineConfig({
     environment: "node",
     include: ["e2e/**/*.e2e.ts"],
     fileParallelism: false,
-    testTimeout: 60_000,
-    hookTimeout: 180_000,
+    // They only end what hangs: tests of Rust run on the same cores.
+    testTimeout: 180_000,
+    hookTimeout: 300_000,
     // A page that is loaded anew takes its time where the machine is busy.
-    expect: { poll: { timeout: 15_000 } },
+    expect: { poll: { timeout: 30_000 } },
     // Chromium cuts every request that waits for a connection when an address comes to the machine or leaves it, and no switch of it
     // changes that. Where others make links meanwhile, such a try says nothing about a page: it is made again, and only such a one.
     // Chromium tells of a change up to 2 s after it.
