@@ -282,9 +282,10 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_who_answers_is_told_from_a_refusal() {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let at = free.local_addr().unwrap();
-        drop(free);
+        // A port that is held, so that nobody else listens there either.
+        let held = tokio::net::TcpSocket::new_v4().unwrap();
+        held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let at = held.local_addr().unwrap();
         let other = Other::new(&format!("http://{at}"), None, "key".into()).unwrap();
         let trouble = other.get::<Failure>("/moves").await.unwrap_err();
         assert!(matches!(trouble, Trouble::Away(_)) && !trouble.is_unknown(), "{trouble:?}");

@@ -186,8 +186,11 @@ async fn the_door_says_what_is_wrong() {
     let app = App::start("app").await;
     let mut away = route(Protocol::Http1, Admission::Maintenance, &[]);
     away.page = Some(Page { title: "Moving <house>".into(), text: "Back at noon.".into() });
-    let dead = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
-    let gone = route(Protocol::Http1, Admission::Open, &[instance("gone.0", dead, Traffic::Admit, 0)]);
+    // A port that is held, so that nobody else listens there either.
+    let dead = tokio::net::TcpSocket::new_v4().expect("a socket");
+    dead.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+    let nobody = instance("gone.0", dead.local_addr().expect("an address"), Traffic::Admit, 0);
+    let gone = route(Protocol::Http1, Admission::Open, &[nobody]);
     let closed = route(Protocol::H2c, Admission::Closed, &[]);
     let routes = [("app", open(&app, Protocol::Http1)), ("away", away), ("gone", gone), ("closed", closed)];
     let mut said = document(1, &routes);

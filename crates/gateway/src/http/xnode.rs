@@ -175,9 +175,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_agent_that_is_not_there_is_told() {
-        // A port that was free a moment ago.
-        let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let node = serve(in_front(Some(gone), Router::new())).await;
+        // A port that is held, so that nobody else listens there either.
+        let gone = tokio::net::TcpSocket::new_v4().unwrap();
+        gone.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let node = serve(in_front(Some(gone.local_addr().unwrap()), Router::new())).await;
         let answer = ask(node, "GET /v1/xnode HTTP/1.1\r\nHost: n\r\nConnection: close\r\n\r\n").await;
         assert!(answer.starts_with("HTTP/1.1 502 ") && answer.contains("no_agent"), "{answer}");
     }
