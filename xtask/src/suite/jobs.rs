@@ -10,7 +10,7 @@ use super::programs::Program;
 pub struct Job {
     /// Name for people.
     pub name: String,
-    /// What runs.
+    /// Its process.
     pub work: Work,
     /// Share of a core that it keeps busy, percent.
     pub load: u32,
