@@ -295,7 +295,7 @@ fn a_program_is_installed_whole_and_runs_from_there() {
     assert_eq!(openmesh_shim::start::install(&program, &directory.path().join("bin")).unwrap(), path);
     // Whatever another test starts at this moment has it open for writing, until its own program runs.
     let run = |arguments: &[&str]| {
-        let mut done = Err(std::io::ErrorKind::ExecutableFileBusy.into());
+        let mut done: std::io::Result<std::process::Output> = Err(std::io::ErrorKind::ExecutableFileBusy.into());
         until("a program that can be run", || {
             done = std::process::Command::new(&path).args(arguments).output();
             !done.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::ExecutableFileBusy)
