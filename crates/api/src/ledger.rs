@@ -192,8 +192,14 @@ pub struct TransactionSummary {
     pub amount: Option<String>,
     /// Its effect in words.
     pub action: String,
-    /// Fee in 10^-18 OPEN: offered while it waits, paid once it is committed (nothing where it was refused).
+    /// Fee in 10^-18 OPEN: the most that is offered while it waits, paid once it is committed (nothing where it was refused).
     pub fee: String,
+    /// Tip in it: the most that is offered while it waits, then the proposer's; the rest of the fee was burnt. In 10^-18 OPEN.
+    #[serde(default)]
+    pub tip: String,
+    /// Most that it offered for both, in 10^-18 OPEN; `null` for attestations and evidence.
+    #[serde(default)]
+    pub max_fee: Option<String>,
     /// Size in bytes.
     #[serde(default)]
     pub bytes: u64,

@@ -82,6 +82,7 @@ pub fn sources_genesis(validators: usize, sources: &Sources, params: Params) -> 
         accounts: (0..16).filter_map(|n| Some((account_key(n)?.address(), Amount::open(1_000_000)))).collect(),
         sources: sources.names.iter().map(|name| sources.spec(name)).collect(),
         source_owners: Default::default(),
+        allocation: Default::default(),
         params,
     }
 }

@@ -69,8 +69,7 @@ async fn paths(network: &Network) {
 async fn transactions(network: &Network) {
     let key = AccountKey::from_bytes([9; 32]).unwrap();
     let transfer = json!({ "kind": "transfer", "to": key.address().to_string(), "amount": "1" });
-    let parts =
-        |signature: &str| json!({ "action": transfer, "nonce": 0, "fee": "1000000000000000", "signature": signature });
+    let parts = |signature: &str| json!({ "action": transfer, "nonce": 0, "max_fee": "1000000000000000", "tip": "0", "signature": signature });
     for (body, expected) in [
         (json!({ "bytes": "not hex" }), "bad_bytes"),
         (json!({ "bytes": "00ff00ff" }), "encoding"),

@@ -17,7 +17,7 @@ async fn run(arguments: &[&str]) -> (i32, String, String) {
 async fn help_names_every_door() {
     let (code, out, _) = run(&["--help"]).await;
     assert_eq!(code, 0);
-    for word in ["up", "node", "venues", "sql", "verify", "doctor", "market", "chain", "account"] {
+    for word in ["up", "node", "venues", "sql", "verify", "doctor", "market", "chain", "account", "genesis", "supply"] {
         assert!(out.contains(word), "{word} is not in\n{out}");
     }
 }

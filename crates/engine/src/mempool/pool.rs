@@ -114,13 +114,13 @@ impl Pool {
     }
 
     /// Everything that can go into the next block, at most about `bytes` of each class: attestations by arrival, then
-    /// the accounts' queues, best paid heads first. The ledger picks and orders.
+    /// the accounts' queues, heads with the highest tips first. The ledger picks and orders.
     pub(crate) fn candidates(&self, bytes: usize) -> Vec<Arc<VerifiedTransaction>> {
         let mut chosen = Vec::new();
         take_while_room(bytes, self.attestations.waiting(), &mut chosen);
-        let fee = |account: &Address| self.accounts.head(account).map(|head| head.terms.fee);
+        let tip = |account: &Address| self.accounts.head(account).map(|head| head.terms.tip);
         let mut accounts: Vec<&Address> = self.accounts.ready_accounts.iter().collect();
-        accounts.sort_by_key(|account| (std::cmp::Reverse(fee(account)), **account));
+        accounts.sort_by_key(|account| (std::cmp::Reverse(tip(account)), **account));
         let mut room = bytes;
         for account in accounts {
             room -= take_while_room(room, self.accounts.ready_of(account), &mut chosen);

@@ -1,6 +1,6 @@
 //! Tests of the pool: cases that people care about, and the invariants under random operations.
 
-use openmesh_ledger::{AccountTransaction, AccountsAction, Action, Attestation, verify_stateless};
+use openmesh_ledger::{AccountTransaction, AccountsAction, Action, Attestation, FeeOffer, verify_stateless};
 use std::cmp::Reverse;
 
 use openmesh_primitives::{AccountKey, Amount, ValidatorKey};
@@ -45,7 +45,8 @@ fn insert_with(
 ) -> Result<(), PoolError> {
     let place = match verified.transaction() {
         Transaction::Account(t) => {
-            let terms = Terms { nonce: t.nonce, fee: t.fee, cost: Amount(t.fee.0 + 1) };
+            let (tip, max_fee) = (t.offer.tip, t.offer.max_fee);
+            let terms = Terms { nonce: t.nonce, tip, max_fee, cost: Amount(max_fee.0 + 1) };
             Place::Account(terms, Standing { next, balance })
         }
         Transaction::Attestation(_) | Transaction::Evidence(_) => Place::Attestation,
@@ -74,7 +75,7 @@ fn queues_wait_for_their_gaps() {
 }
 
 #[test]
-fn attestations_come_first_and_accounts_by_fee() {
+fn attestations_come_first_and_accounts_by_tip() {
     let mut pool = pool(10);
     let (poor, rich) = (transfer(1, 0, 10), transfer(2, 0, 90));
     let (a, b) = (attestation(7, "kraken", 2, 0), attestation(8, "kraken", 1, 0));
@@ -111,12 +112,51 @@ fn replacement_needs_a_tenth_more() {
     let old = transfer(1, 0, 100);
     insert(&mut pool, &old, 0).unwrap();
     let refused = insert(&mut pool, &transfer(1, 0, 109), 0);
-    assert_eq!(refused, Err(PoolError::Underpriced { needed: Amount(110) }));
+    assert_eq!(refused, Err(PoolError::Underpriced { max_fee: Amount(110), tip: Amount(110) }));
     let new = transfer(1, 0, 110);
     insert(&mut pool, &new, 0).unwrap();
     assert_eq!(hashes(&pool.candidates(1 << 20)), vec![new.hash()]);
     assert!(!pool.knows(&old.hash()));
     assert_eq!(pool.load().transactions, 1);
+}
+
+/// A tenth of no tip is no tip: the highest fee, which is reserved, has to rise as well.
+#[test]
+fn a_nonce_without_a_tip_is_not_replaced_for_nothing() {
+    let offer = |max_fee: u128, tip: u128| {
+        let action = Action::Accounts(AccountsAction::Transfer { to: Address([9; 20]), amount: Amount(1) });
+        let offer = FeeOffer::new(Amount(max_fee), Amount(tip));
+        let signed = AccountTransaction::sign(&account(1), 1, 0, offer, action).unwrap();
+        Arc::new(verify_stateless(&Transaction::Account(signed).encode()).unwrap())
+    };
+    let mut pool = pool(10);
+    insert(&mut pool, &offer(100, 0), 0).unwrap();
+    let refused = Err(PoolError::Underpriced { max_fee: Amount(110), tip: Amount(0) });
+    assert_eq!(insert(&mut pool, &offer(109, 50), 0), refused);
+    insert(&mut pool, &offer(110, 10), 0).unwrap();
+    let refused = Err(PoolError::Underpriced { max_fee: Amount(121), tip: Amount(11) });
+    assert_eq!(insert(&mut pool, &offer(500, 10), 0), refused, "the tip has to rise too");
+    insert(&mut pool, &offer(121, 11), 0).unwrap();
+    assert_eq!(pool.load().transactions, 1);
+}
+
+/// A highest fee that is never taken buys no place, and neither does the same tip as another's.
+#[test]
+fn only_a_higher_tip_pushes_anybody_out() {
+    let with_tip = |seed: u8, max_fee: u128, tip: u128| {
+        let action = Action::Accounts(AccountsAction::Transfer { to: Address([9; 20]), amount: Amount(1) });
+        let offer = FeeOffer::new(Amount(max_fee), Amount(tip));
+        let signed = AccountTransaction::sign(&account(seed), 1, 0, offer, action).unwrap();
+        Arc::new(verify_stateless(&Transaction::Account(signed).encode()).unwrap())
+    };
+    let mut pool = pool(2);
+    let (first, second) = (with_tip(1, 100, 5), with_tip(2, 100, 5));
+    insert(&mut pool, &first, 0).unwrap();
+    insert(&mut pool, &second, 0).unwrap();
+    let full = Err(PoolError::Full { lowest: Amount(5) });
+    assert_eq!(insert(&mut pool, &with_tip(3, 1_000_000 - 1, 5), 0), full);
+    insert(&mut pool, &with_tip(3, 100, 6), 0).unwrap();
+    assert!(pool.knows(&first.hash()) && !pool.knows(&second.hash()), "the younger of two equal ones goes");
 }
 
 #[test]
@@ -305,7 +345,7 @@ fn accounts_invariants(accounts: &Accounts, limits: &MempoolConfig) {
     let (mut sum, mut ahead, mut queued) = (Sum::default(), Sum::default(), 0);
     for (hash, priced) in &accounts.entries {
         let (bytes, nonce) = (priced.entry.bytes(), priced.terms.nonce);
-        let rank = (priced.terms.fee, Reverse(priced.entry.number), *hash);
+        let rank = (priced.terms.tip, Reverse(priced.entry.number), *hash);
         let queue = &accounts.queues[&priced.entry.verified.sender()];
         assert_eq!(queue.by_nonce[&nonce], *hash);
         sum.add(bytes);
