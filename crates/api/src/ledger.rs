@@ -195,7 +195,6 @@ pub struct TransactionSummary {
     /// Fee in 10^-18 OPEN: the most that is offered while it waits, paid once it is committed (nothing where it was refused).
     pub fee: String,
     /// Tip in it: the most that is offered while it waits, then the proposer's; the rest of the fee was burnt. In 10^-18 OPEN.
-    #[serde(default)]
     pub tip: String,
     /// Most that it offered for both, in 10^-18 OPEN; `null` for attestations and evidence.
     #[serde(default)]
