@@ -42,6 +42,8 @@ pub(crate) struct Terms {
     pub(crate) tip: Amount,
     /// Highest fee.
     pub(crate) max_fee: Amount,
+    /// Highest base fee of a unit of weight under which it can be in a block.
+    pub(crate) base_fee_max: Amount,
     /// Everything that it reserves of its account: the highest fee, the deposit, and what it spends.
     pub(crate) cost: Amount,
 }

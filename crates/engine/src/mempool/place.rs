@@ -4,7 +4,7 @@ use openmesh_ledger::{
     AccountsError, CheckError, MempoolRules, StateError, StateRead, Transaction, TransactionError, VerifiedTransaction,
     account, tip_of_weight,
 };
-use openmesh_primitives::Address;
+use openmesh_primitives::{Address, Amount};
 
 use super::accounts::{Standing, Terms};
 use super::error::SubmitError;
@@ -35,7 +35,8 @@ pub(crate) fn place(
     let charge = rules.charge(transaction, verified.sender(), standing.balance).map_err(TransactionError::from)?;
     let (offer, weight) = (transaction.offer, transaction.action.descriptor().weight);
     let tip = tip_of_weight(offer, weight, rules.base_fee());
-    let terms = Terms { nonce: transaction.nonce, tip, max_fee: offer.max_fee, cost: charge.reserved };
+    let base_fee_max = Amount(offer.max_fee.0 / u128::from(weight.max(1)));
+    let terms = Terms { nonce: transaction.nonce, tip, max_fee: offer.max_fee, base_fee_max, cost: charge.reserved };
     Ok(Place::Account(terms, standing))
 }
 
