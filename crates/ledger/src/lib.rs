@@ -73,8 +73,8 @@ pub use modules::evidence::{
     Step, proposal_sign_bytes,
 };
 pub use modules::fees::{
-    BASE_FEE_MAX, BlockLoad, Charge, Fee, FeeEstimate, FeeOffer, FeesEvent, FeesParams, LOAD_WHOLE, base_fee,
-    estimate_fee, fee_of, next_base_fee, tip_of_weight, weight_fee,
+    BASE_FEE_MAX, BlockFees, BlockLoad, Charge, Fee, FeeEstimate, FeeOffer, FeesEvent, FeesParams, LOAD_WHOLE,
+    base_fee, block_fees, estimate_fee, fee_of, next_base_fee, tip_of_weight, weight_fee,
 };
 pub use modules::incidents::{INCIDENT_DETAIL_BYTES_MAX, IncidentKind, LedgerIncident, incident, incidents};
 pub use modules::sources::{

@@ -6,6 +6,7 @@ mod charge;
 mod close;
 mod collected;
 mod events;
+mod history;
 pub mod keys;
 mod limits;
 mod offer;
@@ -17,6 +18,7 @@ pub use charge::{Charge, Fee, FeeEstimate, estimate_fee, fee_of, tip_of_weight, 
 pub(crate) use close::close;
 pub(crate) use collected::Collected;
 pub use events::FeesEvent;
+pub use history::{BlockFees, block_fees};
 pub use limits::*;
 pub use offer::FeeOffer;
 pub use params::FeesParams;
