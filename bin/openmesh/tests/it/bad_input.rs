@@ -17,6 +17,7 @@ async fn each_is_refused_with_its_own_error() {
     transactions(&network).await;
     sign_in(&network).await;
     bodies(&network).await;
+    crate::money::all(&network, home.path()).await;
 
     let before = network.get(0, "/v1/status").await["height"].as_u64();
     network.until(0, "/v1/status", "blocks after all that", |s| s["height"].as_u64() > before).await;

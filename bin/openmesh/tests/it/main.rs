@@ -9,6 +9,7 @@ mod joining;
 mod liar;
 mod live;
 mod live_venues;
+mod money;
 mod network;
 mod path;
 mod siege;
