@@ -10,7 +10,7 @@ use super::records::Account;
 use crate::context::Context;
 use crate::error::CheckError;
 use crate::modules::fees::Charge;
-use crate::state::{StateError, read, readable};
+use crate::state::{StateError, read};
 
 /// An account as the block has it now; `None` if it never received anything.
 pub(crate) fn load(context: &mut Context<'_>, address: Address) -> Result<Option<Account>, StateError> {
@@ -28,7 +28,8 @@ fn change(context: &mut Context<'_>, address: Address, account: Account) {
     context.accounts_changed.insert(address);
 }
 
-/// Takes from the sender what its transaction costs, and raises its nonce.
+/// Takes from the sender what its transaction costs, and raises its nonce. Fee, deposit and what the action spends leave the account
+/// here; the action puts the last two where they go.
 pub(crate) fn charge(context: &mut Context<'_>, sender: Address, charge: &Charge) -> Result<(), CheckError> {
     let before = load(context, sender)?.unwrap_or_default();
     let lost = charge.total();
@@ -38,18 +39,6 @@ pub(crate) fn charge(context: &mut Context<'_>, sender: Address, charge: &Charge
         needed: lost,
     })?;
     change(context, sender, Account { balance, nonce: before.nonce + 1 });
-    Ok(())
-}
-
-/// Takes an amount that was reserved from an account. Fails if the store does, or if the account does not have it, which is a
-/// fault of the rules.
-pub(crate) fn take(context: &mut Context<'_>, from: Address, amount: Amount) -> Result<(), StateError> {
-    let before = load(context, from)?.unwrap_or_default();
-    let balance = before.balance.checked_sub(amount).ok_or_else(|| StateError::Damaged {
-        key: readable(&keys::account(&from)),
-        reason: format!("{amount} units are to be taken that were not reserved, it has {}", before.balance),
-    })?;
-    change(context, from, Account { balance, ..before });
     Ok(())
 }
 

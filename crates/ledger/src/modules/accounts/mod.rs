@@ -14,7 +14,7 @@ mod params;
 mod records;
 
 pub use action::AccountsAction;
-pub(crate) use apply::{apply, charge, load, pay, store, take};
+pub(crate) use apply::{apply, charge, load, pay, store};
 pub(crate) use check::{check, check_charge, check_sender};
 pub use error::AccountsError;
 pub use events::AccountsEvent;

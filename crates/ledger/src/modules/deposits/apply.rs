@@ -1,4 +1,4 @@
-//! Taking deposits and giving them back.
+//! Holding deposits and giving them back.
 
 use openmesh_primitives::{Address, Amount};
 
@@ -9,15 +9,14 @@ use crate::context::Context;
 use crate::modules::accounts;
 use crate::state::StateError;
 
-/// Takes an amount from an account and holds it for a record that the account stores. The balance covers it, because the check
-/// reserved it ([`crate::ActionDescriptor::deposit`]). A record has one deposit and one owner: what the owner gave for it before
-/// is added to. Fails if the store does, or if nothing was reserved, which is a fault of the module that calls.
+/// Holds an amount for a record that the sender of a transaction stores. The sender was charged with it before: it is the deposit
+/// that the action declares ([`crate::ActionDescriptor::deposit`]), or a part of what it spends. A record has one deposit and one
+/// owner: what the owner gave for it before is added to. Fails if the store does.
 pub(crate) fn hold(context: &mut Context<'_>, owner: Address, record: &[u8], amount: Amount) -> Result<(), StateError> {
     if amount == Amount::ZERO {
         return Ok(());
     }
     let held = deposit(&context.state, record)?.map_or(Amount::ZERO, |deposit| deposit.amount);
-    accounts::take(context, owner, amount)?;
     // No sum of amounts that accounts had reaches 128 bits: the cap is far below.
     let whole = Deposit { owner, amount: Amount(held.0.saturating_add(amount.0)) };
     context.state.put(keys::deposit(record), &whole);

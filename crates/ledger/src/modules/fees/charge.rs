@@ -54,7 +54,8 @@ impl Fee {
 }
 
 impl Charge {
-    /// Amount that the sender loses. [`Charge::reserved`] is at least that, and was checked to fit in 128 bits.
+    /// Amount that the sender loses: fee, deposit, and what it spends. [`Charge::reserved`] is at least that, and was checked to fit
+    /// in 128 bits.
     pub const fn total(&self) -> Amount {
         Amount(self.fee.total().0.saturating_add(self.deposit.0).saturating_add(self.spends.0))
     }
