@@ -419,7 +419,8 @@ describe("wallet", () => {
     const picture = page.getByRole("img", { name: /^In pools: \d/ });
     await picture.waitFor();
     const places = page.getByRole("list", { name: "Places of the supply" });
-    for (const place of ["In pools", "In accounts", "Deposits", "Burnt"]) await places.getByText(place).waitFor();
+    for (const place of ["In pools", "In accounts", "Deposits", "Burnt"])
+      await places.getByText(place).waitFor();
     const pools = await page.getByRole("list", { name: /^Pools of / }).getByRole("listitem").count();
     expect(pools).toBe(25);
     await page.getByText("Community and marketing").waitFor();

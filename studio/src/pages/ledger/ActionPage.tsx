@@ -244,7 +244,7 @@ const FEE_NAMES: Record<string, string> = { maxFee: "Highest fee", tip: "Tip" };
 function Shown({ name, offer, value }: { name: string; offer: Offer; value: unknown }) {
   const at = membersSigned(offer).findIndex((each) => each.name === name);
   const field = offer.action.fields[at];
-  const amount = name in FEE_NAMES || field?.type === "amount";
+  const amount = Object.hasOwn(FEE_NAMES, name) || field?.type === "amount";
   if (Array.isArray(value))
     return value.length === 0 ? <span className="quiet">empty list</span> : value.join(", ");
   if (amount) return open(String(value));
