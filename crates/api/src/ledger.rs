@@ -142,6 +142,8 @@ pub struct BlockDetail {
     pub transactions_root: String,
     /// Hash of the validator set that decides this block.
     pub validators_hash: String,
+    /// Fees of the block; `null` where this node does not hold its receipts.
+    pub fees: Option<BlockFeesInfo>,
     /// Transactions in order.
     pub transaction_list: Vec<TransactionSummary>,
     /// False where this node does not hold the block's receipts, so that its transactions are not listed: the block of the
@@ -149,6 +151,19 @@ pub struct BlockDetail {
     pub has_receipts: bool,
     /// Signatures of the validators.
     pub certificate: Vec<CertificateSignature>,
+}
+
+/// Fees of a block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BlockFeesInfo {
+    /// Base fee of a unit of weight, in 10^-18 OPEN.
+    pub base_fee: String,
+    /// Base fees that were burnt, in 10^-18 OPEN.
+    pub burnt: String,
+    /// Tips that the proposer got, in 10^-18 OPEN.
+    pub tips: String,
+    /// Share of the room for account transactions that was taken, in millionths.
+    pub load: u64,
 }
 
 /// One validator's signature on a block.

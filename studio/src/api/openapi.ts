@@ -674,6 +674,7 @@ export interface components {
         BlockDetail: components["schemas"]["BlockSummary"] & {
             /** @description Signatures of the validators. */
             certificate: components["schemas"]["CertificateSignature"][];
+            fees?: components["schemas"]["BlockFeesInfo"] | null;
             /**
              * @description False where this node does not hold the block's receipts, so that its transactions are not listed: the block of the
              *     snapshot by which the node joined. An archive has them.
@@ -689,6 +690,20 @@ export interface components {
             transactions_root: string;
             /** @description Hash of the validator set that decides this block. */
             validators_hash: string;
+        };
+        /** @description Fees of a block. */
+        BlockFeesInfo: {
+            /** @description Base fee of a unit of weight, in 10^-18 OPEN. */
+            base_fee: string;
+            /** @description Base fees that were burnt, in 10^-18 OPEN. */
+            burnt: string;
+            /**
+             * Format: int64
+             * @description Share of the room for account transactions that was taken, in millionths.
+             */
+            load: number;
+            /** @description Tips that the proposer got, in 10^-18 OPEN. */
+            tips: string;
         };
         /** @description A block in a list. */
         BlockSummary: {
