@@ -2,8 +2,8 @@
 
 use openmesh_ledger::{
     AccountsAction, Action, Allocation, AllocationError, EpochsParams, FeeOffer, FileFault, Genesis, GenesisError,
-    Grant, Origin, POOLS, Params, SUPPLY_CAP, SourcesAction, StateError, Supply, account, check_supply, execute_block,
-    initial_state, keys, pools, supply,
+    Grant, Origin, POOLS, Params, PoolAmount, SUPPLY_CAP, SourcesAction, StateError, Supply, account, check_supply,
+    execute_block, initial_state, keys, pools, supply,
 };
 use openmesh_primitives::{Address, Amount, canonical};
 use proptest::prelude::*;
@@ -68,6 +68,12 @@ fn an_allocation_that_is_not_the_cap_to_the_unit_is_refused() {
     assert!(matches!(with(&|a| drop(a.pools.pop())), AllocationError::Pools { place: 25, .. }));
     assert!(matches!(with(&|a| a.pools.swap(0, 1)), AllocationError::Pools { place: 1, .. }));
     assert!(matches!(with(&|a| a.pools.push(a.pools[0].clone())), AllocationError::Pools { place: 26, .. }));
+    let nameless = PoolAmount { pool: String::new(), amount: Amount(1) };
+    let hidden = with(&|a| {
+        a.pools[0].amount.0 -= 1;
+        a.pools.push(nameless.clone());
+    });
+    assert!(matches!(hidden, AllocationError::Pools { place: 26, .. }), "the sum is right, the pool is nobody's");
     assert_eq!(with(&|a| a.accounts_from = "mint".into()), AllocationError::Unknown("mint".into()));
     let grant = |pool: &str, amount| Grant { pool: pool.into(), to: TO, amount };
     assert_eq!(with(&|a| a.grants.push(grant("mint", Amount(1)))), AllocationError::Unknown("mint".into()));

@@ -144,9 +144,10 @@ impl Allocation {
 
     fn check_pools(&self) -> Result<(), AllocationError> {
         for place in 0..POOLS.len().max(self.pools.len()) {
-            let expected = POOLS.get(place).map_or("", |pool| pool.name);
-            let got = self.pools.get(place).map_or("", |pool| pool.pool.as_str());
+            let expected = POOLS.get(place).map(|pool| pool.name);
+            let got = self.pools.get(place).map(|pool| pool.pool.as_str());
             if expected != got {
+                let (expected, got) = (expected.unwrap_or_default(), got.unwrap_or_default());
                 return Err(AllocationError::Pools { place: place + 1, expected, got: got.chars().take(64).collect() });
             }
         }
