@@ -15,7 +15,7 @@ PREFIX ?= /usr/local
 # make up REPLAY=../shared/data  serves recordings; SPEED=4 plays them four times as fast; HOME_DIR=... keeps state there
 UP_FLAGS := $(if $(REPLAY),--replay $(REPLAY)) $(if $(SPEED),--speed $(SPEED)) $(if $(HOME_DIR),--home $(HOME_DIR)) $(ARGS)
 
-.PHONY: help up xnode install test tests check bench bench-xnode fuzz flood siege soak hours fmt build programs studio verify-bits templates doors guide one guest mutants shots
+.PHONY: help up xnode install test tests check bench bench-xnode fuzz flood siege soak hours fmt build programs studio verify-bits templates doors guide one guest mutants shots supply
 
 help:
 	@echo "make up      set up, build and start a network of four validators and an Xnode on this machine (Ctrl-C stops it, and no application)"
@@ -33,6 +33,7 @@ help:
 	@echo "make verify-bits  change every bit of twenty windows' files: verify refuses, or three other readers see no difference"
 	@echo "make fuzz    fuzz the decoders (SECONDS=60 each, TARGETS=\"kraken chunk\"); see fuzz/README.md"
 	@echo "make flood   100,000 hostile transactions, and as many messages of a hostile peer, beside honest load"
+	@echo "make supply  100,000 random histories, after every block of which the supply is counted (HISTORIES=100000; about half an hour)"
 	@echo "make siege   1,000 hostile API requests a second beside honest clients (SECONDS=30 VALIDATORS=1)"
 	@echo "make hours   two real hours of a network with windows of half a second, plots and growth (MINUTES=120 OUT=.)"
 	@echo "make soak    a simulated year and a simulated day of a network, plots and slopes (DAYS=365 HOURS=24); a year of 300 streams"
@@ -155,6 +156,10 @@ flood:
 siege:
 	@OPENMESH_SIEGE_SECONDS=$(or $(SECONDS),30) OPENMESH_SIEGE_VALIDATORS=$(or $(VALIDATORS),1) \
 		cargo test --locked --workspace --test it -- --ignored --nocapture --exact siege::a_thousand_hostile_requests_a_second
+
+# After every block of each history the whole supply is counted, account by account.
+supply:
+	@OPENMESH_SUPPLY_HISTORIES=$(or $(HISTORIES),100000) cargo test --locked --workspace --test it -- --nocapture nothing_is_made_or_lost_in_any_history
 
 # The tables and plots are written to OPENMESH_SOAK_DIR, or to the folder that the run names.
 soak:

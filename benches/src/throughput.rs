@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use openmesh_ledger::{
-    AccountTransaction, AccountsAction, Action, Block, BlockLimits, BlocksParams, Certificate, Genesis,
+    AccountTransaction, AccountsAction, Action, Block, BlockLimits, BlocksParams, Certificate, FeesParams, Genesis,
     GenesisValidator, Params, Transaction, VerifiedTransaction, build_block, execute_block_verified,
     precommit_sign_bytes, validate_proposal, verify_stateless,
 };
@@ -67,6 +67,7 @@ fn genesis(accounts: &[AccountKey], validator: &ValidatorKey, block: usize) -> G
         accounts: accounts.iter().map(|key| (key.address(), Amount::open(1_000))).collect(),
         sources: Vec::new(),
         source_owners: Default::default(),
+        allocation: Default::default(),
         params: Params {
             blocks: BlocksParams {
                 block_bytes_max: bytes.max(1 << 20),
@@ -74,6 +75,8 @@ fn genesis(accounts: &[AccountKey], validator: &ValidatorKey, block: usize) -> G
                 attestation_bytes_reserved: 0,
                 ..BlocksParams::default()
             },
+            // Every block is full: the base fee must not leave the offers behind.
+            fees: FeesParams { change_denominator: 1_000_000, ..FeesParams::default() },
             ..Params::default()
         },
     }
@@ -85,8 +88,8 @@ fn sign(keys: &[AccountKey], nonces: &mut [u64], first: usize, count: usize) -> 
         let from = at % keys.len();
         let to: Address = keys[at.wrapping_mul(7_919) % keys.len()].address();
         let action = Action::Accounts(AccountsAction::Transfer { to, amount: Amount(1) });
-        let signed =
-            AccountTransaction::sign(&keys[from], CHAIN_ID, nonces[from], Params::default().accounts.fee_min, action)?;
+        let fee = Amount(Params::default().accounts.fee_min.0 * 2);
+        let signed = AccountTransaction::sign(&keys[from], CHAIN_ID, nonces[from], fee, action)?;
         nonces[from] += 1;
         Ok(Transaction::Account(signed).encode())
     };

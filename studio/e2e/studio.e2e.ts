@@ -288,6 +288,7 @@ describe("frame", () => {
     "/transactions",
     "/actions",
     "/actions/register_source",
+    "/supply",
     "/sources/kraken",
   ])("needs no sideways scrolling at 380 pixels: %s", async (path) => {
     const page = await visit(path, { viewport: { width: 380, height: 800 } });
@@ -412,6 +413,20 @@ describe("wallet", () => {
       .waitFor();
   });
 
+  it("shows where the whole supply stands, as a picture", async () => {
+    const page = await visit("/transactions");
+    await page.getByRole("link", { name: "Supply" }).click();
+    const picture = page.getByRole("img", { name: /^In pools: \d/ });
+    await picture.waitFor();
+    const places = page.getByRole("list", { name: "Places of the supply" });
+    for (const place of ["In pools", "In accounts", "Deposits", "Burnt"])
+      await places.getByText(place).waitFor();
+    const pools = await page.getByRole("list", { name: /^Pools of / }).getByRole("listitem").count();
+    expect(pools).toBe(25);
+    await page.getByText("Community and marketing").waitFor();
+    await page.getByText(/% of it left$/).waitFor();
+  });
+
   it("does not offer what cannot be paid, or an address with a wrong letter", async () => {
     const page = await visit("/actions/transfer");
     await giveWallet(page, privateKeyToAccount(generatePrivateKey()));
@@ -460,7 +475,7 @@ describe("wallet", () => {
     const facts = page.getByLabel("What will be signed");
     await facts.getByText("BTC.USD, ETH.USD", { exact: true }).waitFor();
     await facts.getByText("60000 ms", { exact: true }).waitFor();
-    await page.getByText(/^RegisterSource\(string id,.*uint256 fee\)$/).waitFor();
+    await page.getByText(/^RegisterSource\(string id,.*uint256 maxFee,uint256 tip\)$/).waitFor();
     await page.getByRole("button", { name: "Sign and send" }).click();
     await page.getByText(/^Done: committed in block [\d,]+$/).waitFor({ timeout: 30_000 });
     const source = (await (await fetch(`${network.url}/v1/sources/${sourceId}`)).json()) as {

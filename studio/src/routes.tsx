@@ -53,6 +53,10 @@ export const router = createBrowserRouter([
             lazy: async () => ({ Component: (await import("./pages/ledger/ActionPage")).ActionPage }),
           },
           {
+            path: "supply",
+            lazy: async () => ({ Component: (await import("./pages/ledger/SupplyPage")).SupplyPage }),
+          },
+          {
             path: "sources/:source",
             lazy: async () => ({ Component: (await import("./pages/data/SourcePage")).SourcePage }),
           },

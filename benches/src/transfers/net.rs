@@ -29,7 +29,7 @@ pub struct Net {
     senders: Vec<AccountKey>,
     /// Accounts of one run.
     senders_each: usize,
-    /// Least fee.
+    /// Most that a transfer pays: a thousand times the least base fee, which rises while blocks are more than half full.
     pub fee: Amount,
     root: PathBuf,
     /// True when the folder was made for this run alone.
@@ -55,7 +55,7 @@ impl Net {
             hosts: Vec::new(),
             senders,
             senders_each: arguments.accounts as usize,
-            fee: Params::default().accounts.fee_min,
+            fee: Amount(Params::default().accounts.fee_min.0 * 1_000),
             root,
             temporary: arguments.home.is_none(),
         };
@@ -167,6 +167,7 @@ fn prepare(root: &Path, count: usize, senders: &[AccountKey]) -> anyhow::Result<
         accounts: senders.iter().map(|s| (s.address(), BALANCE)).collect(),
         sources: Vec::new(),
         source_owners: Default::default(),
+        allocation: Default::default(),
         params: Params::default(),
     };
     let text = serde_json::to_vec(&genesis)?;

@@ -8,6 +8,7 @@ mod common;
 mod data;
 pub mod export;
 pub mod files;
+mod genesis;
 pub mod import;
 pub mod lend;
 pub mod machine;
@@ -22,8 +23,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub use app::{AppCommand, DataFate, LogArgs, NewArgs};
 pub use common::{AgentName, ChangeArgs, Output};
 pub use data::{ChainCommand, MarketCommand, VerifyArgs};
+pub use genesis::{GenesisCommand, SupplyArgs};
 pub use network::{DownArgs, NodeArgs, UpArgs, VenuesArgs, WindowMs};
-pub use node::{AccountCommand, DoctorArgs, SqlArgs, TableFormat};
+pub use node::{AccountCommand, DoctorArgs, FeeArgs, SqlArgs, TableFormat};
 pub use xnode::{DoorsArgs, DoorsCommand, SecretCommand, XnodeCommand};
 
 /// Heading of the options that every command has, behind its own.
@@ -86,6 +88,11 @@ pub enum Command {
     /// Accounts: make a key, look at a balance, send OPEN.
     #[command(subcommand)]
     Account(AccountCommand),
+    /// The beginning of a network: its allocation of the supply.
+    #[command(subcommand)]
+    Genesis(GenesisCommand),
+    /// Show where the whole supply stands: pools, accounts, deposits, burnt.
+    Supply(SupplyArgs),
 }
 
 #[cfg(test)]

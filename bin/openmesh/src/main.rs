@@ -67,5 +67,7 @@ async fn run(command: cli::Command) -> Result<(), failure::Failure> {
         Command::Market(command) => commands::market::run(command),
         Command::Chain(command) => commands::chain::run(command),
         Command::Account(command) => commands::account::run(command).await,
+        Command::Genesis(command) => commands::genesis::run(&command),
+        Command::Supply(arguments) => commands::supply::run(arguments).await,
     }
 }

@@ -53,8 +53,10 @@ pub struct ActionInfo {
     pub typed_data: String,
     /// Room that it takes in a block, in transfers.
     pub weight: u32,
-    /// Least fee, in 10^-18 OPEN.
+    /// Base fee in the next block, in 10^-18 OPEN: its highest fee must be at least that.
     pub fee_min: String,
+    /// Deposit for the record that it stores, in 10^-18 OPEN; it comes back when the record goes.
+    pub deposit: String,
     /// Fields, in the order of a form.
     pub fields: Vec<ActionField>,
     /// Codes of the refusals that only its own rules give.
@@ -105,18 +107,23 @@ pub struct TypedDataRequest {
     pub from: String,
     /// Action.
     pub action: ActionRequest,
-    /// Fee in 10^-18 OPEN; the network's minimum where absent.
+    /// Most that base fee and tip take together, in 10^-18 OPEN; an estimate where absent.
     #[serde(default)]
-    pub fee: Option<String>,
+    pub max_fee: Option<String>,
+    /// Most that the proposer gets of it, in 10^-18 OPEN; an estimate where absent.
+    #[serde(default)]
+    pub tip: Option<String>,
 }
 
-/// Typed data with the nonce and fee it was made for.
+/// Typed data with the nonce and the fees it was made for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TypedDataResponse {
     /// Nonce.
     pub nonce: u64,
-    /// Fee in 10^-18 OPEN.
-    pub fee: String,
+    /// Most that base fee and tip take together, in 10^-18 OPEN.
+    pub max_fee: String,
+    /// Most that the proposer gets of it, in 10^-18 OPEN.
+    pub tip: String,
     /// The argument of `eth_signTypedData_v4`.
     #[schema(value_type = Object)]
     pub typed_data: serde_json::Value,
@@ -137,8 +144,10 @@ pub enum TransactionRequest {
         action: ActionRequest,
         /// Nonce.
         nonce: u64,
-        /// Fee in 10^-18 OPEN.
-        fee: String,
+        /// Most that base fee and tip take together, in 10^-18 OPEN.
+        max_fee: String,
+        /// Most that the proposer gets of it, in 10^-18 OPEN.
+        tip: String,
         /// 65 bytes, hexadecimal.
         signature: String,
     },
@@ -158,7 +167,8 @@ impl<'de> Deserialize<'de> for TransactionRequest {
         struct Parts {
             action: ActionRequest,
             nonce: u64,
-            fee: String,
+            max_fee: String,
+            tip: String,
             signature: String,
         }
         let value = serde_json::Value::deserialize(deserializer)?;
@@ -166,9 +176,9 @@ impl<'de> Deserialize<'de> for TransactionRequest {
             let Bytes { bytes } = serde_json::from_value(value).map_err(serde::de::Error::custom)?;
             return Ok(TransactionRequest::Bytes { bytes });
         }
-        let Parts { action, nonce, fee, signature } =
+        let Parts { action, nonce, max_fee, tip, signature } =
             serde_json::from_value(value).map_err(serde::de::Error::custom)?;
-        Ok(TransactionRequest::Parts { action, nonce, fee, signature })
+        Ok(TransactionRequest::Parts { action, nonce, max_fee, tip, signature })
     }
 }
 
@@ -221,11 +231,11 @@ mod tests {
     #[test]
     fn a_mistake_in_a_transaction_is_named() {
         assert_eq!(read(r#"{"bytes":"00ff"}"#), Ok(TransactionRequest::Bytes { bytes: "00ff".into() }));
-        let parts = r#"{"action":{"kind":"transfer","amount":"1","to":"0x1"},"nonce":0,"fee":"1","signature":"0x2"}"#;
+        let parts = r#"{"action":{"kind":"transfer","amount":"1","to":"0x1"},"nonce":0,"max_fee":"2","tip":"1","signature":"0x2"}"#;
         let read_back = read(parts).unwrap();
         assert_eq!(serde_json::to_string(&read_back).unwrap(), parts);
         assert!(
-            read(r#"{"action":{"kind":"transfer","to":"0x1","amount":"1"},"nonce":0,"fee":"1"}"#)
+            read(r#"{"action":{"kind":"transfer","to":"0x1","amount":"1"},"nonce":0,"max_fee":"2","tip":"1"}"#)
                 .is_err_and(|e| e.contains("signature"))
         );
         assert!(read(r#"{"bytes":"00","memo":"x"}"#).is_err_and(|e| e.contains("memo")));

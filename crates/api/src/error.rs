@@ -210,8 +210,14 @@ codes! {
     NonceLow "nonce_low" 400 Never;
     /// A nonce beyond the account's next one.
     NonceGap "nonce_gap" 400 Never;
-    /// A fee below the least.
+    /// A highest fee below the base fee.
     FeeLow "fee_low" 400 Never;
+    /// A tip above the highest fee.
+    TipHigh "tip_high" 400 Never;
+    /// A highest fee beyond the balance.
+    FeeUnaffordable "fee_unaffordable" 400 Never;
+    /// Amount and fee that do not fit in 128 bits together.
+    FeeOverflow "fee_overflow" 400 Never;
     /// An account that never received anything.
     UnknownSender "unknown_sender" 400 Never;
     /// More than the account has.

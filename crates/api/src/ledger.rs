@@ -142,6 +142,8 @@ pub struct BlockDetail {
     pub transactions_root: String,
     /// Hash of the validator set that decides this block.
     pub validators_hash: String,
+    /// Fees of the block; `null` where this node does not hold its receipts.
+    pub fees: Option<BlockFeesInfo>,
     /// Transactions in order.
     pub transaction_list: Vec<TransactionSummary>,
     /// False where this node does not hold the block's receipts, so that its transactions are not listed: the block of the
@@ -149,6 +151,19 @@ pub struct BlockDetail {
     pub has_receipts: bool,
     /// Signatures of the validators.
     pub certificate: Vec<CertificateSignature>,
+}
+
+/// Fees of a block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BlockFeesInfo {
+    /// Base fee of a unit of weight, in 10^-18 OPEN.
+    pub base_fee: String,
+    /// Base fees that were burnt, in 10^-18 OPEN.
+    pub burnt: String,
+    /// Tips that the proposer got, in 10^-18 OPEN.
+    pub tips: String,
+    /// Share of the room for account transactions that was taken, in millionths.
+    pub load: u64,
 }
 
 /// One validator's signature on a block.
@@ -192,8 +207,13 @@ pub struct TransactionSummary {
     pub amount: Option<String>,
     /// Its effect in words.
     pub action: String,
-    /// Fee in 10^-18 OPEN: offered while it waits, paid once it is committed (nothing where it was refused).
+    /// Fee in 10^-18 OPEN: the most that is offered while it waits, paid once it is committed (nothing where it was refused).
     pub fee: String,
+    /// Tip in it: the most that is offered while it waits, then the proposer's; the rest of the fee was burnt. In 10^-18 OPEN.
+    pub tip: String,
+    /// Most that it offered for both, in 10^-18 OPEN; `null` for attestations and evidence.
+    #[serde(default)]
+    pub max_fee: Option<String>,
     /// Size in bytes.
     #[serde(default)]
     pub bytes: u64,

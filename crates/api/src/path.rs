@@ -16,6 +16,10 @@ pub const TRANSACTIONS: &str = "/v1/transactions";
 pub const TRANSACTION: &str = "/v1/transactions/{hash}";
 /// Typed data to be signed.
 pub const TYPED_DATA: &str = "/v1/transactions/typed-data";
+/// Fees of an action beforehand.
+pub const ESTIMATE: &str = "/v1/transactions/estimate";
+/// The whole supply and its pools.
+pub const SUPPLY: &str = "/v1/supply";
 /// Declared actions with their fields.
 pub const ACTIONS: &str = "/v1/actions";
 /// One account.
@@ -58,7 +62,7 @@ pub const SESSION: &str = "/v1/auth/session";
 pub const STREAM: &str = "/v1/stream";
 
 /// Every path of the contract.
-pub const ALL: [&str; 28] = [
+pub const ALL: [&str; 30] = [
     STATUS,
     BLOCKS,
     BLOCK,
@@ -67,6 +71,8 @@ pub const ALL: [&str; 28] = [
     TRANSACTIONS,
     TRANSACTION,
     TYPED_DATA,
+    ESTIMATE,
+    SUPPLY,
     ACTIONS,
     ACCOUNT,
     SOURCES,

@@ -59,6 +59,7 @@ pub fn genesis_of(validators: u8, sources: &[&str]) -> Genesis {
         accounts: vec![(account().address(), Amount::open(1_000_000))],
         sources: sources.iter().map(|id| source(id)).collect(),
         source_owners: Default::default(),
+        allocation: Default::default(),
         params: Params::default(),
     }
 }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use openmesh_ledger::{
-    Block, BlockLimits, Certificate, Execution, VerifiedTransaction, build_block, execute_block_verified, params,
-    validate_proposal, verify_stateless,
+    Block, BlockLimits, Certificate, Execution, VerifiedTransaction, base_fee, build_block, execute_block_verified,
+    params, validate_proposal, verify_stateless,
 };
 use openmesh_primitives::{Address, Digest, Height, Timestamp, canonical, sha256};
 use openmesh_storage::{Prepared, Store, StoreError};
@@ -150,7 +150,7 @@ impl Chain {
         let state = self.store.state()?;
         let mut limits = fill.of(&params(&state)?.blocks);
         limits.transactions_max = limits.transactions_max.min(self.transactions_verifiable());
-        let candidates = self.mempool.candidates(limits.bytes_max as usize * CANDIDATES_FACTOR);
+        let candidates = self.mempool.candidates(limits.bytes_max as usize * CANDIDATES_FACTOR, base_fee(&state)?);
         let last_commit = self.last_commit(tip.height)?;
         let started = Instant::now();
         let (block, execution) = build_block(&state, &tip, last_commit, &candidates, proposer, now, &limits)?;

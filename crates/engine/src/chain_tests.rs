@@ -47,6 +47,7 @@ fn open(dir: &TempDir) -> Chain {
         accounts: vec![(account().address(), Amount::open(1))],
         sources: vec![source()],
         source_owners: Default::default(),
+        allocation: Default::default(),
         params: Params::default(),
     };
     let store = Store::open(dir.path()).unwrap();

@@ -40,6 +40,7 @@ fn store(dir: &TempDir) -> Store {
         accounts: vec![],
         sources: vec![],
         source_owners: Default::default(),
+        allocation: Default::default(),
         params: Params::default(),
     };
     let store = Store::open(dir.path()).unwrap();

@@ -97,6 +97,7 @@ fn genesis() -> Genesis {
             origin: Origin::Simulated,
         }],
         source_owners: Default::default(),
+        allocation: Default::default(),
         params: Params::default(),
     }
 }

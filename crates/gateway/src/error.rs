@@ -102,7 +102,7 @@ impl From<SubmitError> for Refusal {
             SubmitError::Pool(error) => Refusal::new(
                 ErrorCode::Mempool,
                 error.to_string(),
-                "offer a higher fee, or wait for a block and try again",
+                "offer a higher tip, or wait for a block and try again",
             ),
             SubmitError::Busy => Refusal::new(ErrorCode::Busy, error.to_string(), "try again in a moment"),
             SubmitError::State(error) => error.into(),
@@ -124,11 +124,16 @@ pub fn transaction_hint(error: &TransactionError) -> &'static str {
             "the next nonce is in /v1/accounts/<address>"
         }
         TransactionError::Accounts(AccountsError::FeeLow { .. }) => {
-            "POST /v1/transactions/typed-data tells the least fee"
+            "POST /v1/transactions/estimate tells the base fee of the next block"
         }
+        TransactionError::Accounts(AccountsError::TipHigh { .. }) => "the tip is a part of the highest fee: lower it",
+        TransactionError::Accounts(AccountsError::FeeUnaffordable { .. }) => {
+            "the whole of the highest fee is reserved until the block: lower it, or receive OPEN first"
+        }
+        TransactionError::Accounts(AccountsError::FeeOverflow { .. }) => "both are far beyond all OPEN that there is",
         TransactionError::Envelope(EnvelopeError::Signature)
         | TransactionError::Accounts(AccountsError::UnknownSender { .. }) => {
-            "sign the typed data from POST /v1/transactions/typed-data, with the same nonce and fee"
+            "sign the typed data from POST /v1/transactions/typed-data, with the same nonce and fees"
         }
         TransactionError::Accounts(AccountsError::Overdraft { .. }) => "send less, or receive OPEN first",
         TransactionError::Sources(SourcesError::SourceExists { .. }) => {

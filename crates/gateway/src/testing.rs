@@ -53,6 +53,7 @@ fn genesis() -> Genesis {
         accounts: vec![(sender(), Amount::open(1_000))],
         sources: vec![source("kraken", "kraken")],
         source_owners: Default::default(),
+        allocation: Default::default(),
         params: Params::default(),
     }
 }

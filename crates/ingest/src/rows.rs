@@ -101,7 +101,9 @@ impl Register {
                 LedgerEvent::Windows(WindowsEvent::Attested { .. } | WindowsEvent::Differed { .. })
                 | LedgerEvent::Sources(_)
                 | LedgerEvent::Accounts(_)
-                | LedgerEvent::Epochs(_) => {}
+                | LedgerEvent::Epochs(_)
+                | LedgerEvent::Fees(_)
+                | LedgerEvent::Deposits(_) => {}
             }
         }
         LedgerBlock { transactions: transactions.collect(), block: header(block, certificate), chunks, incidents }

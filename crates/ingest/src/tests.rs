@@ -41,6 +41,7 @@ fn genesis() -> Genesis {
         accounts: Vec::new(),
         sources: vec![source],
         source_owners: Default::default(),
+        allocation: Default::default(),
         params: Params::default(),
     }
 }

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::descriptor::{ActionDescriptor, FieldError, Fields, ModuleActions};
 use crate::modules::accounts::AccountsAction;
+use crate::modules::fees::FeeOffer;
 use crate::modules::sources::SourcesAction;
-use crate::params::Params;
 
 /// `name` of the EIP-712 domain.
 const DOMAIN_NAME: &str = "Openmesh";
@@ -58,12 +58,7 @@ macro_rules! actions {
                 }
             }
 
-            /// Least fee under these parameters.
-            pub fn fee_min(&self, params: &Params) -> Amount {
-                (self.descriptor().fee_min)(params)
-            }
-
-            /// Amount that the sender spends beside the fee.
+            /// Amount that the sender spends beside fee and deposit.
             pub fn spends(&self) -> Amount {
                 match self {
                     $(Action::$variant(action) => action.spends(),)*
@@ -126,26 +121,27 @@ pub struct TypedMessage<'a> {
 
 impl Action {
     /// The hash to sign. Source: EIP-712; domain `{name: "Openmesh", version: "1", chainId}`.
-    pub fn signing_hash(&self, chain_id: u64, nonce: u64, fee: Amount) -> Digest {
+    pub fn signing_hash(&self, chain_id: u64, nonce: u64, offer: impl Into<FeeOffer>) -> Digest {
         let domain = eip712::domain_separator(DOMAIN_NAME, DOMAIN_VERSION, chain_id);
-        eip712::signing_hash(&domain, &self.typed_message(nonce, fee).hash())
+        eip712::signing_hash(&domain, &self.typed_message(nonce, offer).hash())
     }
 
     /// The action as typed data; a gateway makes the JSON for `eth_signTypedData_v4` from it.
-    pub fn typed_message(&self, nonce: u64, fee: Amount) -> TypedMessage<'_> {
+    pub fn typed_message(&self, nonce: u64, offer: impl Into<FeeOffer>) -> TypedMessage<'_> {
+        let FeeOffer { max_fee, tip } = offer.into();
         let descriptor = self.descriptor();
         let own = descriptor.fields.iter().zip(self.values());
         let mut fields: Vec<TypedField<'_>> = own
             .map(|(field, value)| TypedField { name: field.typed_name, kind: field.kind.solidity(), value })
             .collect();
         let number = |name, value| TypedField { name, kind: "uint256", value: eip712::Value::Uint(value) };
-        fields.extend([number("nonce", u128::from(nonce)), number("fee", fee.0)]);
+        fields.extend([number("nonce", u128::from(nonce)), number("maxFee", max_fee.0), number("tip", tip.0)]);
         TypedMessage { primary_type: descriptor.primary_type, fields }
     }
 }
 
 impl TypedMessage<'_> {
-    /// `encodeType` of EIP-712: `Transfer(address to,uint256 amount,uint256 nonce,uint256 fee)`.
+    /// `encodeType` of EIP-712: `Transfer(address to,uint256 amount,uint256 nonce,uint256 maxFee,uint256 tip)`.
     pub fn type_text(&self) -> String {
         let fields: Vec<String> = self.fields.iter().map(|f| format!("{} {}", f.kind, f.name)).collect();
         format!("{}({})", self.primary_type, fields.join(","))

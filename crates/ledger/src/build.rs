@@ -14,6 +14,7 @@ use crate::light::{self, LightError};
 use crate::merkle::transactions_root;
 use crate::modules::accounts::AccountsError;
 use crate::modules::evidence::EVIDENCE_PER_BLOCK_MAX;
+use crate::modules::fees::{self, tip_of_weight};
 use crate::modules::validators::{last_validators, next_validators, validators};
 use crate::params::params;
 use crate::rules::chain_id;
@@ -92,7 +93,7 @@ pub enum ProposalError {
 }
 
 /// Picks transactions and makes the next block of them: evidence, attestations in the order given as far as their
-/// reserved room goes, then account transactions by fee, each sender's by nonce, then more attestations in what room is
+/// reserved room goes, then account transactions by tip, each sender's by nonce, then more attestations in what room is
 /// left. So neither class can crowd the other out. Every one has been tried on the state, so none will be refused; that
 /// some attestations are tried after account transactions and stand before them makes no difference, because no rule of
 /// the one class looks at what the other wrote in the same block. `time` is raised if it is not after the tip's.
@@ -126,7 +127,8 @@ pub fn build_block(
         next_validators_hash: next_validators(state)?.hash(),
     };
     let executor = Executor::begin(state, &header, last_commit.as_ref())?;
-    let mut picker = Picker { executor, limits: *limits, picked: Default::default() };
+    let base_fee = fees::base_fee(state)?;
+    let mut picker = Picker { executor, base_fee, limits: *limits, picked: Default::default() };
     picker.pick_evidence(candidates)?;
     let attestations = candidates.iter().map(Arc::as_ref).filter(|c| c.class() == Class::Attestation);
     let left = picker.pick_attestations(attestations, limits.attestation_bytes_reserved)?;
@@ -196,6 +198,8 @@ fn validate_validators(state: &dyn StateRead, header: &Header) -> Result<(), Pro
 /// A block in the making.
 struct Picker<'a> {
     executor: Executor<'a>,
+    /// Of a unit of weight.
+    base_fee: Amount,
     limits: BlockLimits,
     /// Transactions picked of each class, by [`Class::rank`].
     picked: [Picked; 3],
@@ -246,7 +250,7 @@ impl Picker<'_> {
     /// The best paid transaction whose turn it is within its sender's own order, again and again.
     fn pick_account_transactions(&mut self, candidates: &[Arc<VerifiedTransaction>]) -> Result<(), StateError> {
         let bytes_max = self.limits.account_bytes_max();
-        let mut queues = queues(candidates);
+        let mut queues = queues(candidates, self.base_fee);
         let mut heads: BinaryHeap<(Amount, Reverse<Digest>, Address)> = BinaryHeap::new();
         heads.extend(queues.iter().filter_map(|(sender, queue)| head(*sender, queue)));
         while let Some((_, _, sender)) = heads.pop() {
@@ -288,22 +292,23 @@ impl Picker<'_> {
     }
 }
 
-/// A sender's transactions by nonce; of several with the same nonce the best paid.
+/// A sender's transactions by nonce with the proposer's tip for a unit of weight; of several with the same nonce the best paid.
 type Queue<'a> = BTreeMap<u64, (Amount, &'a VerifiedTransaction)>;
 
-fn queues(candidates: &[Arc<VerifiedTransaction>]) -> BTreeMap<Address, Queue<'_>> {
+fn queues(candidates: &[Arc<VerifiedTransaction>], base_fee: Amount) -> BTreeMap<Address, Queue<'_>> {
     let mut queues: BTreeMap<Address, Queue<'_>> = BTreeMap::new();
     for candidate in candidates {
         let Transaction::Account(transaction) = candidate.transaction() else { continue };
         let queue = queues.entry(candidate.sender()).or_default();
-        let better = queue.get(&transaction.nonce).is_none_or(|(fee, _)| *fee < transaction.fee);
+        let tip = tip_of_weight(transaction.offer, transaction.action.descriptor().weight, base_fee);
+        let better = queue.get(&transaction.nonce).is_none_or(|(known, _)| *known < tip);
         if better {
-            queue.insert(transaction.nonce, (transaction.fee, candidate.as_ref()));
+            queue.insert(transaction.nonce, (tip, candidate.as_ref()));
         }
     }
     queues
 }
 
 fn head(sender: Address, queue: &Queue<'_>) -> Option<(Amount, Reverse<Digest>, Address)> {
-    queue.first_key_value().map(|(_, (fee, candidate))| (*fee, Reverse(candidate.hash()), sender))
+    queue.first_key_value().map(|(_, (tip, candidate))| (*tip, Reverse(candidate.hash()), sender))
 }

@@ -8,6 +8,8 @@ use openmesh_primitives::{Address, Amount, Digest, Height};
 use crate::event::LedgerEvent;
 use crate::fact::Fact;
 use crate::modules::accounts::Account;
+use crate::modules::fees::Collected;
+use crate::modules::supply::Moved;
 use crate::rules::Rules;
 use crate::state::{Overlay, StateRead};
 
@@ -31,8 +33,12 @@ pub(crate) struct Context<'a> {
     pub accounts: BTreeMap<Address, Option<Account>>,
     /// Accounts that the block changed: what was only looked at, perhaps for a refused transaction, is not written.
     pub accounts_changed: BTreeSet<Address>,
+    /// Balances, before the block, of the accounts that it has read.
+    pub balances_before: BTreeMap<Address, Amount>,
     /// Fees of the block so far.
-    pub fees: Amount,
+    pub fees: Collected,
+    /// OPEN that the block moves between accounts, deposits and what is burnt.
+    pub moved: Moved,
 }
 
 impl<'a> Context<'a> {
@@ -50,7 +56,9 @@ impl<'a> Context<'a> {
             incidents: 0,
             accounts: BTreeMap::new(),
             accounts_changed: BTreeSet::new(),
-            fees: Amount::ZERO,
+            balances_before: BTreeMap::new(),
+            fees: Collected::default(),
+            moved: Moved::default(),
         }
     }
 

@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::params::Params;
 
+/// Fields at the end of every action's typed data, as EIP-712 has them.
+const COMMON_FIELDS: [&str; 3] = ["uint256 nonce", "uint256 maxFee", "uint256 tip"];
+
 /// The declaration of an action.
 #[derive(Debug)]
 pub struct ActionDescriptor {
@@ -28,11 +31,12 @@ pub struct ActionDescriptor {
     pub summary: &'static str,
     /// Rules beyond the summary, for the documentation.
     pub details: &'static str,
-    /// Room that it takes in a block, in transfers ([`crate::BlocksParams::block_transactions_max`]).
+    /// Work and room that it takes in a block, in transfers ([`crate::BlocksParams::block_transactions_max`]); the base fee is paid
+    /// for each unit of it.
     pub weight: u32,
-    /// Least fee under these parameters.
-    pub fee_min: fn(&Params) -> Amount,
-    /// Its fields, in the order of the typed data. `nonce` and `fee` follow them in every action.
+    /// Deposit that it leaves for the record it stores, under these parameters; zero where it stores none that stays.
+    pub deposit: fn(&Params) -> Amount,
+    /// Its fields, in the order of the typed data. `nonce`, `maxFee` and `tip` follow them in every action.
     pub fields: &'static [FieldDescriptor],
     /// Codes of the refusals that only its own rules give.
     pub errors: &'static [&'static str],
@@ -124,7 +128,7 @@ pub trait ModuleActions: Sized {
     /// The values of the descriptor's fields, in their order.
     fn values(&self) -> Vec<Value<'_>>;
 
-    /// Amount that the sender spends beside the fee.
+    /// Amount that the sender spends beside fee and deposit.
     fn spends(&self) -> Amount;
 }
 
@@ -153,10 +157,10 @@ impl FieldKind {
 }
 
 impl ActionDescriptor {
-    /// `encodeType` of EIP-712: `Transfer(address to,uint256 amount,uint256 nonce,uint256 fee)`.
+    /// `encodeType` of EIP-712: `Transfer(address to,uint256 amount,uint256 nonce,uint256 maxFee,uint256 tip)`.
     pub fn type_text(&self) -> String {
         let own = self.fields.iter().map(|f| format!("{} {}", f.kind.solidity(), f.typed_name));
-        let fields: Vec<String> = own.chain(["uint256 nonce".to_string(), "uint256 fee".to_string()]).collect();
+        let fields: Vec<String> = own.chain(COMMON_FIELDS.map(str::to_string)).collect();
         format!("{}({})", self.primary_type, fields.join(","))
     }
 }

@@ -1,12 +1,13 @@
 //! The way of a transaction to the module that it belongs to. One line for each module with actions, in check and effect.
 
-use openmesh_primitives::{Address, Amount};
+use openmesh_primitives::Address;
 
 use crate::action::Action;
 use crate::context::Context;
 use crate::error::CheckError;
 use crate::modules::accounts;
 use crate::modules::evidence;
+use crate::modules::fees::{Charge, Fee};
 use crate::modules::sources;
 use crate::modules::windows;
 use crate::rules::Rules;
@@ -14,31 +15,34 @@ use crate::state::StateRead;
 use crate::transaction::{AccountTransaction, Transaction};
 use crate::verify::VerifiedTransaction;
 
-/// Checks an account's transaction. Returns the amount that the sender loses, fee included.
+/// Checks an account's transaction. Returns what it takes from its sender.
 pub(crate) fn check_account_transaction(
     rules: &Rules,
     state: &dyn StateRead,
     transaction: &AccountTransaction,
     sender: Address,
     account: Option<accounts::Account>,
-) -> Result<Amount, CheckError> {
+) -> Result<Charge, CheckError> {
     rules.chain(transaction.chain_id)?;
-    let lost = accounts::check_sender(&rules.params, transaction, sender, account)?;
+    let charge = accounts::check_sender(&rules.params, rules.base_fee, transaction, sender, account)?;
     match &transaction.action {
         Action::Accounts(action) => accounts::check(rules, state, sender, action)?,
         Action::Sources(action) => sources::check(rules, state, sender, action)?,
     }
-    Ok(lost)
+    Ok(charge)
 }
 
-/// Lets a transaction take effect, or leaves everything as it was.
-pub(crate) fn apply(context: &mut Context<'_>, verified: &VerifiedTransaction) -> Result<(), CheckError> {
+/// Lets a transaction take effect, or leaves everything as it was. Returns the fee that it paid: attestations and evidence pay
+/// none.
+pub(crate) fn apply(context: &mut Context<'_>, verified: &VerifiedTransaction) -> Result<Fee, CheckError> {
     context.rules.size(verified.bytes())?;
     context.transaction = verified.hash();
     match verified.transaction() {
         Transaction::Account(transaction) => apply_account_transaction(context, transaction, verified),
-        Transaction::Attestation(attestation) => windows::apply(context, attestation, verified.sender()),
-        Transaction::Evidence(shown) => evidence::apply(context, shown, verified.hash()),
+        Transaction::Attestation(attestation) => {
+            windows::apply(context, attestation, verified.sender()).map(|()| Fee::default())
+        }
+        Transaction::Evidence(shown) => evidence::apply(context, shown, verified.hash()).map(|()| Fee::default()),
     }
 }
 
@@ -46,13 +50,17 @@ fn apply_account_transaction(
     context: &mut Context<'_>,
     transaction: &AccountTransaction,
     verified: &VerifiedTransaction,
-) -> Result<(), CheckError> {
+) -> Result<Fee, CheckError> {
     let sender = verified.sender();
     let account = accounts::load(context, sender)?;
-    let lost = check_account_transaction(&context.rules, &context.state, transaction, sender, account)?;
-    accounts::charge(context, sender, lost, transaction.fee)?;
-    match &transaction.action {
+    let charge = check_account_transaction(&context.rules, &context.state, transaction, sender, account)?;
+    accounts::charge(context, sender, &charge)?;
+    let applied = match &transaction.action {
         Action::Accounts(action) => accounts::apply(context, sender, action),
         Action::Sources(action) => sources::apply(context, sender, action),
-    }
+    };
+    applied?;
+    let (weight, bytes) = (verified.transaction().weight(), verified.bytes().len() as u64);
+    context.fees.add(charge.fee, weight, bytes);
+    Ok(charge.fee)
 }

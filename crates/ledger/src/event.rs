@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::TransactionError;
 use crate::fact::Fact;
 use crate::modules::accounts::AccountsEvent;
+use crate::modules::deposits::DepositsEvent;
 use crate::modules::epochs::EpochsEvent;
+use crate::modules::fees::{Fee, FeesEvent};
 use crate::modules::incidents::LedgerIncident;
 use crate::modules::sources::SourcesEvent;
 use crate::modules::windows::WindowsEvent;
@@ -46,8 +48,10 @@ pub struct Receipt {
     pub sender: Option<Address>,
     /// Of an account's transaction.
     pub nonce: Option<u64>,
-    /// Paid; zero if refused.
+    /// Paid: base fee and tip; zero if refused.
     pub fee: Amount,
+    /// Of it, the proposer's; the rest was burnt.
+    pub tip: Amount,
     /// The refusal; `None`: it took effect.
     pub error: Option<TransactionError>,
 }
@@ -80,22 +84,27 @@ events! {
     Epochs(EpochsEvent),
     /// Something that a person may want to look at.
     Incident(LedgerIncident),
+    /// Of fees.
+    Fees(FeesEvent),
+    /// Of deposits.
+    Deposits(DepositsEvent),
 }
 
 impl Receipt {
     /// Of a transaction whose signature was verified; its position is filled in at the end of the block.
-    pub(crate) fn of(verified: &VerifiedTransaction, error: Option<TransactionError>) -> Receipt {
-        let (nonce, offered) = verified.transaction().nonce_and_fee();
-        let fee = if error.is_none() { offered } else { Amount::ZERO };
+    pub(crate) fn of(verified: &VerifiedTransaction, outcome: Result<Fee, TransactionError>) -> Receipt {
+        let nonce = verified.transaction().nonce();
+        let paid = outcome.as_ref().copied().unwrap_or_default();
+        let (fee, tip, error) = (paid.total(), paid.tip, outcome.err());
         let (hash, class, sender) = (verified.hash(), verified.class(), Some(verified.sender()));
-        Receipt { hash, index: 0, class, sender, nonce, fee, error }
+        Receipt { hash, index: 0, class, sender, nonce, fee, tip, error }
     }
 
     /// Of a transaction whose signature does not verify; its position is filled in at the end of the block.
     pub(crate) fn unverified(bytes: &[u8], transaction: &Transaction, error: TransactionError) -> Receipt {
-        let (nonce, _) = transaction.nonce_and_fee();
-        let (hash, class) = (sha256(&[bytes]), transaction.class());
-        Receipt { hash, index: 0, class, sender: None, nonce, fee: Amount::ZERO, error: Some(error) }
+        let (hash, class, nonce) = (sha256(&[bytes]), transaction.class(), transaction.nonce());
+        let (fee, tip) = (Amount::ZERO, Amount::ZERO);
+        Receipt { hash, index: 0, class, sender: None, nonce, fee, tip, error: Some(error) }
     }
 
     /// Returns true if the transaction took effect.

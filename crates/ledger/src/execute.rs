@@ -11,7 +11,7 @@ use crate::dispatch;
 use crate::error::CheckError;
 use crate::event::{Execution, LedgerEvent, Receipt};
 use crate::keys;
-use crate::modules::{accounts, epochs, sources, validators, windows};
+use crate::modules::{accounts, epochs, fees, sources, supply, validators, windows};
 use crate::params::params;
 use crate::retention;
 use crate::rules::{BlockMeta, Rules};
@@ -106,7 +106,7 @@ impl<'a> Executor<'a> {
         match self.apply(verified) {
             Ok(()) => Ok(()),
             Err(CheckError::Refused(error)) => {
-                self.executed.push((Receipt::of(verified, Some(error)), Vec::new()));
+                self.executed.push((Receipt::of(verified, Err(error)), Vec::new()));
                 Ok(())
             }
             Err(CheckError::State(error)) => Err(error),
@@ -115,9 +115,9 @@ impl<'a> Executor<'a> {
 
     /// Lets a transaction take effect and writes its receipt, or leaves everything as it was, without a receipt.
     pub fn apply(&mut self, verified: &VerifiedTransaction) -> Result<(), CheckError> {
-        dispatch::apply(&mut self.context, verified)?;
+        let fee = dispatch::apply(&mut self.context, verified)?;
         let events = std::mem::take(&mut self.context.events);
-        self.executed.push((Receipt::of(verified, None), events));
+        self.executed.push((Receipt::of(verified, Ok(fee)), events));
         Ok(())
     }
 
@@ -134,8 +134,9 @@ impl<'a> Executor<'a> {
         windows::close_due(&mut context)?;
         retention::prune(&mut context)?;
         let earner = validators::count_proposal(&mut context)?;
-        accounts::pay_fees(&mut context, earner)?;
+        fees::close(&mut context, earner)?;
         accounts::store(&mut context);
+        supply::close(&mut context)?;
         let meta = BlockMeta { height: context.height, time: context.rules.time };
         context.state.put(keys::BLOCK.to_vec(), &meta);
         validators::store_presence(&mut context)?;

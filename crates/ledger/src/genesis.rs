@@ -10,6 +10,7 @@ use crate::keys;
 use crate::modules::accounts::Account;
 use crate::modules::epochs::{CurrentEpoch, DRAWN_AHEAD_EPOCHS, EpochRecord, epoch_seed};
 use crate::modules::sources::{SourceError, SourceRecord, SourceSpec};
+use crate::modules::supply::{Allocation, AllocationError};
 use crate::modules::validators::{Validator, ValidatorRecord, ValidatorSet, ValidatorSetError};
 use crate::params::Params;
 use crate::rules::BlockMeta;
@@ -26,7 +27,7 @@ pub struct Genesis {
     pub time: Timestamp,
     /// The first validators.
     pub validators: Vec<GenesisValidator>,
-    /// Balances; their sum is the supply for ever.
+    /// Balances, which are taken from the pool that the allocation names for them.
     pub accounts: Vec<(Address, Amount)>,
     /// Sources registered from the beginning.
     pub sources: Vec<SourceSpec>,
@@ -36,6 +37,9 @@ pub struct Genesis {
     /// Parameters.
     #[serde(default)]
     pub params: Params,
+    /// The whole supply in named pools, and what is granted of them beside the balances.
+    #[serde(default)]
+    pub allocation: Allocation,
 }
 
 /// A validator of the genesis.
@@ -74,9 +78,9 @@ pub enum GenesisError {
     /// Twice the same source or account.
     #[error("genesis: {0} stands twice")]
     Twice(String),
-    /// The sum of balances does not fit.
-    #[error("genesis: the sum of the balances does not fit in 128 bits")]
-    Supply,
+    /// The supply does not stand in its pools to the last unit, or more is granted than they have.
+    #[error("genesis: allocation")]
+    Allocation(#[from] AllocationError),
     /// A parameter is out of range.
     #[error("genesis: params.{0} is out of range")]
     Params(&'static str),
@@ -91,11 +95,6 @@ impl Genesis {
     /// The first set of validators.
     pub fn validator_set(&self) -> Result<ValidatorSet, ValidatorSetError> {
         ValidatorSet::new(self.validators.iter().map(|v| Validator::new(v.public_key, v.power, &v.name)).collect())
-    }
-
-    /// The sum of the balances.
-    pub fn supply(&self) -> Option<Amount> {
-        self.accounts.iter().try_fold(Amount::ZERO, |sum, (_, balance)| sum.checked_add(*balance))
     }
 
     /// Checks everything that the rules rely on.
@@ -119,7 +118,8 @@ impl Genesis {
         if let Some((address, _)) = self.accounts.iter().find(|(address, _)| !addresses.insert(*address)) {
             return Err(GenesisError::Twice(format!("account {address}")));
         }
-        self.supply().map(|_| ()).ok_or(GenesisError::Supply)
+        self.allocation.opening(&self.accounts)?;
+        Ok(())
     }
 }
 
@@ -132,7 +132,12 @@ pub fn initial_state(genesis: &Genesis) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, Ge
     put(keys::CHAIN_ID.to_vec(), canonical::encode(&genesis.chain_id));
     put(keys::PARAMS.to_vec(), canonical::encode(&genesis.params));
     put(keys::BLOCK.to_vec(), canonical::encode(&BlockMeta { height: 0, time: genesis.time }));
-    put(keys::SUPPLY.to_vec(), canonical::encode(&genesis.supply().ok_or(GenesisError::Supply)?));
+    let opening = genesis.allocation.opening(&genesis.accounts)?;
+    put(keys::SUPPLY.to_vec(), canonical::encode(&opening.supply()));
+    for (spec, pool) in &opening.pools {
+        put(keys::pool(spec.name), canonical::encode(pool));
+    }
+    put(keys::BASE_FEE.to_vec(), canonical::encode(&genesis.params.accounts.fee_min));
     put(keys::SOURCE_COUNT.to_vec(), canonical::encode(&(genesis.sources.len() as u32)));
     put(keys::VALIDATORS_CURRENT.to_vec(), canonical::encode(&validators));
     put(keys::VALIDATORS_NEXT.to_vec(), canonical::encode(&validators));
@@ -140,7 +145,7 @@ pub fn initial_state(genesis: &Genesis) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, Ge
         let record = ValidatorRecord::new(validator.public_key, &validator.name, validator.payout);
         put(keys::validator(&validator.public_key.address()), canonical::encode(&record));
     }
-    for (address, balance) in &genesis.accounts {
+    for (address, balance) in &opening.accounts {
         put(keys::account(address), canonical::encode(&Account { balance: *balance, nonce: 0 }));
     }
     for spec in &genesis.sources {

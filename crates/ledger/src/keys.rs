@@ -3,10 +3,13 @@
 //! `docs/spec/state.md`, and a golden test holds it.
 
 pub use crate::modules::accounts::keys::*;
+pub use crate::modules::deposits::keys::*;
 pub use crate::modules::epochs::keys::*;
 pub use crate::modules::evidence::keys::*;
+pub use crate::modules::fees::keys::*;
 pub use crate::modules::incidents::keys::*;
 pub use crate::modules::sources::keys::*;
+pub use crate::modules::supply::keys::*;
 pub use crate::modules::validators::keys::*;
 pub use crate::modules::windows::keys::*;
 

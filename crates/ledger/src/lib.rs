@@ -17,7 +17,7 @@
 //! result is the same whether a caller hands in what it has verified or leaves it to [`execute_block`].
 //!
 //! # Invariants
-//! - The sum of all balances is the supply of the genesis, after every block ([`check_supply`]).
+//! - Pools, accounts, deposits and what was burnt sum to the cap, after every block ([`check_supply`]).
 //! - A refused transaction changes nothing; it leaves a receipt with its own error.
 //! - At most one claim for a stream of a window is ever accepted, whatever the order of the attestations.
 //!
@@ -62,9 +62,8 @@ pub use genesis::{Genesis, GenesisError, GenesisValidator, initial_state};
 pub use limits::*;
 pub use mempool::{Checked, MempoolRules, check_transaction, check_verified};
 pub use merkle::{MerklePath, MerklePeaks, leaf_hash, transactions_root};
-pub use modules::accounts::{
-    Account, AccountsAction, AccountsError, AccountsEvent, AccountsParams, account, check_supply, supply,
-};
+pub use modules::accounts::{Account, AccountsAction, AccountsError, AccountsEvent, AccountsParams, account};
+pub use modules::deposits::{Deposit, DepositsEvent, deposit};
 pub use modules::epochs::{
     ClosedEpoch, CurrentEpoch, DRAWN_AHEAD_EPOCHS, EPOCH_MS_MAX, EPOCH_MS_MIN, EPOCHS_KEPT, EpochRecord, EpochsEvent,
     EpochsParams, assign, assigned, closed_epoch, current_epoch_record, epoch, epoch_seed, fact_peaks,
@@ -73,11 +72,19 @@ pub use modules::evidence::{
     CONSENSUS, EVIDENCE_AGE_BLOCKS_MAX, EVIDENCE_PER_BLOCK_MAX, Evidence, EvidenceError, EvidenceFact, SignedBlock,
     Step, proposal_sign_bytes,
 };
+pub use modules::fees::{
+    BASE_FEE_MAX, BlockFees, BlockLoad, Charge, Fee, FeeEstimate, FeeOffer, FeesEvent, FeesParams, LOAD_WHOLE,
+    base_fee, block_fees, estimate_fee, fee_of, next_base_fee, tip_of_weight, weight_fee,
+};
 pub use modules::incidents::{INCIDENT_DETAIL_BYTES_MAX, IncidentKind, LedgerIncident, incident, incidents};
 pub use modules::sources::{
     Origin, SOURCE_FEEDS_MAX, SOURCE_SYMBOLS_MAX, SourceChange, SourceError, SourceKind, SourceRecord, SourceSpec,
     SourcesAction, SourcesError, SourcesEvent, SourcesParams, WINDOW_MS_MAX, WINDOW_MS_MIN, retired_source, source,
     sources,
+};
+pub use modules::supply::{
+    Allocation, AllocationError, AllocationFileError, FileFault, GRANTS_MAX, GROUPS, Grant, GroupSpec, POOLS, Pool,
+    PoolAmount, PoolSpec, SUPPLY_CAP, Supply, check_supply, pool, pools, supply,
 };
 pub use modules::validators::{
     PRESENCE_BLOCKS, VALIDATORS_MAX, Validator, ValidatorRecord, ValidatorSet, ValidatorSetError, last_validators,

@@ -5,12 +5,14 @@ use openmesh_primitives::{Address, Amount, Digest, Height};
 use crate::dispatch::check_account_transaction;
 use crate::error::CheckError;
 use crate::keys;
+use crate::modules::accounts::{self, AccountsError};
 use crate::modules::evidence::{self, EVIDENCE_AGE_BLOCKS_MAX};
+use crate::modules::fees::Charge;
 use crate::modules::windows;
 use crate::params::Params;
 use crate::rules::Rules;
 use crate::state::{StateError, StateRead, read};
-use crate::transaction::{Class, Transaction};
+use crate::transaction::{AccountTransaction, Class, Transaction};
 use crate::verify::{VerifiedTransaction, verify_stateless};
 
 /// A transaction that may take effect, as a mempool wants to know it.
@@ -24,7 +26,7 @@ pub struct Checked {
     pub sender: Address,
     /// Of an account's transaction.
     pub nonce: Option<u64>,
-    /// Of an account's transaction; zero for an attestation.
+    /// Of an account's transaction, the fee in the next block; zero for an attestation.
     pub fee: Amount,
     /// Length of the bytes.
     pub bytes: u64,
@@ -57,6 +59,21 @@ impl MempoolRules {
         &self.0.params
     }
 
+    /// Base fee of a unit of weight in the next block.
+    pub const fn base_fee(&self) -> Amount {
+        self.0.base_fee
+    }
+
+    /// Everything that a transaction would take from its sender in the next block, whatever its nonce. Fails by fee or balance.
+    pub fn charge(
+        &self,
+        transaction: &AccountTransaction,
+        sender: Address,
+        balance: Amount,
+    ) -> Result<Charge, AccountsError> {
+        accounts::check_charge(&self.0.params, self.0.base_fee, transaction, sender, balance)
+    }
+
     /// [`check_verified`] against the state that these rules were read from.
     pub fn check(&self, state: &dyn StateRead, verified: &VerifiedTransaction) -> Result<Checked, CheckError> {
         let MempoolRules(rules) = self;
@@ -74,8 +91,8 @@ impl MempoolRules {
         match verified.transaction() {
             Transaction::Account(transaction) => {
                 let account = read(state, &keys::account(&sender))?;
-                check_account_transaction(rules, state, transaction, sender, account)?;
-                Ok(checked(Some(transaction.nonce), transaction.fee, None))
+                let charge = check_account_transaction(rules, state, transaction, sender, account)?;
+                Ok(checked(Some(transaction.nonce), charge.fee.total(), None))
             }
             Transaction::Attestation(attestation) => {
                 let admission = windows::check(rules, state, attestation, sender)?;

@@ -7,6 +7,7 @@ use crate::keys;
 use crate::limits::{BLOCK_BYTES_HARD_MAX, TRANSACTION_BYTES_HARD_MAX, in_range};
 use crate::modules::accounts::AccountsParams;
 use crate::modules::epochs::EpochsParams;
+use crate::modules::fees::FeesParams;
 use crate::modules::sources::SourcesParams;
 use crate::modules::windows::WindowsParams;
 use crate::state::{StateError, StateRead, need};
@@ -25,6 +26,8 @@ pub struct Params {
     pub windows: WindowsParams,
     /// Of epochs.
     pub epochs: EpochsParams,
+    /// Of fees.
+    pub fees: FeesParams,
 }
 
 /// Parameters of blocks.
@@ -70,9 +73,11 @@ impl Params {
     /// Checks the ranges. Fails with the name of the parameter that is out of range.
     pub fn validate(&self) -> Result<(), &'static str> {
         self.blocks.validate()?;
+        self.accounts.validate()?;
         self.sources.validate()?;
         self.windows.validate()?;
-        self.epochs.validate()
+        self.epochs.validate()?;
+        self.fees.validate()
     }
 }
 

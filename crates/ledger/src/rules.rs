@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::EnvelopeError;
 use crate::keys;
-use crate::modules::accounts::{Account, supply};
+use crate::modules::accounts::Account;
 use crate::modules::epochs::{self, CurrentEpoch};
+use crate::modules::fees;
+use crate::modules::supply::SUPPLY_CAP;
 use crate::modules::windows::{WINDOW_AHEAD_MEMPOOL_MS_MAX, WINDOW_AHEAD_MS_MAX};
 use crate::params::{Params, params};
 use crate::state::{StateError, StateRead, need};
@@ -32,7 +34,8 @@ pub(crate) struct Rules {
     pub height: Height,
     /// Longest time by which a window's end may lie after the block's, milliseconds.
     pub window_ahead_ms_max: i64,
-    supply: Amount,
+    /// Base fee of a unit of weight in the block.
+    pub base_fee: Amount,
 }
 
 /// The network's number. Fails if the store does, or is not of a network.
@@ -64,8 +67,8 @@ impl Rules {
         let params = params(state)?;
         let epoch = epoch_at(&epochs::current_epoch_record(state)?, time, &params);
         let window_ahead_ms_max = WINDOW_AHEAD_MS_MAX;
-        let (chain_id, supply) = (chain_id(state)?, supply(state)?);
-        Ok(Rules { chain_id, epoch, time, height, supply, window_ahead_ms_max, params })
+        let (chain_id, base_fee) = (chain_id(state)?, fees::base_fee(state)?);
+        Ok(Rules { chain_id, epoch, time, height, base_fee, window_ahead_ms_max, params })
     }
 
     /// For a transaction that waits: the last block stands in for the next.
@@ -88,13 +91,13 @@ impl Rules {
         if got == expected { Ok(()) } else { Err(EnvelopeError::Chain { expected, got }) }
     }
 
-    /// Adds to a balance. No balance can exceed the supply; if one would, the state is not one that these rules made.
+    /// Adds to a balance. No balance can exceed the cap; if one would, the state is not one that these rules made.
     pub fn credit(&self, account: Account, amount: Amount) -> Result<Account, StateError> {
         match account.balance.checked_add(amount) {
-            Some(balance) if balance <= self.supply => Ok(Account { balance, ..account }),
+            Some(balance) if balance <= SUPPLY_CAP => Ok(Account { balance, ..account }),
             _ => Err(StateError::Damaged {
                 key: "account/".to_string(),
-                reason: format!("a balance would exceed the supply of {}", self.supply),
+                reason: format!("a balance would exceed the cap of {SUPPLY_CAP}"),
             }),
         }
     }

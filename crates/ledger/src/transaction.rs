@@ -1,11 +1,12 @@
 //! Transactions and their classes. Clauses T, A and V of `docs/spec/transactions.md`.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use openmesh_primitives::{AccountKey, AccountSignature, Address, Amount, Digest, KeyError, canonical, sha256};
+use openmesh_primitives::{AccountKey, AccountSignature, Address, Digest, KeyError, canonical, sha256};
 use serde::{Deserialize, Serialize};
 
 use crate::action::Action;
 use crate::modules::evidence::Evidence;
+use crate::modules::fees::FeeOffer;
 use crate::modules::windows::Attestation;
 
 /// A transaction. Its canonical bytes are what travels and what is hashed.
@@ -41,8 +42,8 @@ pub struct AccountTransaction {
     pub chain_id: u64,
     /// Number of transactions that this account has sent before.
     pub nonce: u64,
-    /// Goes to the proposer, in units of 10^-18 OPEN.
-    pub fee: Amount,
+    /// Most that it pays for fees, and the tip in it.
+    pub offer: FeeOffer,
     /// The action.
     pub action: Action,
     /// `r`, `s`, `v` with `v` 27 or 28: the only form, so that a transaction has one hash.
@@ -99,11 +100,11 @@ impl Transaction {
         }
     }
 
-    /// Nonce and offered fee of an account's transaction; the other classes have neither.
-    pub(crate) const fn nonce_and_fee(&self) -> (Option<u64>, Amount) {
+    /// Nonce of an account's transaction; the other classes have none.
+    pub(crate) const fn nonce(&self) -> Option<u64> {
         match self {
-            Transaction::Account(inner) => (Some(inner.nonce), inner.fee),
-            Transaction::Attestation(_) | Transaction::Evidence(_) => (None, Amount::ZERO),
+            Transaction::Account(inner) => Some(inner.nonce),
+            Transaction::Attestation(_) | Transaction::Evidence(_) => None,
         }
     }
 }
@@ -113,14 +114,14 @@ impl AccountTransaction {
     pub fn with_signature(
         chain_id: u64,
         nonce: u64,
-        fee: Amount,
+        offer: impl Into<FeeOffer>,
         action: Action,
         mut signature: AccountSignature,
     ) -> AccountTransaction {
         if signature.0[64] < 2 {
             signature.0[64] += 27;
         }
-        AccountTransaction { chain_id, nonce, fee, action, signature }
+        AccountTransaction { chain_id, nonce, offer: offer.into(), action, signature }
     }
 
     /// Signs an action with a key that is at hand.
@@ -128,16 +129,17 @@ impl AccountTransaction {
         key: &AccountKey,
         chain_id: u64,
         nonce: u64,
-        fee: Amount,
+        offer: impl Into<FeeOffer>,
         action: Action,
     ) -> Result<AccountTransaction, KeyError> {
-        let signature = key.sign_hash(&action.signing_hash(chain_id, nonce, fee))?;
-        Ok(AccountTransaction { chain_id, nonce, fee, action, signature })
+        let offer = offer.into();
+        let signature = key.sign_hash(&action.signing_hash(chain_id, nonce, offer))?;
+        Ok(AccountTransaction { chain_id, nonce, offer, action, signature })
     }
 
     /// The hash that the wallet signed.
     pub fn signing_hash(&self) -> Digest {
-        self.action.signing_hash(self.chain_id, self.nonce, self.fee)
+        self.action.signing_hash(self.chain_id, self.nonce, self.offer)
     }
 
     /// The address whose key signed; a signature over other fields gives another, random address.

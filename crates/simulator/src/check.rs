@@ -74,8 +74,8 @@ pub enum Violation {
     /// A block without the commit of its parent.
     #[error("block {0} does not carry a commit of its parent")]
     NoCommit(Height),
-    /// The sum of the balances is not the supply.
-    #[error("validator {0}: the sum of all balances is not the supply")]
+    /// Pools, accounts, deposits and what was burnt are not the cap.
+    #[error("validator {0}: pools, accounts, deposits and what was burnt do not sum to the cap")]
     Supply(usize),
     /// Agreed chunks are neither in the tables nor awaited nor counted as given up.
     #[error("validator {validator}: {lost} agreed chunks are neither in its tables nor awaited")]

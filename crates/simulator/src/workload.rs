@@ -3,8 +3,8 @@
 use openmesh_duties::{Window, WindowName};
 use openmesh_engine::machine::Machine;
 use openmesh_ledger::{
-    AccountTransaction, AccountsAction, Action, Attestation, ChunkClaim, Genesis, GenesisValidator, Origin, Params,
-    SourceKind, SourceSpec, StateError, Transaction, account, current_epoch, window,
+    AccountTransaction, AccountsAction, Action, Attestation, ChunkClaim, FeeOffer, Genesis, GenesisValidator, Origin,
+    Params, SourceKind, SourceSpec, StateError, Transaction, account, current_epoch, window,
 };
 use openmesh_primitives::{AccountKey, Address, Amount, ContentId, Timestamp, ValidatorKey, sha256};
 
@@ -82,6 +82,7 @@ pub fn sources_genesis(validators: usize, sources: &Sources, params: Params) -> 
         accounts: (0..16).filter_map(|n| Some((account_key(n)?.address(), Amount::open(1_000_000)))).collect(),
         sources: sources.names.iter().map(|name| sources.spec(name)).collect(),
         source_owners: Default::default(),
+        allocation: Default::default(),
         params,
     }
 }
@@ -96,9 +97,15 @@ pub fn honest_chunk(source: &str, number: u64, stream: &str) -> ContentId {
 }
 
 /// A signed transfer; `None` if it cannot be signed, which does not happen to a valid key.
-pub fn signed_transfer(from: &AccountKey, to: Address, nonce: u64, fee: Amount, amount: u128) -> Option<Transaction> {
+pub fn signed_transfer(
+    from: &AccountKey,
+    to: Address,
+    nonce: u64,
+    offer: impl Into<FeeOffer>,
+    amount: u128,
+) -> Option<Transaction> {
     let action = Action::Accounts(AccountsAction::Transfer { to, amount: Amount(amount) });
-    AccountTransaction::sign(from, CHAIN_ID, nonce, fee, action).ok().map(Transaction::Account)
+    AccountTransaction::sign(from, CHAIN_ID, nonce, offer, action).ok().map(Transaction::Account)
 }
 
 /// A transfer between two accounts, with the nonce that this validator thinks is next.
@@ -109,8 +116,10 @@ pub fn transfer(machine: &Machine, random: &mut Random) -> Result<Option<Vec<u8>
     let state = machine.store().state()?;
     let nonce = account(&state, &from.address())?.nonce + random.below(2);
     let amount = 1 + u128::from(random.below(1_000));
-    let fee = Params::default().accounts.fee_min;
-    Ok(signed_transfer(&from, to.address(), nonce, fee, amount).map(|transaction| transaction.encode()))
+    // Some without a tip, some with one, some that leave all but the base fee to the proposer.
+    let least = Params::default().accounts.fee_min.0;
+    let offer = FeeOffer::new(Amount(least * (2 + amount % 3)), Amount(least * (amount % 4) / 2));
+    Ok(signed_transfer(&from, to.address(), nonce, offer, amount).map(|transaction| transaction.encode()))
 }
 
 /// A well paid transfer behind a gap of nonces that is never closed.

@@ -26,6 +26,7 @@ fn genesis(key: &ValidatorKey, accounts: u32) -> Genesis {
         accounts: (0..accounts).map(account).collect(),
         sources: Vec::new(),
         source_owners: Default::default(),
+        allocation: Default::default(),
         params: Params::default(),
     }
 }

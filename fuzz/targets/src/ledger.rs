@@ -7,12 +7,12 @@ use std::sync::Arc;
 use borsh::{BorshDeserialize, BorshSerialize};
 use openmesh_ledger::{
     self as ledger, AcceptedChunk, Account, AccountTransaction, AccountsAction, AccountsError, AccountsEvent, Action,
-    Attestation, Block, BlockLimits, Certificate, ChunkClaim, EnvelopeError, EpochRecord, EpochsParams, Evidence,
-    Execution, Genesis, GenesisValidator, Header, LedgerEvent, LedgerIncident, Origin, Params, Receipt, SignedBlock,
-    SourceKind, SourceProgress, SourceRecord, SourceSpec, SourcesAction, SourcesParams, Step, Tip, Transaction,
-    TransactionError, Validator, ValidatorRecord, ValidatorSet, VerifiedTransaction, VoteKind, WindowRecord,
-    WindowsParams, build_block, check_supply, execute_block, initial_state, light, precommit_sign_bytes,
-    validate_proposal, verify_stateless, vote_sign_bytes,
+    Allocation, Attestation, Block, BlockLimits, Certificate, ChunkClaim, Deposit, EnvelopeError, EpochRecord,
+    EpochsParams, Evidence, Execution, Genesis, GenesisValidator, Header, LedgerEvent, LedgerIncident, Origin, Params,
+    Pool, Receipt, SUPPLY_CAP, SignedBlock, SourceKind, SourceProgress, SourceRecord, SourceSpec, SourcesAction,
+    SourcesParams, Step, Supply, Tip, Transaction, TransactionError, Validator, ValidatorRecord, ValidatorSet,
+    VerifiedTransaction, VoteKind, WindowRecord, WindowsParams, build_block, check_supply, execute_block,
+    initial_state, light, precommit_sign_bytes, validate_proposal, verify_stateless, vote_sign_bytes,
 };
 use openmesh_primitives::{
     AccountKey, AccountSignature, Address, Amount, ContentId, Digest, Timestamp, ValidatorKey, canonical, sha256,
@@ -194,7 +194,7 @@ fn abstained(input: &mut Input<'_>) -> Vec<String> {
 /// Canonical bytes of every type that is stored or sent; the first byte says which. What decodes is the only encoding.
 pub fn types(data: &[u8]) {
     let Some((kind, bytes)) = data.split_first() else { return };
-    match kind % 16 {
+    match kind % 19 {
         0 => {
             if let Some(block) = one_form::<Block>(bytes) {
                 let _ = block.verify_basic(&BlockLimits::of(&Params::default()));
@@ -225,7 +225,10 @@ pub fn types(data: &[u8]) {
         12 => drop(json_too::<ValidatorRecord>(bytes)),
         13 => drop(json_too::<Account>(bytes)),
         14 => drop(json_too::<SourceProgress>(bytes)),
-        _ => drop(json_too::<Transaction>(bytes)),
+        15 => drop(json_too::<Transaction>(bytes)),
+        16 => drop(json_too::<Supply>(bytes)),
+        17 => drop(json_too::<Pool>(bytes)),
+        _ => drop(json_too::<Deposit>(bytes)),
     }
 }
 
@@ -246,9 +249,10 @@ where
     Some(value)
 }
 
-/// A genesis file: refused, or a network that gets through its first blocks with its supply whole.
+/// A genesis file: refused, or a network that gets through its first blocks with its supply whole. What is no JSON is read as the
+/// file of an allocation.
 pub fn genesis(data: &[u8]) {
-    let Ok(genesis) = serde_json::from_slice::<Genesis>(data) else { return };
+    let Ok(genesis) = serde_json::from_slice::<Genesis>(data) else { return allocation(data) };
     let json = serde_json::to_string(&genesis).expect("what was read can be written");
     assert_eq!(serde_json::from_str::<Genesis>(&json).expect("and read again"), genesis);
     let Ok(state) = initial_state(&genesis) else { return assert!(genesis.validate().is_err()) };
@@ -263,6 +267,19 @@ pub fn genesis(data: &[u8]) {
             candidates.extend(validators.iter().map(|key| Transaction::Attestation(sign(key)).encode()));
         }
         net.block(&candidates, 1_000);
+    }
+}
+
+/// The file of an allocation: refused at one of its lines, or the whole cap, and written as it is read.
+fn allocation(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match Allocation::from_file(text) {
+        Ok(read) => {
+            let sum = read.pools.iter().map(|pool| pool.amount.0).sum::<u128>();
+            assert_eq!(sum, SUPPLY_CAP.0, "an allocation that is not the cap");
+            assert_eq!(Allocation::from_file(&read.to_file()), Ok(read));
+        }
+        Err(error) => assert!((1..=text.lines().count().max(1)).contains(&error.line), "{error}"),
     }
 }
 
@@ -376,6 +393,7 @@ fn network(powers: [u64; 4], params: Params) -> Genesis {
         accounts: (0..3).map(|n| (account_key(n).address(), Amount::open(1_000))).collect(),
         sources: vec![source(SOURCE, Origin::Replay), source("live", Origin::Live)],
         source_owners: Default::default(),
+        allocation: Default::default(),
         params,
     }
 }
@@ -549,10 +567,11 @@ pub fn types_seeds() -> Vec<Vec<u8>> {
         sender: None,
         nonce: Some(1),
         fee: Amount::ZERO,
+        tip: Amount::ZERO,
         error: Some(TransactionError::Accounts(AccountsError::NonceGap { expected: 1, got: 2 })),
     };
     let value = |key: &[u8]| state.get(key).cloned().unwrap_or_default();
-    let bodies: [(u8, Vec<u8>); 14] = [
+    let bodies: [(u8, Vec<u8>); 17] = [
         (0, canonical::encode(&Block { transactions: transactions.clone(), ..empty })),
         (1, canonical::encode(&header)),
         (2, canonical::encode(&certificate)),
@@ -576,6 +595,9 @@ pub fn types_seeds() -> Vec<Vec<u8>> {
         (13, value(&ledger::keys::account(&account_key(0).address()))),
         (14, canonical::encode(&SourceProgress::default())),
         (15, transactions[0].clone()),
+        (16, value(ledger::keys::SUPPLY)),
+        (17, value(&ledger::keys::pool("staking"))),
+        (18, canonical::encode(&Deposit { owner: Address([5; 20]), amount: Amount(6) })),
     ];
     bodies.into_iter().map(|(kind, body)| [&[kind][..], &body].concat()).collect()
 }
@@ -590,6 +612,7 @@ pub fn genesis_seeds() -> Vec<Vec<u8>> {
     [network([1; 4], Params::default()), network([1, 2, 3, u64::MAX / 6], small)]
         .iter()
         .map(|genesis| serde_json::to_vec_pretty(genesis).expect("JSON"))
+        .chain([Allocation::default().to_file().into_bytes()])
         .collect()
 }
 

@@ -413,6 +413,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/supply": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The whole of OPEN by its places, with every pool. */
+        get: operations["supply"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/transactions": {
         parameters: {
             query?: never;
@@ -425,6 +442,23 @@ export interface paths {
         put?: never;
         /** Hands a signed transaction to the mempool. */
         post: operations["send"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/transactions/estimate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The fees of an action, if it is in the next block. */
+        post: operations["estimate"];
         delete?: never;
         options?: never;
         head?: never;
@@ -515,11 +549,13 @@ export interface components {
         };
         /** @description Declaration of an action. */
         ActionInfo: {
+            /** @description Deposit for the record that it stores, in 10^-18 OPEN; it comes back when the record goes. */
+            deposit: string;
             /** @description Rules beyond the summary. */
             details: string;
             /** @description Codes of the refusals that only its own rules give. */
             errors: string[];
-            /** @description Least fee, in 10^-18 OPEN. */
+            /** @description Base fee in the next block, in 10^-18 OPEN: its highest fee must be at least that. */
             fee_min: string;
             /** @description Fields, in the order of a form. */
             fields: components["schemas"]["ActionField"][];
@@ -638,6 +674,7 @@ export interface components {
         BlockDetail: components["schemas"]["BlockSummary"] & {
             /** @description Signatures of the validators. */
             certificate: components["schemas"]["CertificateSignature"][];
+            fees?: components["schemas"]["BlockFeesInfo"] | null;
             /**
              * @description False where this node does not hold the block's receipts, so that its transactions are not listed: the block of the
              *     snapshot by which the node joined. An archive has them.
@@ -653,6 +690,20 @@ export interface components {
             transactions_root: string;
             /** @description Hash of the validator set that decides this block. */
             validators_hash: string;
+        };
+        /** @description Fees of a block. */
+        BlockFeesInfo: {
+            /** @description Base fee of a unit of weight, in 10^-18 OPEN. */
+            base_fee: string;
+            /** @description Base fees that were burnt, in 10^-18 OPEN. */
+            burnt: string;
+            /**
+             * Format: int64
+             * @description Share of the room for account transactions that was taken, in millionths.
+             */
+            load: number;
+            /** @description Tips that the proposer got, in 10^-18 OPEN. */
+            tips: string;
         };
         /** @description A block in a list. */
         BlockSummary: {
@@ -822,7 +873,32 @@ export interface components {
          * @description Stable word of a refusal.
          * @enum {string}
          */
-        ErrorCode: "bad_request" | "unknown_parameter" | "bad_parameter" | "bad_limit" | "bad_cursor" | "foreign_cursor" | "bad_address" | "bad_hash" | "bad_height" | "bad_cid" | "bad_symbol" | "bad_time" | "bad_amount" | "bad_bytes" | "bad_signature" | "bad_action" | "bad_query_id" | "no_source" | "bad_json" | "not_json" | "body_too_large" | "body_too_slow" | "bad_range" | "wrong_method" | "not_a_websocket" | "refused" | "unknown_path" | "unknown_file" | "no_studio" | "unknown_block" | "unknown_transaction" | "unknown_chunk" | "unknown_source" | "unknown_exchange" | "unknown_symbol" | "unknown_query" | "query_id_taken" | "book_out_of_step" | "book_too_slow" | "content_unavailable" | "proof_not_ready" | "proof_pruned" | "syncing" | "stopping" | "disk_full" | "busy" | "too_many_connections" | "too_many_streams" | "joining" | "internal" | "bad_message" | "wrong_domain" | "wrong_uri" | "wrong_chain" | "nonce_refused" | "message_expired" | "not_signed_in" | "encoding" | "size" | "chain" | "signature" | "nonce_low" | "nonce_gap" | "fee_low" | "unknown_sender" | "overdraft" | "mempool" | "transaction_refused" | "syntax" | "unknown_table" | "unknown_column" | "unknown_function" | "invalid_query" | "refused_statement" | "query_too_long" | "timed_out" | "memory_limit" | "too_many_queries" | "cancelled" | "execution_failed" | "not_text" | "unknown_feed" | "no_exchange" | "no_symbol" | "not_filtered" | "subscribed_already" | "not_subscribed" | "too_many_subscriptions" | "unknown";
+        ErrorCode: "bad_request" | "unknown_parameter" | "bad_parameter" | "bad_limit" | "bad_cursor" | "foreign_cursor" | "bad_address" | "bad_hash" | "bad_height" | "bad_cid" | "bad_symbol" | "bad_time" | "bad_amount" | "bad_bytes" | "bad_signature" | "bad_action" | "bad_query_id" | "no_source" | "bad_json" | "not_json" | "body_too_large" | "body_too_slow" | "bad_range" | "wrong_method" | "not_a_websocket" | "refused" | "unknown_path" | "unknown_file" | "no_studio" | "unknown_block" | "unknown_transaction" | "unknown_chunk" | "unknown_source" | "unknown_exchange" | "unknown_symbol" | "unknown_query" | "query_id_taken" | "book_out_of_step" | "book_too_slow" | "content_unavailable" | "proof_not_ready" | "proof_pruned" | "syncing" | "stopping" | "disk_full" | "busy" | "too_many_connections" | "too_many_streams" | "joining" | "internal" | "bad_message" | "wrong_domain" | "wrong_uri" | "wrong_chain" | "nonce_refused" | "message_expired" | "not_signed_in" | "encoding" | "size" | "chain" | "signature" | "nonce_low" | "nonce_gap" | "fee_low" | "tip_high" | "fee_unaffordable" | "fee_overflow" | "unknown_sender" | "overdraft" | "mempool" | "transaction_refused" | "syntax" | "unknown_table" | "unknown_column" | "unknown_function" | "invalid_query" | "refused_statement" | "query_too_long" | "timed_out" | "memory_limit" | "too_many_queries" | "cancelled" | "execution_failed" | "not_text" | "unknown_feed" | "no_exchange" | "no_symbol" | "not_filtered" | "subscribed_already" | "not_subscribed" | "too_many_subscriptions" | "unknown";
+        /** @description An estimate of an action's fees, if it is in the next block. */
+        EstimateInfo: {
+            /** @description Base fee of a unit of weight in the next block, in 10^-18 OPEN. */
+            base_fee: string;
+            /** @description Base fee of the action in the next block, which is burnt: the least that its highest fee may be. In 10^-18 OPEN. */
+            burnt: string;
+            /** @description Deposit that comes back when the record goes, in 10^-18 OPEN. */
+            deposit: string;
+            /** @description A highest fee under which it is taken for as long as the base fee does not double, in 10^-18 OPEN. */
+            max_fee: string;
+            /** @description Amount that the action itself spends, in 10^-18 OPEN. */
+            spends: string;
+            /** @description A tip that is worth a proposer's while, in 10^-18 OPEN. */
+            tip: string;
+            /**
+             * Format: int32
+             * @description Weight of the action, in transfers.
+             */
+            weight: number;
+        };
+        /** @description Asks for an estimate of an action's fees. */
+        EstimateRequest: {
+            /** @description Action. */
+            action: components["schemas"]["ActionRequest"];
+        };
         /**
          * @description Feed of a stream: the first ones are of instruments, the others of the ledger and the node.
          * @enum {string}
@@ -1280,7 +1356,7 @@ export interface components {
                 error_code?: string | null;
                 /** @description Advice on what to do about it. */
                 error_hint?: string | null;
-                /** @description Fee in 10^-18 OPEN: offered while it waits, paid once it is committed (nothing where it was refused). */
+                /** @description Fee in 10^-18 OPEN: the most that is offered while it waits, paid once it is committed (nothing where it was refused). */
                 fee: string;
                 /** @description SHA-256 of its canonical bytes. */
                 hash: string;
@@ -1299,6 +1375,8 @@ export interface components {
                  *     `unknown` where it cannot be decoded.
                  */
                 kind?: string;
+                /** @description Most that it offered for both, in 10^-18 OPEN; `null` for attestations and evidence. */
+                max_fee?: string | null;
                 /**
                  * Format: int64
                  * @description The sender's nonce; `null` for attestations.
@@ -1310,6 +1388,8 @@ export interface components {
                 sender: string;
                 /** @description Time of its block; `null` while it waits. */
                 time?: string | null;
+                /** @description Tip in it: the most that is offered while it waits, then the proposer's; the rest of the fee was burnt. In 10^-18 OPEN. */
+                tip: string;
                 /** @description Receiver of a transfer. */
                 to?: string | null;
             }[];
@@ -1377,6 +1457,26 @@ export interface components {
             }[];
             /** @description Pass as `cursor` for the next page; `null` at the end. */
             next?: string | null;
+        };
+        /** @description A group of pools. */
+        PoolGroup: {
+            /** @description Name, such as `core`. */
+            name: string;
+            /** @description Its pools. */
+            pools: components["schemas"]["PoolInfo"][];
+            /** @description Title for people. */
+            title: string;
+        };
+        /** @description A named pool. */
+        PoolInfo: {
+            /** @description Amount that the genesis put into it, in 10^-18 OPEN. */
+            allocated: string;
+            /** @description Amount that is in it, in 10^-18 OPEN. */
+            balance: string;
+            /** @description Name, such as `node-operators`. */
+            name: string;
+            /** @description Title for people. */
+            title: string;
         };
         /** @description Proof of an agreed chunk that can be checked offline against the validators of the genesis: see `openmesh verify`. */
         ProofBundle: {
@@ -1840,6 +1940,26 @@ export interface components {
             /** @enum {string} */
             op: "ping";
         };
+        /** @description The whole of OPEN by its places: pools, accounts, deposits and what was burnt sum to the cap, after every block. */
+        SupplyInfo: {
+            /** @description In accounts, in 10^-18 OPEN. */
+            accounts: string;
+            /** @description Burnt base fees, in 10^-18 OPEN. */
+            burnt: string;
+            /** @description All OPEN that there ever is, in 10^-18 OPEN. */
+            cap: string;
+            /** @description Held for records that accounts have stored, in 10^-18 OPEN; it comes back when the record goes. */
+            deposits: string;
+            /** @description The pools by group, in the order of the tree. */
+            groups: components["schemas"]["PoolGroup"][];
+            /**
+             * Format: int64
+             * @description Height of the block after which it stands so.
+             */
+            height: number;
+            /** @description In the pools, in 10^-18 OPEN. */
+            pools: string;
+        };
         /** @description A table that can be queried. */
         TableInfo: {
             /** @description Columns. */
@@ -1933,8 +2053,8 @@ export interface components {
         } | {
             /** @description Action. */
             action: components["schemas"]["ActionRequest"];
-            /** @description Fee in 10^-18 OPEN. */
-            fee: string;
+            /** @description Most that base fee and tip take together, in 10^-18 OPEN. */
+            max_fee: string;
             /**
              * Format: int64
              * @description Nonce.
@@ -1942,6 +2062,8 @@ export interface components {
             nonce: number;
             /** @description 65 bytes, hexadecimal. */
             signature: string;
+            /** @description Most that the proposer gets of it, in 10^-18 OPEN. */
+            tip: string;
         };
         /** @description A committed transaction. */
         TransactionSummary: {
@@ -1962,7 +2084,7 @@ export interface components {
             error_code?: string | null;
             /** @description Advice on what to do about it. */
             error_hint?: string | null;
-            /** @description Fee in 10^-18 OPEN: offered while it waits, paid once it is committed (nothing where it was refused). */
+            /** @description Fee in 10^-18 OPEN: the most that is offered while it waits, paid once it is committed (nothing where it was refused). */
             fee: string;
             /** @description SHA-256 of its canonical bytes. */
             hash: string;
@@ -1981,6 +2103,8 @@ export interface components {
              *     `unknown` where it cannot be decoded.
              */
             kind?: string;
+            /** @description Most that it offered for both, in 10^-18 OPEN; `null` for attestations and evidence. */
+            max_fee?: string | null;
             /**
              * Format: int64
              * @description The sender's nonce; `null` for attestations.
@@ -1992,6 +2116,8 @@ export interface components {
             sender: string;
             /** @description Time of its block; `null` while it waits. */
             time?: string | null;
+            /** @description Tip in it: the most that is offered while it waits, then the proposer's; the rest of the fee was burnt. In 10^-18 OPEN. */
+            tip: string;
             /** @description Receiver of a transfer. */
             to?: string | null;
         };
@@ -2004,20 +2130,24 @@ export interface components {
         TypedDataRequest: {
             /** @description Action. */
             action: components["schemas"]["ActionRequest"];
-            /** @description Fee in 10^-18 OPEN; the network's minimum where absent. */
-            fee?: string | null;
             /** @description Address that will sign. */
             from: string;
+            /** @description Most that base fee and tip take together, in 10^-18 OPEN; an estimate where absent. */
+            max_fee?: string | null;
+            /** @description Most that the proposer gets of it, in 10^-18 OPEN; an estimate where absent. */
+            tip?: string | null;
         };
-        /** @description Typed data with the nonce and fee it was made for. */
+        /** @description Typed data with the nonce and the fees it was made for. */
         TypedDataResponse: {
-            /** @description Fee in 10^-18 OPEN. */
-            fee: string;
+            /** @description Most that base fee and tip take together, in 10^-18 OPEN. */
+            max_fee: string;
             /**
              * Format: int64
              * @description Nonce.
              */
             nonce: number;
+            /** @description Most that the proposer gets of it, in 10^-18 OPEN. */
+            tip: string;
             /** @description The argument of `eth_signTypedData_v4`. */
             typed_data: Record<string, never>;
         };
@@ -4220,6 +4350,72 @@ export interface operations {
             };
         };
     };
+    supply: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SupplyInfo"];
+                };
+            };
+            /** @description The request is malformed: the code says how */
+            400: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The path has no such method: the header allow lists those it has */
+            405: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description This node is busy: try again after a moment */
+            429: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A fault of this node */
+            500: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     transactions: {
         parameters: {
             query?: {
@@ -4319,6 +4515,120 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TransactionAccepted"];
+                };
+            };
+            /** @description See the code */
+            400: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The path has no such method: the header allow lists those it has */
+            405: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body came too slowly */
+            408: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is too long */
+            413: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is not said to be JSON */
+            415: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is JSON of another shape */
+            422: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description This node is busy: try again after a moment */
+            429: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A fault of this node */
+            500: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    estimate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EstimateRequest"];
+            };
+        };
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EstimateInfo"];
                 };
             };
             /** @description See the code */

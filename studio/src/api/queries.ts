@@ -21,6 +21,7 @@ import type {
   Page,
   SourceInfo,
   Status,
+  SupplyInfo,
   TradeView,
   TransactionSummary,
   ValidatorInfo,
@@ -241,6 +242,14 @@ export const useActions = () =>
     queryKey: ["actions"],
     queryFn: ({ signal }) => get<ActionInfo[]>("/v1/actions", signal),
     staleTime: 60_000,
+  });
+
+/** The whole supply by its places, with every pool. */
+export const useSupply = () =>
+  useQuery({
+    queryKey: ["supply"],
+    queryFn: ({ signal }) => get<SupplyInfo>("/v1/supply", signal),
+    refetchInterval: 10_000,
   });
 
 export const useCatalogue = () =>

@@ -57,9 +57,10 @@ const action: ActionInfo = {
   title: "Lock OPEN",
   summary: "",
   details: "",
-  typed_data: "Lock(string name,uint256 amount,uint256 nonce,uint256 fee)",
+  typed_data: "Lock(string name,uint256 amount,uint256 nonce,uint256 maxFee,uint256 tip)",
   weight: 1,
   fee_min: "1",
+  deposit: "0",
   fields: [field("text", { name: "name" }), field("amount", { name: "amount" })],
   errors: [],
 };
@@ -76,7 +77,8 @@ it("reads the fields of an action that it has never heard of", () => {
       { type: "string", name: "name" },
       { type: "uint256", name: "amount" },
       { type: "uint256", name: "nonce" },
-      { type: "uint256", name: "fee" },
+      { type: "uint256", name: "maxFee" },
+      { type: "uint256", name: "tip" },
     ],
   });
 });
@@ -86,6 +88,6 @@ it("finds the field that a refusal speaks of", () => {
     name: "amount",
     wrong: "a whole number of 10^-18 OPEN is expected",
   });
-  expect(refusedField(action, "fee: too low")).toBeNull();
+  expect(refusedField(action, "max_fee: too low")).toBeNull();
   expect(refusedField(action, "the account has only 1 OPEN")).toBeNull();
 });

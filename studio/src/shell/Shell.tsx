@@ -74,7 +74,7 @@ const SECTIONS: { to: string; name: string; pages: RegExp }[] = [
   { to: "/", name: "Network", pages: /^\/($|blocks|validators)/ },
   { to: "/data", name: "Data", pages: /^\/(data|sources|chunks)/ },
   { to: "/sql", name: "SQL", pages: /^\/sql/ },
-  { to: "/transactions", name: "Transactions", pages: /^\/(transactions|accounts|actions)/ },
+  { to: "/transactions", name: "Transactions", pages: /^\/(transactions|accounts|actions|supply)/ },
   { to: "/apps", name: "Apps", pages: /^\/(apps|store|compose|deploy|deployments)(\/|$)/ },
   { to: "/node", name: "Node", pages: /^\/node(\/|$)/ },
 ];

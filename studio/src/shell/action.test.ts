@@ -7,9 +7,10 @@ const transfer: ActionInfo = {
   title: "Send OPEN",
   summary: "",
   details: "",
-  typed_data: "Transfer(address to,uint256 amount,string[] notes,uint256 nonce,uint256 fee)",
+  typed_data: "Transfer(address to,uint256 amount,string[] notes,uint256 nonce,uint256 maxFee,uint256 tip)",
   weight: 1,
   fee_min: "7",
+  deposit: "0",
   fields: [
     { name: "to", type: "address", label: "To", help: "", choices: [] },
     { name: "amount", type: "amount", label: "Amount", help: "", choices: [] },
@@ -24,7 +25,7 @@ const offer = () =>
     action: transfer,
     values: { to: "0xABCDEFABCDEFABCDEFABCDEFABCDEFABCDEFABCD", amount: "5", notes: ["a", "b"] },
     nonce: 3,
-    fee: "7",
+    fees: { maxFee: "7", tip: "2" },
     typed: {
       domain: { name: "Openmesh", version: "1", chainId: 84202 },
       primaryType: "Transfer",
@@ -34,7 +35,8 @@ const offer = () =>
           { name: "amount", type: "uint256" },
           { name: "notes", type: "string[]" },
           { name: "nonce", type: "uint256" },
-          { name: "fee", type: "uint256" },
+          { name: "maxFee", type: "uint256" },
+          { name: "tip", type: "uint256" },
         ],
       },
       message: {
@@ -42,7 +44,8 @@ const offer = () =>
         amount: "5",
         notes: ["a", "b"],
         nonce: "3",
-        fee: "7",
+        maxFee: "7",
+        tip: "2",
       } as Record<string, unknown>,
     },
   }) satisfies Offer;
@@ -54,7 +57,8 @@ it("takes typed data that says what was asked for, and shows all of it", () => {
     ["amount", "Amount", "5"],
     ["notes", "Notes", ["a", "b"]],
     ["nonce", null, "3"],
-    ["fee", null, "7"],
+    ["maxFee", null, "7"],
+    ["tip", null, "2"],
   ]);
 });
 
@@ -67,7 +71,8 @@ it("refuses typed data that says something else", () => {
   expect(changed((typed) => (typed.message["to"] = "0x3333333333333333333333333333333333333333"))).toBe("to");
   expect(changed((typed) => (typed.message["amount"] = "6"))).toBe("amount");
   expect(changed((typed) => (typed.message["notes"] = ["a,b"]))).toBe("notes");
-  expect(changed((typed) => (typed.message["fee"] = "8"))).toBe("fee");
+  expect(changed((typed) => (typed.message["maxFee"] = "8"))).toBe("maxFee");
+  expect(changed((typed) => (typed.message["tip"] = "3"))).toBe("tip");
   expect(changed((typed) => (typed.message["more"] = "1"))).toBe("fields");
   expect(changed((typed) => (typed.primaryType = "Retire"))).toBe("type");
   expect(changed((typed) => typed.types.Transfer.reverse())).toBe("fields");

@@ -9,6 +9,7 @@ import type {
   TransactionAccepted,
   TypedDataResponse,
 } from "../api/types";
+import type { Fees } from "../lib/fees";
 import { membersOf } from "../lib/fields";
 import type { Wallet } from "./wallet";
 
@@ -18,8 +19,7 @@ export interface Offer {
   action: ActionInfo;
   values: Record<string, FieldValue>;
   nonce: number;
-  /** In units of 10^-18 OPEN. */
-  fee: string;
+  fees: Fees;
   typed: TypedData;
 }
 
@@ -35,7 +35,7 @@ export interface TypedData {
 export interface Signed {
   name: string;
   type: string;
-  /** The field that it carries; nonce and fee have none. */
+  /** The field that it carries; nonce and fees have none. */
   label: string | null;
   value: unknown;
 }
@@ -56,15 +56,17 @@ export async function prepare(
   from: string,
   action: ActionInfo,
   values: Record<string, FieldValue>,
-  fee: string,
+  fees: Fees,
 ): Promise<Offer> {
   const answer = await post<TypedDataResponse>("/v1/transactions/typed-data", {
     from,
     action: { ...values, kind: action.kind },
-    fee,
+    max_fee: fees.maxFee,
+    tip: fees.tip,
   });
-  const offer = { from, action, values, nonce: answer.nonce, fee, typed: answer.typed_data as TypedData };
-  const wrong = answer.fee === fee ? disagreement(offer, status.chain_id) : "fee";
+  const offer = { from, action, values, nonce: answer.nonce, fees, typed: answer.typed_data as TypedData };
+  const same = answer.max_fee === fees.maxFee && answer.tip === fees.tip;
+  const wrong = same ? disagreement(offer, status.chain_id) : "fees";
   if (wrong)
     throw new Error(`The node's typed data is not what was asked for (${wrong}). Nothing was signed.`);
   return offer;
@@ -98,7 +100,7 @@ export function disagreement(offer: Offer, chainId: number): string | null {
     ["domain", Object.keys(domain ?? {}).length, 3],
     ["type", typed?.primaryType, primary],
     ["fields", written(typed?.types?.[primary]), written(members)],
-    ["fields", members.length, action.fields.length + 2],
+    ["fields", members.length, action.fields.length + 3],
     ["fields", Object.keys(typed?.message ?? {}).length, members.length],
     ...action.fields.map((field, at): [string, unknown, unknown] => [
       field.name,
@@ -106,7 +108,8 @@ export function disagreement(offer: Offer, chainId: number): string | null {
       plain(values[field.name]),
     ]),
     ["nonce", plain(typed?.message?.["nonce"]), String(offer.nonce)],
-    ["fee", plain(typed?.message?.["fee"]), offer.fee],
+    ["maxFee", plain(typed?.message?.["maxFee"]), offer.fees.maxFee],
+    ["tip", plain(typed?.message?.["tip"]), offer.fees.tip],
   ];
   return expected.find(([, found, wanted]) => found !== wanted)?.[0] ?? null;
 }
@@ -127,7 +130,8 @@ export async function send(wallet: Wallet, offer: Offer): Promise<string> {
   const { hash } = await post<TransactionAccepted>("/v1/transactions", {
     action: requestOf(offer),
     nonce: offer.nonce,
-    fee: offer.fee,
+    max_fee: offer.fees.maxFee,
+    tip: offer.fees.tip,
     signature,
   });
   return hash;

@@ -57,6 +57,20 @@ pub struct DoctorArgs {
     pub home: Option<PathBuf>,
 }
 
+/// Fees of a transaction.
+#[derive(Debug, Clone, Args)]
+pub struct FeeArgs {
+    /// Most OPEN that base fee and tip may take together; the node's estimate where not given.
+    #[arg(long, value_name = "OPEN")]
+    pub max_fee: Option<String>,
+    /// Most OPEN that the proposer gets of it; the node's estimate where not given.
+    #[arg(long, value_name = "OPEN")]
+    pub tip: Option<String>,
+    /// Tell what it would cost in the next block, and send nothing.
+    #[arg(long)]
+    pub estimate: bool,
+}
+
 /// Accounts.
 #[derive(Debug, Subcommand)]
 pub enum AccountCommand {
@@ -81,13 +95,16 @@ pub enum AccountCommand {
     /// Take any declared action and wait until it is committed: openmesh account do KIND FIELD=VALUE ...
     Do {
         /// File with the sender's key.
-        #[arg(long, value_name = "FILE")]
-        key: PathBuf,
+        #[arg(long, value_name = "FILE", required_unless_present = "estimate")]
+        key: Option<PathBuf>,
         /// Kind of the action; openmesh account actions lists them.
         kind: String,
         /// Fields of the action. Lists are separated by commas, amounts are in 10^-18 OPEN or, with a unit, such as 12.5OPEN.
         #[arg(value_name = "FIELD=VALUE")]
         fields: Vec<String>,
+        /// Fees.
+        #[command(flatten)]
+        fees: FeeArgs,
         /// Node.
         #[command(flatten)]
         node: NodeUrl,
@@ -95,12 +112,15 @@ pub enum AccountCommand {
     /// Send OPEN and wait until it is committed.
     Send {
         /// File with the sender's key.
-        #[arg(long, value_name = "FILE")]
-        key: PathBuf,
+        #[arg(long, value_name = "FILE", required_unless_present = "estimate")]
+        key: Option<PathBuf>,
         /// Receiver.
         to: String,
         /// Amount in OPEN, such as 12.5.
         amount: String,
+        /// Fees.
+        #[command(flatten)]
+        fees: FeeArgs,
         /// Node.
         #[command(flatten)]
         node: NodeUrl,

@@ -6,18 +6,21 @@ use std::time::Duration;
 
 use openmesh_api::limits::TRANSACTION_WAIT_MS_MAX;
 use openmesh_api::{
-    AccountInfo, ActionRequest, FieldValue, Status, TransactionAccepted, TransactionRequest, TransactionSummary,
+    AccountInfo, ActionRequest, EstimateInfo, EstimateRequest, FieldValue, Status, TransactionAccepted,
+    TransactionRequest, TransactionSummary,
 };
-use openmesh_ledger::{AccountTransaction, Action, FieldInput, FieldKind, Fields, Transaction};
+use openmesh_ledger::{AccountTransaction, Action, FeeOffer, FieldInput, FieldKind, Fields, Transaction};
 use openmesh_primitives::{AccountKey, Address, Amount, Decimal, OPEN_DECIMALS};
 
 use super::client::Client;
-use crate::cli::AccountCommand;
+use crate::cli::{AccountCommand, FeeArgs};
 use crate::failure::Failure;
 
 /// Longest wait for a transaction to be committed, in seconds; a block comes about each second.
 const COMMIT_SECONDS_MAX: u64 = 30;
-/// Fee offered, in 10^-18 OPEN, where the network's minimum is asked for through the API first.
+/// Fee that is signed at most where nobody has said what to pay: a million times the least base fee of a transfer.
+const FEE_UNASKED_MAX: Amount = Amount::open(1);
+/// Path at which nonce and fees are asked for.
 const FEE_PATH: &str = "/v1/transactions/typed-data";
 
 /// Runs one of the account commands.
@@ -37,15 +40,24 @@ pub async fn run(command: AccountCommand) -> Result<(), Failure> {
             print!("{}", actions(kind.as_deref())?);
             Ok(())
         }
-        AccountCommand::Do { key, kind, fields, node } => {
-            let (client, key) = (Client::new(&node.api)?, read_key(&key)?);
-            let height = perform(&client, &key, &kind, parse_fields(&fields)?).await?;
+        AccountCommand::Do { key, kind, fields, fees, node } => {
+            let (client, fields) = (Client::new(&node.api)?, parse_fields(&fields)?);
+            if fees.estimate {
+                return estimate(&client, &kind, fields).await;
+            }
+            let height = perform(&client, &given_key(key.as_deref())?, &kind, fields, &fees).await?;
             println!("{kind} took effect in block {height}");
             Ok(())
         }
-        AccountCommand::Send { key, to, amount, node } => {
-            let client = Client::new(&node.api)?;
-            send(&client, &read_key(&key)?, &to, &amount).await
+        AccountCommand::Send { key, to, amount, fees, node } => {
+            let (client, fields) = (Client::new(&node.api)?, transfer(&to, &amount)?);
+            if fees.estimate {
+                return estimate(&client, "transfer", fields).await;
+            }
+            let key = given_key(key.as_deref())?;
+            let height = perform(&client, &key, "transfer", fields, &fees).await?;
+            println!("sent {} OPEN from {} to {to} in block {height}", open_amount(&amount)?.to_open(), key.address());
+            Ok(())
         }
     }
 }
@@ -68,16 +80,64 @@ fn read_key(file: &Path) -> Result<AccountKey, Failure> {
     AccountKey::from_bytes(bytes).map_err(|e| Failure::from_display(file.display(), &e))
 }
 
-async fn send(client: &Client, key: &AccountKey, to: &str, amount: &str) -> Result<(), Failure> {
+/// The key of a command that signs; clap has asked for it.
+fn given_key(file: Option<&Path>) -> Result<AccountKey, Failure> {
+    read_key(file.ok_or_else(|| Failure::usage("--key FILE is missing"))?)
+}
+
+/// The fields of a transfer.
+fn transfer(to: &str, amount: &str) -> Result<BTreeMap<String, FieldInput>, Failure> {
     let to: Address = to.parse().map_err(|e| Failure::usage(format!("{to}: {e}")))?;
     let amount = open_amount(amount)?;
-    let fields = BTreeMap::from([
+    Ok(BTreeMap::from([
         ("to".to_owned(), FieldInput::Text(to.to_string())),
         ("amount".to_owned(), FieldInput::Text(amount.to_string())),
-    ]);
-    let height = perform(client, key, "transfer", fields).await?;
-    println!("sent {} OPEN from {} to {to} in block {height}", amount.to_open(), key.address());
+    ]))
+}
+
+/// An action of these fields. Fails if a field is missing, malformed, or not of the action.
+fn action_of(kind: &str, fields: &BTreeMap<String, FieldInput>) -> Result<Action, Failure> {
+    Action::from_fields(kind, Fields::new(fields.clone()))
+        .map_err(|e| Failure::usage(e.to_string()).hint("openmesh account actions lists the actions and their fields"))
+}
+
+/// The same as a node is asked for it.
+fn asked(kind: &str, fields: BTreeMap<String, FieldInput>) -> ActionRequest {
+    let value = |input| match input {
+        FieldInput::Number(number) => FieldValue::Number(number),
+        FieldInput::Text(text) => FieldValue::Text(text),
+        FieldInput::Texts(texts) => FieldValue::Texts(texts),
+    };
+    let fields = fields.into_iter().map(|(name, input)| (name, value(input))).collect();
+    ActionRequest { kind: kind.to_owned(), fields }
+}
+
+/// Prints what an action would cost in the next block.
+async fn estimate(client: &Client, kind: &str, fields: BTreeMap<String, FieldInput>) -> Result<(), Failure> {
+    action_of(kind, &fields)?;
+    let request = EstimateRequest { action: asked(kind, fields) };
+    let estimate: EstimateInfo = client.post(openmesh_api::path::ESTIMATE, &request).await?;
+    print!("{}", estimated(&estimate)?);
     Ok(())
+}
+
+fn estimated(estimate: &EstimateInfo) -> Result<String, Failure> {
+    let open = |units: &str| units_of(units).map(|amount| amount.to_open());
+    Ok(format!(
+        "weight    {} (base fee of a unit: {} OPEN)\n\
+         burnt     {} OPEN, if it is in the next block\n\
+         tip       {} OPEN to the proposer\n\
+         max fee   {} OPEN is reserved until then\n\
+         deposit   {} OPEN, which comes back when the record goes\n\
+         spends    {} OPEN beside that\n",
+        estimate.weight,
+        open(&estimate.base_fee)?,
+        open(&estimate.burnt)?,
+        open(&estimate.tip)?,
+        open(&estimate.max_fee)?,
+        open(&estimate.deposit)?,
+        open(&estimate.spends)?,
+    ))
 }
 
 /// Signs and sends an action, and waits for its block. Returns the height. Fails if a field is wrong, or if the action is
@@ -87,27 +147,50 @@ async fn perform(
     key: &AccountKey,
     kind: &str,
     fields: BTreeMap<String, FieldInput>,
+    fees: &FeeArgs,
 ) -> Result<u64, Failure> {
-    let action = Action::from_fields(kind, Fields::new(fields.clone())).map_err(|e| {
-        Failure::usage(e.to_string()).hint("openmesh account actions lists the actions and their fields")
-    })?;
+    let action = action_of(kind, &fields)?;
     let status: Status = client.get("/v1/status").await?;
-    let value = |input| match input {
-        FieldInput::Number(number) => FieldValue::Number(number),
-        FieldInput::Text(text) => FieldValue::Text(text),
-        FieldInput::Texts(texts) => FieldValue::Texts(texts),
+    let wanted = |text: &Option<String>| text.as_deref().map(open_amount).transpose();
+    let (max_fee, tip) = (wanted(&fees.max_fee)?, wanted(&fees.tip)?);
+    let units = |amount: Option<Amount>| amount.map(|amount| amount.to_string());
+    let request = openmesh_api::TypedDataRequest {
+        from: key.address().to_string(),
+        action: asked(kind, fields),
+        max_fee: units(max_fee),
+        tip: units(tip),
     };
-    let fields = fields.into_iter().map(|(name, input)| (name, value(input))).collect();
-    let asked = ActionRequest { kind: kind.to_owned(), fields };
-    let request = openmesh_api::TypedDataRequest { from: key.address().to_string(), action: asked, fee: None };
-    let offer: openmesh_api::TypedDataResponse = client.post(FEE_PATH, &request).await?;
-    let fee: Amount = offer.fee.parse().map_err(|e| Failure::from_display("the node's answer", &e))?;
+    let offered: openmesh_api::TypedDataResponse = client.post(FEE_PATH, &request).await?;
+    let offer = offer(max_fee, tip, units_of(&offered.max_fee)?, units_of(&offered.tip)?)?;
     // The hash is made here, not taken from the node: what is signed is what was asked for.
-    let signed = AccountTransaction::sign(key, status.chain_id, offer.nonce, fee, action)
+    let signed = AccountTransaction::sign(key, status.chain_id, offered.nonce, offer, action)
         .map_err(|e| Failure::from_display("signing", &e))?;
     let bytes = hex::encode(Transaction::Account(signed).encode());
     let accepted: TransactionAccepted = client.post("/v1/transactions", &TransactionRequest::Bytes { bytes }).await?;
     committed(client, &accepted.hash).await
+}
+
+/// The fees to sign: those that were asked for, and for the rest the node's estimate. Fails where the estimate is more than a person
+/// who has not said a word about fees would pay: a node that lies must not spend an account.
+fn offer(max_fee: Option<Amount>, tip: Option<Amount>, estimate: Amount, tipped: Amount) -> Result<FeeOffer, Failure> {
+    if max_fee.is_none() && estimate > FEE_UNASKED_MAX {
+        return Err(Failure::new(format!("the node asks for a fee of up to {} OPEN", estimate.to_open()))
+            .hint("say with --max-fee what you are ready to pay"));
+    }
+    let max_fee = max_fee.unwrap_or(estimate);
+    let tip = tip.unwrap_or_else(|| tipped.min(max_fee));
+    if tip > max_fee {
+        return Err(Failure::usage(format!(
+            "the tip of {} OPEN is more than the highest fee of {} OPEN",
+            tip.to_open(),
+            max_fee.to_open()
+        )));
+    }
+    Ok(FeeOffer::new(max_fee, tip))
+}
+
+fn units_of(text: &str) -> Result<Amount, Failure> {
+    text.parse().map_err(|e| Failure::from_display("the node's answer", &e))
 }
 
 /// Waits for a transaction's block. Returns its height.
@@ -190,6 +273,34 @@ mod tests {
         assert_eq!(fields["note"], FieldInput::Text("a=b".into()));
         assert_eq!(fields["empty"], FieldInput::Text(String::new()));
         assert!(of(&["amount"]).is_err() && of(&["a=1", "a=2"]).is_err() && of(&["a=xOPEN"]).is_err());
+    }
+
+    #[test]
+    fn a_node_cannot_make_up_what_is_paid() {
+        let (one, two) = (Amount(1), Amount(2));
+        assert_eq!(offer(None, None, two, one).unwrap(), FeeOffer::new(two, one));
+        assert_eq!(offer(Some(one), None, two, two).unwrap(), FeeOffer::new(one, one), "within what was asked for");
+        assert!(offer(None, None, Amount(FEE_UNASKED_MAX.0 + 1), one).is_err());
+        let asked = Amount(FEE_UNASKED_MAX.0 * 2);
+        assert_eq!(offer(Some(asked), Some(two), one, one).unwrap(), FeeOffer::new(asked, two));
+        assert!(offer(Some(one), Some(two), one, one).is_err());
+    }
+
+    #[test]
+    fn an_estimate_is_told_in_open() {
+        let units = |text: &str| text.to_owned();
+        let estimate = EstimateInfo {
+            weight: 4,
+            base_fee: units("1000000000000"),
+            burnt: units("4000000000000"),
+            tip: units("400000000000"),
+            max_fee: units("8400000000000"),
+            deposit: units("10000000000000000000"),
+            spends: units("0"),
+        };
+        let text = estimated(&estimate).unwrap();
+        assert!(text.contains("burnt     0.000004 OPEN") && text.contains("deposit   10 OPEN"), "{text}");
+        assert!(estimated(&EstimateInfo { tip: units("much"), ..estimate }).is_err());
     }
 
     #[test]

@@ -25,8 +25,8 @@ const CHAIN_IDS: [u64; 3] = [84_201, 84_202, 84_203];
 /// Length of a market window of a new network where none is asked for, in milliseconds of the venue's clock: short enough to
 /// wait for, long enough that what agreeing costs is little beside the data.
 const WINDOW_MS: u64 = 10_000;
-/// Balance of the faucet account of a local network.
-const FAUCET: Amount = Amount::open(100_000_000);
+/// Balance of the faucet account of a local network, of the pool for the community.
+const FAUCET: Amount = Amount::open(50_000_000);
 /// Folder of a network that is being made: nothing in it has ever been used.
 const DRAFT: &str = "creating";
 /// Folder of a network that is whole and on its way to its place.
@@ -150,7 +150,13 @@ fn check_copy(root: &Path, node: &NodeHome, genesis: &Genesis) -> Result<(), Fai
 
 fn read_genesis(path: &Path) -> Result<Genesis, Failure> {
     let bytes = std::fs::read(path).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?;
-    serde_json::from_slice(&bytes).map_err(|e| Failure::usage(format!("{} is damaged: {e}", path.display())))
+    serde_json::from_slice(&bytes).map_err(|e| match serde_json::from_slice::<serde_json::Value>(&bytes) {
+        Ok(text) if text.get("chain_id").is_some() && text.get("allocation").is_none() => Failure::usage(format!(
+            "{} is of an older openmesh, before the supply stood in pools: this one cannot go on with its network ({e})",
+            path.display()
+        )),
+        _ => Failure::usage(format!("{} is damaged: {e}", path.display())),
+    })
 }
 
 /// Makes a network in a folder that holds none.
@@ -217,6 +223,7 @@ fn genesis(
         accounts: vec![(faucet.address(), FAUCET)],
         sources: catalogue.iter().map(source).collect(),
         source_owners: catalogue.iter().map(|entry| (entry.id.clone(), faucet.address())).collect(),
+        allocation: Default::default(),
         params: Params::default(),
     }
 }

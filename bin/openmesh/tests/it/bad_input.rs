@@ -17,6 +17,7 @@ async fn each_is_refused_with_its_own_error() {
     transactions(&network).await;
     sign_in(&network).await;
     bodies(&network).await;
+    crate::money::all(&network, home.path()).await;
 
     let before = network.get(0, "/v1/status").await["height"].as_u64();
     network.until(0, "/v1/status", "blocks after all that", |s| s["height"].as_u64() > before).await;
@@ -69,8 +70,7 @@ async fn paths(network: &Network) {
 async fn transactions(network: &Network) {
     let key = AccountKey::from_bytes([9; 32]).unwrap();
     let transfer = json!({ "kind": "transfer", "to": key.address().to_string(), "amount": "1" });
-    let parts =
-        |signature: &str| json!({ "action": transfer, "nonce": 0, "fee": "1000000000000000", "signature": signature });
+    let parts = |signature: &str| json!({ "action": transfer, "nonce": 0, "max_fee": "1000000000000000", "tip": "0", "signature": signature });
     for (body, expected) in [
         (json!({ "bytes": "not hex" }), "bad_bytes"),
         (json!({ "bytes": "00ff00ff" }), "encoding"),

@@ -17,7 +17,7 @@ async fn run(arguments: &[&str]) -> (i32, String, String) {
 async fn help_names_every_door() {
     let (code, out, _) = run(&["--help"]).await;
     assert_eq!(code, 0);
-    for word in ["up", "node", "venues", "sql", "verify", "doctor", "market", "chain", "account"] {
+    for word in ["up", "node", "venues", "sql", "verify", "doctor", "market", "chain", "account", "genesis", "supply"] {
         assert!(out.contains(word), "{word} is not in\n{out}");
     }
 }
@@ -44,6 +44,14 @@ async fn errors_say_what_was_wrong_and_what_to_do() {
         (&["up", "--simulate", "--home", "/proc/nowhere"][..], 1, &["/proc/nowhere", "--home"][..]),
         (&["up", "--simulate", "--window", "1d"][..], 2, &["1d", "100ms to 60m"][..]),
         (&["chain", "decode", "--block", "/nowhere"][..], 1, &["error: /nowhere could not be read", "hint:"][..]),
+        (&["genesis", "allocate", "/nowhere"][..], 2, &["/nowhere", "openmesh genesis template"][..]),
+        (&["account", "do", "transfer", "to=0x12", "amount=1"][..], 2, &["--key"][..]),
+        (
+            &["account", "do", "mint", "--estimate", "amount=1"][..],
+            2,
+            &["there is no action \"mint\"", "openmesh account actions"][..],
+        ),
+        (&["supply", "--api", "127.0.0.1:9"][..], 1, &["no answer from http://127.0.0.1:9"][..]),
         (
             &["account", "send", "--key", "/nowhere", "0x0000000000000000000000000000000000000001", "1"][..],
             1,
@@ -56,6 +64,53 @@ async fn errors_say_what_was_wrong_and_what_to_do() {
             assert!(err.contains(word), "{arguments:?}: {word:?} is not in\n{err}");
         }
     }
+}
+
+/// Clause SU-4: the tree as a file is taken, a digit that is another one is refused with its line, and a genesis changes whole or
+/// not at all.
+#[tokio::test]
+async fn an_allocation_is_checked_and_put_into_a_genesis() {
+    use openmesh_ledger::{Genesis, GenesisValidator};
+    use openmesh_primitives::{Address, Amount, Timestamp, ValidatorKey};
+    let folder = tempfile::tempdir().unwrap();
+    let (file, target) = (folder.path().join("allocation"), folder.path().join("genesis.json"));
+    let (code, tree, err) = run(&["genesis", "template"]).await;
+    assert_eq!(code, 0, "{err}");
+    let to = Address([7; 20]);
+    let granted = tree.replacen("pool staking 10000000", &format!("pool staking 10000000\ngrant {to} 12.5"), 1);
+    std::fs::write(&file, &granted).unwrap();
+    let key = ValidatorKey::from_seed([1; 32]);
+    let genesis = Genesis {
+        chain_id: 1,
+        name: "new".into(),
+        time: Timestamp(1),
+        validators: vec![GenesisValidator { public_key: key.public(), power: 1, name: "v".into(), payout: None }],
+        accounts: Vec::new(),
+        sources: Vec::new(),
+        source_owners: Default::default(),
+        allocation: Default::default(),
+        params: Default::default(),
+    };
+    std::fs::write(&target, serde_json::to_vec(&genesis).unwrap()).unwrap();
+    let (file, target) = (file.to_str().unwrap(), target.to_str().unwrap());
+    let (code, out, err) = run(&["genesis", "allocate", file, "--into", target]).await;
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("node-operators") && out.contains("1 grants of 12.5 OPEN"), "{out}");
+    let made: Genesis = serde_json::from_slice(&std::fs::read(target).unwrap()).unwrap();
+    assert!(out.contains(&made.hash().to_string()) && made.hash() != genesis.hash(), "{out}");
+    assert_eq!(made.allocation.grants[0].amount, Amount(12_500_000_000_000_000_000));
+    // One digit in the pool of the twelfth line or so: its group does not sum any more.
+    let wrong = granted.replacen("pool staking 10000000", "pool staking 10000001", 1);
+    std::fs::write(file, &wrong).unwrap();
+    let line = wrong.lines().position(|line| line.starts_with("group core")).unwrap() + 1;
+    let (code, _, err) = run(&["genesis", "allocate", file, "--into", target]).await;
+    assert_eq!(code, 2);
+    assert!(
+        err.contains(&format!("line {line}: ")) && err.contains("1 OPEN too much") && err.contains("hint:"),
+        "{err}"
+    );
+    let same: Genesis = serde_json::from_slice(&std::fs::read(target).unwrap()).unwrap();
+    assert_eq!(same.hash(), made.hash(), "what is refused changes nothing");
 }
 
 /// A start that fails says what to do, and does not promise that it goes on from here.

@@ -100,6 +100,7 @@ fn genesis(accounts: u32) -> Genesis {
         accounts: (0..accounts).map(|n| (address(n), Amount::open(1))).collect(),
         sources: Vec::new(),
         source_owners: Default::default(),
+        allocation: Default::default(),
         // Blocks are kept for an epoch: three seconds.
         params: Params { epochs: EpochsParams { epoch_ms: 3_000, ..EpochsParams::default() }, ..Params::default() },
     }

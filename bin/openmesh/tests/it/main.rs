@@ -10,6 +10,7 @@ mod joining;
 mod liar;
 mod live;
 mod live_venues;
+mod money;
 mod network;
 mod path;
 #[path = "../../../../crates/xnode/tests/it/ports.rs"]

@@ -5,8 +5,11 @@
 //! small room of its own, and goes first, whatever it pays, when a ready transaction needs its place. An account may have
 //! waiting only what it could pay for altogether, so that a queue is worth its room.
 //!
-//! If there is no room, the worst paid transaction goes, together with what its sender sent after it, if the new one
-//! pays more. A new transaction with a waiting one's nonce replaces it if it pays a tenth more.
+//! If there is no room, the transaction with the lowest tip goes, together with what its sender sent after it, if the tip of the
+//! new one is higher. Only the tip counts, for a unit of weight and at the base fee of the moment: the base fee is burnt by
+//! whoever is in the block, and a highest fee that is never taken costs nothing. Of equal tips those that came later go first,
+//! so that nobody is pushed out by offering the same. A new transaction with a waiting one's nonce replaces it if both its
+//! highest fee and its tip are a tenth higher: tips may be zero, and a tenth of nothing would let a nonce be replaced for ever.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -19,7 +22,7 @@ use super::entry::{Entry, Sum};
 use super::error::PoolError;
 use crate::config::MempoolConfig;
 
-/// A replacement must pay at least so many per cent of what it replaces.
+/// A replacement must offer at least so many per cent of what it replaces.
 const REPLACEMENT_PERCENT: u128 = 110;
 
 /// An account after the last block.
@@ -35,8 +38,13 @@ pub(crate) struct Standing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Terms {
     pub(crate) nonce: u64,
-    pub(crate) fee: Amount,
-    /// Everything that it takes from its account: the fee and what it spends.
+    /// The proposer's tip for a unit of weight, at the base fee when it came.
+    pub(crate) tip: Amount,
+    /// Highest fee.
+    pub(crate) max_fee: Amount,
+    /// Highest base fee of a unit of weight under which it can be in a block.
+    pub(crate) base_fee_max: Amount,
+    /// Everything that it reserves of its account: the highest fee, the deposit, and what it spends.
     pub(crate) cost: Amount,
 }
 
@@ -58,7 +66,7 @@ pub(crate) struct Queue {
     pub(crate) cost: u128,
 }
 
-/// Worst paid first, of equally paid ones the youngest.
+/// Lowest tip first, of equal ones the youngest.
 type Rank = (Amount, Reverse<u64>, Digest);
 
 /// The room of accounts' transactions.
@@ -108,9 +116,10 @@ impl Accounts {
         let queue = self.queues.get(&sender);
         let old = queue.and_then(|q| q.by_nonce.get(&terms.nonce)).and_then(|hash| self.entries.get(hash));
         if let Some(old) = old {
-            let needed = Amount(old.terms.fee.0.saturating_mul(REPLACEMENT_PERCENT).div_ceil(100));
-            if terms.fee < needed {
-                return Err(PoolError::Underpriced { needed });
+            let raised = |price: Amount| Amount(price.0.saturating_mul(REPLACEMENT_PERCENT).div_ceil(100));
+            let (max_fee, tip) = (raised(old.terms.max_fee), raised(old.terms.tip));
+            if terms.max_fee < max_fee || terms.tip < tip {
+                return Err(PoolError::Underpriced { max_fee, tip });
             }
         }
         let freed = old.map(|old| old.entry.bytes());
@@ -154,7 +163,7 @@ impl Accounts {
         is_ahead: bool,
     ) -> Result<(), PoolError> {
         while is_ahead && !self.ahead_sum.fits(self.ahead_max, bytes, freed) {
-            let victim = self.ahead.first().filter(|(fee, ..)| *fee < terms.fee).map(|(.., hash)| *hash);
+            let victim = self.ahead.first().filter(|(tip, ..)| *tip < terms.tip).map(|(.., hash)| *hash);
             let victim = victim.filter(|hash| !self.is_before(hash, sender, terms.nonce));
             self.evict(&victim.ok_or(PoolError::AheadFull)?);
         }
@@ -166,7 +175,7 @@ impl Accounts {
                 (Some(victim), _) => victim,
                 (None, Some((lowest, _, victim))) => {
                     // What the new one builds upon, or replaces, cannot make room for it.
-                    if *lowest >= terms.fee || self.is_before(victim, sender, terms.nonce) {
+                    if *lowest >= terms.tip || self.is_before(victim, sender, terms.nonce) {
                         let lowest = *lowest;
                         return Err(if is_ahead { PoolError::AheadFull } else { PoolError::Full { lowest } });
                     }
@@ -188,7 +197,7 @@ impl Accounts {
         let (hash, bytes) = (entry.hash(), entry.bytes());
         self.sum.add(bytes);
         self.ahead_sum.add(bytes);
-        self.ahead.insert((terms.fee, Reverse(entry.number), hash));
+        self.ahead.insert((terms.tip, Reverse(entry.number), hash));
         let queue = self.queues.entry(sender).or_insert_with(|| Queue { next, end: next, ..Queue::default() });
         queue.bytes += bytes;
         queue.cost = queue.cost.saturating_add(terms.cost.0);
@@ -203,7 +212,7 @@ impl Accounts {
         while let Some(hash) = queue.by_nonce.get(&queue.end) {
             queue.end += 1;
             if let Some(priced) = self.entries.get(hash) {
-                let rank = (priced.terms.fee, Reverse(priced.entry.number), *hash);
+                let rank = (priced.terms.tip, Reverse(priced.entry.number), *hash);
                 self.ahead.remove(&rank);
                 self.ahead_sum.subtract(priced.entry.bytes());
                 self.ready.insert(rank);
@@ -225,7 +234,7 @@ impl Accounts {
         let Some(Priced { entry, terms }) = self.entries.remove(hash) else { return };
         let (sender, bytes) = (entry.verified.sender(), entry.bytes());
         self.sum.subtract(bytes);
-        let rank = (terms.fee, Reverse(entry.number), *hash);
+        let rank = (terms.tip, Reverse(entry.number), *hash);
         if !self.ready.remove(&rank) && self.ahead.remove(&rank) {
             self.ahead_sum.subtract(bytes);
         }
@@ -236,7 +245,7 @@ impl Accounts {
         if (queue.next..queue.end).contains(&terms.nonce) {
             for later in queue.by_nonce.range(terms.nonce..queue.end).map(|(_, hash)| *hash) {
                 if let Some(priced) = self.entries.get(&later) {
-                    let rank = (priced.terms.fee, Reverse(priced.entry.number), later);
+                    let rank = (priced.terms.tip, Reverse(priced.entry.number), later);
                     self.ready.remove(&rank);
                     self.ahead.insert(rank);
                     self.ahead_sum.add(priced.entry.bytes());
@@ -282,7 +291,7 @@ impl Accounts {
         }
     }
 
-    /// The fee of an account's next transaction, if it is ready.
+    /// An account's next transaction, if it is ready.
     pub(crate) fn head(&self, account: &Address) -> Option<&Priced> {
         let queue = self.queues.get(account)?;
         self.entries.get(queue.by_nonce.get(&queue.next)?)

@@ -18,11 +18,15 @@ pub enum PoolError {
     /// The validator's attestation of this source and window waits already.
     #[error("another attestation of this validator for the same source and window waits already")]
     KnownAttestation,
-    /// One with the same nonce waits and pays too much to be replaced.
-    #[error("a transaction with this nonce waits already; to replace it, pay at least {needed}")]
+    /// One with the same nonce waits and offers too much to be replaced.
+    #[error(
+        "a transaction with this nonce waits already; to replace it, offer a highest fee of {max_fee} and a tip of {tip} for a unit of weight"
+    )]
     Underpriced {
-        /// Least fee of a replacement.
-        needed: Amount,
+        /// Least highest fee of a replacement.
+        max_fee: Amount,
+        /// Least tip of a replacement, for a unit of weight.
+        tip: Amount,
     },
     /// The sender has enough waiting.
     #[error("{sender} has {max} transactions waiting already")]
@@ -47,13 +51,13 @@ pub enum PoolError {
         sender: Address,
         /// Its balance after the last block.
         balance: Amount,
-        /// Amounts and fees of its waiting transactions with this one.
+        /// Amounts, highest fees and deposits of its waiting transactions with this one.
         needed: Amount,
     },
-    /// There is no room, and the fee is not higher than the lowest that waits.
-    #[error("the mempool is full; pay more than {lowest}")]
+    /// There is no room, and the tip is not higher than the lowest that waits.
+    #[error("the mempool is full; offer a tip of more than {lowest} for a unit of weight")]
     Full {
-        /// Lowest fee that waits.
+        /// Lowest tip that waits, for a unit of weight.
         lowest: Amount,
     },
     /// There is no room for another transaction whose nonce is not the sender's next.

@@ -41,6 +41,7 @@ fn open(dir: &TempDir) -> (Store, Mempool) {
         accounts: (1..4).map(|n| (account_key(n).address(), Amount::open(1))).collect(),
         sources: vec![],
         source_owners: Default::default(),
+        allocation: Default::default(),
         params: Params::default(),
     };
     let store = Store::open(dir.path()).unwrap();

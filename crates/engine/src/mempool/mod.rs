@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use openmesh_ledger::{
     Class, MempoolRules, StateError, Transaction, VerifiedTransaction, verify_stateless, verify_transaction,
 };
-use openmesh_primitives::{Address, Digest, Height, Timestamp, sha256};
+use openmesh_primitives::{Address, Amount, Digest, Height, Timestamp, sha256};
 use openmesh_storage::{StateView, Store};
 use tokio::sync::{mpsc, watch};
 
@@ -164,8 +164,8 @@ impl Mempool {
         Duration::from_nanos(self.0.check_nanos.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn candidates(&self, bytes: usize) -> Vec<Arc<VerifiedTransaction>> {
-        self.pool().candidates(bytes)
+    pub(crate) fn candidates(&self, bytes: usize, base_fee: Amount) -> Vec<Arc<VerifiedTransaction>> {
+        self.pool().candidates(bytes, base_fee)
     }
 
     /// The bytes of all that waits, in the order in which it came.

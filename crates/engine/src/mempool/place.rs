@@ -2,7 +2,7 @@
 
 use openmesh_ledger::{
     AccountsError, CheckError, MempoolRules, StateError, StateRead, Transaction, TransactionError, VerifiedTransaction,
-    account,
+    account, tip_of_weight,
 };
 use openmesh_primitives::{Address, Amount};
 
@@ -24,23 +24,19 @@ pub(crate) fn place(
     let Transaction::Account(transaction) = verified.transaction() else {
         return checked.map(|_| Place::Attestation).map_err(SubmitError::from);
     };
-    let is_ahead = match checked {
-        Ok(_) => false,
+    match checked {
+        Ok(_) => {}
         Err(CheckError::Refused(TransactionError::Accounts(AccountsError::NonceGap { expected, got })))
-            if got - expected <= ahead_max =>
-        {
-            true
-        }
+            if got - expected <= ahead_max => {}
         Err(error) => return Err(error.into()),
-    };
-    let fee = transaction.fee;
-    let cost = transaction.action.spends().checked_add(fee).unwrap_or(Amount(u128::MAX));
-    let terms = Terms { nonce: transaction.nonce, fee, cost };
-    let standing = standing(state, &verified.sender())?;
-    if is_ahead {
-        let min = transaction.action.fee_min(rules.params());
-        affordable(min, verified.sender(), &terms, &standing).map_err(TransactionError::from)?;
     }
+    let standing = standing(state, &verified.sender())?;
+    // Of a transaction ahead of its turn the check has stopped at the nonce: fee and balance are asked here.
+    let charge = rules.charge(transaction, verified.sender(), standing.balance).map_err(TransactionError::from)?;
+    let (offer, weight) = (transaction.offer, transaction.action.descriptor().weight);
+    let tip = tip_of_weight(offer, weight, rules.base_fee());
+    let base_fee_max = Amount(offer.max_fee.0 / u128::from(weight.max(1)));
+    let terms = Terms { nonce: transaction.nonce, tip, max_fee: offer.max_fee, base_fee_max, cost: charge.reserved };
     Ok(Place::Account(terms, standing))
 }
 
@@ -50,16 +46,4 @@ pub(crate) fn place(
 pub(crate) fn standing(state: &dyn StateRead, sender: &Address) -> Result<Standing, StateError> {
     let account = account(state, sender)?;
     Ok(Standing { next: account.nonce, balance: account.balance })
-}
-
-/// The ledger's checks of fee and balance, as if the nonce were next: it stops at the nonce.
-fn affordable(min: Amount, sender: Address, terms: &Terms, standing: &Standing) -> Result<(), AccountsError> {
-    if terms.fee < min {
-        return Err(AccountsError::FeeLow { min, got: terms.fee });
-    }
-    if terms.cost > standing.balance {
-        let (balance, needed) = (standing.balance, terms.cost);
-        return Err(AccountsError::Overdraft { account: sender, balance, needed });
-    }
-    Ok(())
 }

@@ -10,7 +10,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use openmesh_ledger::{CONSENSUS, Transaction, VerifiedTransaction};
-use openmesh_primitives::{Address, Digest, Height};
+use openmesh_primitives::{Address, Amount, Digest, Height};
 
 use super::accounts::{Accounts, Standing, Terms};
 use super::attestations::Attestations;
@@ -114,13 +114,16 @@ impl Pool {
     }
 
     /// Everything that can go into the next block, at most about `bytes` of each class: attestations by arrival, then
-    /// the accounts' queues, best paid heads first. The ledger picks and orders.
-    pub(crate) fn candidates(&self, bytes: usize) -> Vec<Arc<VerifiedTransaction>> {
+    /// the accounts' queues, heads with the highest tips first. The ledger picks and orders. Queues whose head the base fee of
+    /// that block has passed are left out: they must not take the room of others' while they cannot go in.
+    pub(crate) fn candidates(&self, bytes: usize, base_fee: Amount) -> Vec<Arc<VerifiedTransaction>> {
         let mut chosen = Vec::new();
         take_while_room(bytes, self.attestations.waiting(), &mut chosen);
-        let fee = |account: &Address| self.accounts.head(account).map(|head| head.terms.fee);
-        let mut accounts: Vec<&Address> = self.accounts.ready_accounts.iter().collect();
-        accounts.sort_by_key(|account| (std::cmp::Reverse(fee(account)), **account));
+        let tip = |account: &Address| self.accounts.head(account).map(|head| head.terms.tip);
+        let reaches =
+            |account: &&Address| self.accounts.head(account).is_some_and(|head| head.terms.base_fee_max >= base_fee);
+        let mut accounts: Vec<&Address> = self.accounts.ready_accounts.iter().filter(reaches).collect();
+        accounts.sort_by_key(|account| (std::cmp::Reverse(tip(account)), **account));
         let mut room = bytes;
         for account in accounts {
             room -= take_while_room(room, self.accounts.ready_of(account), &mut chosen);

@@ -1,6 +1,6 @@
 //! Tests of the pool: cases that people care about, and the invariants under random operations.
 
-use openmesh_ledger::{AccountTransaction, AccountsAction, Action, Attestation, verify_stateless};
+use openmesh_ledger::{AccountTransaction, AccountsAction, Action, Attestation, FeeOffer, verify_stateless};
 use std::cmp::Reverse;
 
 use openmesh_primitives::{AccountKey, Amount, ValidatorKey};
@@ -17,6 +17,14 @@ fn account(seed: u8) -> AccountKey {
 fn transfer(seed: u8, nonce: u64, fee: u128) -> Arc<VerifiedTransaction> {
     let action = Action::Accounts(AccountsAction::Transfer { to: Address([9; 20]), amount: Amount(1) });
     let signed = AccountTransaction::sign(&account(seed), 1, nonce, Amount(fee), action).unwrap();
+    Arc::new(verify_stateless(&Transaction::Account(signed).encode()).unwrap())
+}
+
+/// A transfer with a highest fee and a tip, as the first of its account.
+fn offering(seed: u8, max_fee: u128, tip: u128) -> Arc<VerifiedTransaction> {
+    let action = Action::Accounts(AccountsAction::Transfer { to: Address([9; 20]), amount: Amount(1) });
+    let offer = FeeOffer::new(Amount(max_fee), Amount(tip));
+    let signed = AccountTransaction::sign(&account(seed), 1, 0, offer, action).unwrap();
     Arc::new(verify_stateless(&Transaction::Account(signed).encode()).unwrap())
 }
 
@@ -45,7 +53,8 @@ fn insert_with(
 ) -> Result<(), PoolError> {
     let place = match verified.transaction() {
         Transaction::Account(t) => {
-            let terms = Terms { nonce: t.nonce, fee: t.fee, cost: Amount(t.fee.0 + 1) };
+            let (tip, max_fee) = (t.offer.tip, t.offer.max_fee);
+            let terms = Terms { nonce: t.nonce, tip, max_fee, base_fee_max: max_fee, cost: Amount(max_fee.0 + 1) };
             Place::Account(terms, Standing { next, balance })
         }
         Transaction::Attestation(_) | Transaction::Evidence(_) => Place::Attestation,
@@ -66,25 +75,25 @@ fn queues_wait_for_their_gaps() {
     let mut pool = pool(10);
     let (first, second) = (transfer(1, 5, 100), transfer(1, 6, 100));
     insert(&mut pool, &second, 5).unwrap();
-    assert!(!pool.has_work() && pool.candidates(1 << 20).is_empty());
+    assert!(!pool.has_work() && pool.candidates(1 << 20, Amount::ZERO).is_empty());
     insert(&mut pool, &first, 5).unwrap();
     assert!(pool.has_work());
-    assert_eq!(hashes(&pool.candidates(1 << 20)), vec![first.hash(), second.hash()]);
+    assert_eq!(hashes(&pool.candidates(1 << 20, Amount::ZERO)), vec![first.hash(), second.hash()]);
     assert_eq!(insert(&mut pool, &first, 5), Err(PoolError::Known));
 }
 
 #[test]
-fn attestations_come_first_and_accounts_by_fee() {
+fn attestations_come_first_and_accounts_by_tip() {
     let mut pool = pool(10);
     let (poor, rich) = (transfer(1, 0, 10), transfer(2, 0, 90));
     let (a, b) = (attestation(7, "kraken", 2, 0), attestation(8, "kraken", 1, 0));
     for t in [&poor, &rich, &a, &b] {
         insert(&mut pool, t, 0).unwrap();
     }
-    assert_eq!(hashes(&pool.candidates(1 << 20)), vec![a.hash(), b.hash(), rich.hash(), poor.hash()]);
+    assert_eq!(hashes(&pool.candidates(1 << 20, Amount::ZERO)), vec![a.hash(), b.hash(), rich.hash(), poor.hash()]);
     // Each class has a room of its own.
     let one = rich.bytes().len();
-    assert_eq!(hashes(&pool.candidates(one)).last(), Some(&rich.hash()));
+    assert_eq!(hashes(&pool.candidates(one, Amount::ZERO)).last(), Some(&rich.hash()));
 }
 
 #[test]
@@ -111,12 +120,54 @@ fn replacement_needs_a_tenth_more() {
     let old = transfer(1, 0, 100);
     insert(&mut pool, &old, 0).unwrap();
     let refused = insert(&mut pool, &transfer(1, 0, 109), 0);
-    assert_eq!(refused, Err(PoolError::Underpriced { needed: Amount(110) }));
+    assert_eq!(refused, Err(PoolError::Underpriced { max_fee: Amount(110), tip: Amount(110) }));
     let new = transfer(1, 0, 110);
     insert(&mut pool, &new, 0).unwrap();
-    assert_eq!(hashes(&pool.candidates(1 << 20)), vec![new.hash()]);
+    assert_eq!(hashes(&pool.candidates(1 << 20, Amount::ZERO)), vec![new.hash()]);
     assert!(!pool.knows(&old.hash()));
     assert_eq!(pool.load().transactions, 1);
+}
+
+/// A tenth of no tip is no tip: the highest fee, which is reserved, has to rise as well.
+#[test]
+fn a_nonce_without_a_tip_is_not_replaced_for_nothing() {
+    let mut pool = pool(10);
+    insert(&mut pool, &offering(1, 100, 0), 0).unwrap();
+    let refused = Err(PoolError::Underpriced { max_fee: Amount(110), tip: Amount(0) });
+    assert_eq!(insert(&mut pool, &offering(1, 109, 50), 0), refused);
+    insert(&mut pool, &offering(1, 110, 10), 0).unwrap();
+    let refused = Err(PoolError::Underpriced { max_fee: Amount(121), tip: Amount(11) });
+    assert_eq!(insert(&mut pool, &offering(1, 500, 10), 0), refused, "the tip has to rise too");
+    insert(&mut pool, &offering(1, 121, 11), 0).unwrap();
+    assert_eq!(pool.load().transactions, 1);
+}
+
+/// Clause FE-7: what the base fee has passed waits on, and takes no room from others.
+#[test]
+fn queues_that_the_base_fee_has_passed_are_no_candidates() {
+    let mut pool = pool(10);
+    let (tipped, plain) = (offering(1, 40, 30), offering(2, 50, 5));
+    for t in [&tipped, &plain] {
+        insert(&mut pool, t, 0).unwrap();
+    }
+    let one = tipped.bytes().len();
+    assert_eq!(hashes(&pool.candidates(one, Amount(40))), vec![tipped.hash()]);
+    assert_eq!(hashes(&pool.candidates(one, Amount(41))), vec![plain.hash()], "the other cannot go in");
+    assert_eq!(pool.candidates(1 << 20, Amount(51)).len(), 0);
+    assert_eq!((pool.load().transactions, pool.candidates(1 << 20, Amount(40)).len()), (2, 2));
+}
+
+/// A highest fee that is never taken buys no place, and neither does the same tip as another's.
+#[test]
+fn only_a_higher_tip_pushes_anybody_out() {
+    let mut pool = pool(2);
+    let (first, second) = (offering(1, 100, 5), offering(2, 100, 5));
+    insert(&mut pool, &first, 0).unwrap();
+    insert(&mut pool, &second, 0).unwrap();
+    let full = Err(PoolError::Full { lowest: Amount(5) });
+    assert_eq!(insert(&mut pool, &offering(3, 1_000_000 - 1, 5), 0), full);
+    insert(&mut pool, &offering(3, 100, 6), 0).unwrap();
+    assert!(pool.knows(&first.hash()) && !pool.knows(&second.hash()), "the younger of two equal ones goes");
 }
 
 #[test]
@@ -156,7 +207,7 @@ fn commits_advance_queues_and_are_remembered() {
     assert_eq!(insert(&mut pool, &all[0], 1), Err(PoolError::Known));
     // Somebody else's block may have had another transaction with the nonce.
     pool.accounts.advance(all[0].sender(), 2);
-    assert_eq!(hashes(&pool.candidates(1 << 20)), vec![all[2].hash()]);
+    assert_eq!(hashes(&pool.candidates(1 << 20, Amount::ZERO)), vec![all[2].hash()]);
     assert_eq!(pool.to_spread_again(10).len(), 0);
     pool.committed(10, []);
     assert_eq!(hashes(&pool.to_spread_again(10)), vec![all[2].hash()]);
@@ -206,13 +257,13 @@ fn a_gap_that_is_closed_makes_its_followers_ready() {
     }
     assert_eq!((pool.load().ahead, pool.has_work()), (2, false));
     insert(&mut pool, &transfer(1, 0, 10), 0).unwrap();
-    assert_eq!((pool.load().ahead, pool.candidates(1 << 20).len()), (0, 3));
+    assert_eq!((pool.load().ahead, pool.candidates(1 << 20, Amount::ZERO).len()), (0, 3));
     // Evicted or replaced in the middle, it opens and closes again.
     insert(&mut pool, &transfer(1, 1, 20), 0).unwrap();
-    assert_eq!((pool.load().ahead, pool.candidates(1 << 20).len()), (0, 3));
+    assert_eq!((pool.load().ahead, pool.candidates(1 << 20, Amount::ZERO).len()), (0, 3));
     let middle = transfer(1, 1, 20);
     pool.remove(&middle.hash());
-    assert_eq!((pool.load().ahead, pool.candidates(1 << 20).len()), (1, 1));
+    assert_eq!((pool.load().ahead, pool.candidates(1 << 20, Amount::ZERO).len()), (1, 1));
     check_invariants(&pool);
 }
 
@@ -230,7 +281,7 @@ fn a_queue_is_worth_what_its_account_can_pay() {
     insert_with(&mut pool, &transfer(1, 1, 50), 0, Amount(100), false).unwrap();
     // The account has paid for something else meanwhile: what it cannot pay for goes, from the end.
     pool.accounts.settle(sender, Standing { next: 0, balance: Amount(60) });
-    assert_eq!(hashes(&pool.candidates(1 << 20)), vec![transfer(1, 0, 40).hash()]);
+    assert_eq!(hashes(&pool.candidates(1 << 20, Amount::ZERO)), vec![transfer(1, 0, 40).hash()]);
     pool.accounts.settle(sender, Standing { next: 0, balance: Amount(1) });
     assert!(pool.accounts.queues.is_empty());
 }
@@ -305,7 +356,7 @@ fn accounts_invariants(accounts: &Accounts, limits: &MempoolConfig) {
     let (mut sum, mut ahead, mut queued) = (Sum::default(), Sum::default(), 0);
     for (hash, priced) in &accounts.entries {
         let (bytes, nonce) = (priced.entry.bytes(), priced.terms.nonce);
-        let rank = (priced.terms.fee, Reverse(priced.entry.number), *hash);
+        let rank = (priced.terms.tip, Reverse(priced.entry.number), *hash);
         let queue = &accounts.queues[&priced.entry.verified.sender()];
         assert_eq!(queue.by_nonce[&nonce], *hash);
         sum.add(bytes);
@@ -364,7 +415,7 @@ proptest! {
                     let _ = insert(&mut pool, &attestation(seed, "kraken", window, 0), 0);
                 }
                 Operation::Commit { count } => {
-                    let block: Vec<_> = pool.candidates(1_000).into_iter().take(count).collect();
+                    let block: Vec<_> = pool.candidates(1_000, Amount::ZERO).into_iter().take(count).collect();
                     for t in &block {
                         if let Transaction::Account(inner) = t.transaction() {
                             pool.accounts.advance(t.sender(), inner.nonce + 1);

@@ -51,6 +51,8 @@ pub(crate) fn recheck<G: DerefMut<Target = Pool>>(
         match rules.check(state, &head) {
             // Behind the nonce: gone already. Ahead: cannot be ready.
             Ok(_) | Err(CheckError::Refused(TransactionError::Accounts(AccountsError::NonceLow { .. }))) => {}
+            // The base fee may fall again: it waits on, without a place in a block, until its age removes it.
+            Err(CheckError::Refused(TransactionError::Accounts(AccountsError::FeeLow { .. }))) => {}
             Err(CheckError::Refused(_)) => pool().remove_sender(&sender),
             Err(CheckError::State(error)) => return Err(error),
         }

@@ -56,7 +56,9 @@ const fn is_worthless(outcome: &Outcome, tip: Height) -> bool {
     use WindowsError::{NotAssigned, WindowClosed};
     match outcome {
         Err(SubmitError::Refused(error)) => match error {
-            TransactionError::Accounts(UnknownSender { .. } | FeeLow { .. } | NonceLow { .. })
+            // The base fee moves by an eighth with a block: a neighbour that is some blocks away may have found it high enough.
+            TransactionError::Accounts(FeeLow { min, got }) => got.0 <= min.0 / 2,
+            TransactionError::Accounts(UnknownSender { .. } | NonceLow { .. })
             | TransactionError::Windows(NotAssigned { .. })
             | TransactionError::Sources(SourcesError::UnknownSource { .. }) => true,
             TransactionError::Windows(WindowClosed { height }) => height.saturating_add(STALE_BLOCKS) < tip,
@@ -69,6 +71,8 @@ const fn is_worthless(outcome: &Outcome, tip: Height) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use openmesh_primitives::Amount;
+
     use super::*;
 
     const TIP: Height = 1_000;
@@ -96,6 +100,9 @@ mod tests {
         assert_eq!(verdict(&[known.clone(), known], TIP, true), GossipVerdict::Ignore);
         // Who is behind blames nobody.
         assert_eq!(verdict(&[low()], TIP, false), GossipVerdict::Ignore);
+        let cheap = |got| refused(AccountsError::FeeLow { min: Amount(100), got: Amount(got) });
+        assert_eq!(verdict(&[cheap(50)], TIP, true), GossipVerdict::Worthless);
+        assert_eq!(verdict(&[cheap(51)], TIP, true), GossipVerdict::Ignore);
         let closed = |height| refused(WindowsError::WindowClosed { height });
         assert_eq!(verdict(&[closed(10)], TIP, true), GossipVerdict::Worthless);
         assert_eq!(verdict(&[closed(TIP - 5)], TIP, true), GossipVerdict::Ignore);

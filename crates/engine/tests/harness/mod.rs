@@ -89,6 +89,7 @@ impl Network {
             accounts: (0..accounts).map(|n| (account(n).address(), Amount::open(1_000))).collect(),
             sources: vec![source()],
             source_owners: Default::default(),
+            allocation: Default::default(),
             params: Params::default(),
         };
         keys.resize_with(validators + followers, || None);

@@ -176,7 +176,9 @@ impl Index {
             LedgerEvent::Windows(WindowsEvent::WindowClosed { .. })
             | LedgerEvent::Sources(_)
             | LedgerEvent::Accounts(_)
-            | LedgerEvent::Epochs(_) => {}
+            | LedgerEvent::Epochs(_)
+            | LedgerEvent::Fees(_)
+            | LedgerEvent::Deposits(_) => {}
         }
     }
 

@@ -1,7 +1,8 @@
 //! Blocks.
 
 use openmesh_api as api;
-use openmesh_ledger::{Block, Certificate};
+use openmesh_ledger::{Block, BlockFees, Certificate, block_fees};
+use openmesh_primitives::Amount;
 use openmesh_storage::StoredBlock;
 
 use super::transactions;
@@ -21,8 +22,8 @@ pub fn summary(block: &Block, certificate: &Certificate) -> api::BlockSummary {
     }
 }
 
-/// A block with its transactions and its certificate.
-pub fn detail(stored: &StoredBlock) -> api::BlockDetail {
+/// A block with its transactions and its certificate; `lowest` is the least base fee.
+pub fn detail(stored: &StoredBlock, lowest: Amount) -> api::BlockDetail {
     let header = &stored.block.header;
     api::BlockDetail {
         summary: summary(&stored.block, &stored.certificate),
@@ -30,6 +31,7 @@ pub fn detail(stored: &StoredBlock) -> api::BlockDetail {
         state_root: header.state_root.to_string(),
         transactions_root: header.transactions_root.to_string(),
         validators_hash: header.validators_hash.to_string(),
+        fees: stored.has_receipts().then(|| fees(&block_fees(&stored.events, lowest))),
         transaction_list: transactions::of_block(stored).collect(),
         has_receipts: stored.has_receipts(),
         certificate: stored
@@ -41,6 +43,15 @@ pub fn detail(stored: &StoredBlock) -> api::BlockDetail {
                 signature: signature.to_string(),
             })
             .collect(),
+    }
+}
+
+fn fees(fees: &BlockFees) -> api::BlockFeesInfo {
+    api::BlockFeesInfo {
+        base_fee: fees.base_fee.to_string(),
+        burnt: fees.burnt.to_string(),
+        tips: fees.tips.to_string(),
+        load: fees.load,
     }
 }
 

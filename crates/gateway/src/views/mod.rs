@@ -8,6 +8,7 @@ pub mod incidents;
 pub mod market;
 pub mod sources;
 pub mod status;
+pub mod supply;
 pub mod transactions;
 pub mod validators;
 pub mod words;

@@ -44,6 +44,8 @@ pub fn summary(bytes: &[u8], committed: Option<(&Header, &Receipt)>) -> api::Tra
         amount: None,
         action: "not decodable".into(),
         fee: "0".into(),
+        tip: "0".into(),
+        max_fee: None,
         bytes: bytes.len() as u64,
         ok: receipt.is_some() && error.is_none(),
         error: error.map(ToString::to_string),
@@ -57,7 +59,9 @@ pub fn summary(bytes: &[u8], committed: Option<(&Header, &Receipt)>) -> api::Tra
             let sender = receipt.and_then(|r| r.sender).or_else(|| t.sender().ok());
             summary.sender = sender.map_or_else(|| "unknown".into(), |a| a.to_string());
             summary.nonce = Some(t.nonce);
-            summary.fee = receipt.map_or(t.fee, |r| r.fee).to_string();
+            summary.fee = receipt.map_or(t.offer.max_fee, |r| r.fee).to_string();
+            summary.tip = receipt.map_or(t.offer.tip, |r| r.tip).to_string();
+            summary.max_fee = Some(t.offer.max_fee.to_string());
             describe_action(&t.action, &mut summary);
         }
         Ok(Transaction::Attestation(a)) => {

@@ -2,8 +2,11 @@
 
 use openmesh_api as api;
 use openmesh_duties::NodeIncidentKind;
-use openmesh_ledger::{ActionDescriptor, Class, FieldDescriptor, FieldKind, IncidentKind, Origin, Params, SourceKind};
+use openmesh_ledger::{
+    ActionDescriptor, Class, FieldDescriptor, FieldKind, IncidentKind, Origin, Params, SourceKind, weight_fee,
+};
 use openmesh_market::{Feed, Side, event};
+use openmesh_primitives::Amount;
 
 /// Provenance of data.
 pub const fn origin(origin: Origin) -> api::Origin {
@@ -28,8 +31,8 @@ pub const fn kind(kind: SourceKind) -> api::SourceKind {
     }
 }
 
-/// Declaration of an action under a network's parameters.
-pub fn action_info(action: &ActionDescriptor, params: &Params) -> api::ActionInfo {
+/// Declaration of an action under a network's parameters, with its fee in the next block.
+pub fn action_info(action: &ActionDescriptor, params: &Params, base_fee: Amount) -> api::ActionInfo {
     api::ActionInfo {
         kind: action.kind.into(),
         title: action.title.into(),
@@ -37,7 +40,8 @@ pub fn action_info(action: &ActionDescriptor, params: &Params) -> api::ActionInf
         details: action.details.into(),
         typed_data: action.type_text(),
         weight: action.weight,
-        fee_min: (action.fee_min)(params).to_string(),
+        fee_min: weight_fee(base_fee, action.weight).to_string(),
+        deposit: (action.deposit)(params).to_string(),
         fields: action.fields.iter().map(field_info).collect(),
         errors: action.errors.iter().map(|code| (*code).to_owned()).collect(),
     }

@@ -3,9 +3,12 @@
 //! effects. `docs/guide/adding-a-module.md` says how one is added.
 
 pub mod accounts;
+pub mod deposits;
 pub mod epochs;
 pub mod evidence;
+pub mod fees;
 pub mod incidents;
 pub mod sources;
+pub mod supply;
 pub mod validators;
 pub mod windows;

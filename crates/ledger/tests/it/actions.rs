@@ -5,8 +5,8 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use openmesh_ledger::{
-    AccountsAction, Action, FieldError, FieldInput, FieldKind, Fields, Origin, Params, SourceKind, SourceSpec,
-    SourcesAction,
+    AccountsAction, Action, FieldError, FieldInput, FieldKind, Fields, Origin, Params, SUPPLY_CAP, SourceKind,
+    SourceSpec, SourcesAction, weight_fee,
 };
 use openmesh_primitives::{Address, Amount, canonical};
 
@@ -71,7 +71,7 @@ fn names_and_tags_are_given_once() {
     assert!(distinct(all.iter().map(|d| d.primary_type.to_string()).collect()));
     for descriptor in all {
         assert!(distinct(descriptor.fields.iter().map(|f| f.name.to_string()).collect()), "{}", descriptor.kind);
-        assert!(descriptor.weight > 0 && (descriptor.fee_min)(&Params::default()) > Amount::ZERO);
+        assert!(descriptor.weight > 0 && (descriptor.deposit)(&Params::default()) <= SUPPLY_CAP);
     }
     assert!(canonical::decode::<Action>(&[200]).is_err(), "a tag that no action has");
 }
@@ -124,13 +124,19 @@ fn document() -> String {
     let mut text = String::from(
         "# Actions of accounts\n\nMade from the declarations in `crates/ledger/src/modules/*/action.rs`; a test holds it \
          (`OPENMESH_UPDATE=1` writes it anew).\nThe bytes of an action are its tag and its fields in canonical form. Every \
-         typed message ends with `uint256 nonce, uint256 fee`.\nWhat all of them have in common is in clause T of \
+         typed message ends with `uint256 nonce, uint256 maxFee, uint256 tip`.\nWhat all of them have in common is in clause T of \
          [transactions.md](transactions.md).\n",
     );
     for action in Action::descriptors() {
-        let fee = (action.fee_min)(&Params::default()).to_open();
+        let params = Params::default();
+        let fee = weight_fee(params.accounts.fee_min, action.weight).to_open();
+        let deposit = match (action.deposit)(&params) {
+            Amount::ZERO => String::new(),
+            amount => format!(", deposit {} OPEN by default", amount.to_open()),
+        };
         writeln!(text, "\n## {}: `{}`\n\n{} {}\n", action.title, action.kind, action.summary, action.details).unwrap();
-        writeln!(text, "- tag {}, weight {}, least fee {fee} OPEN by default", action.tag, action.weight).unwrap();
+        writeln!(text, "- tag {}, weight {}, least base fee {fee} OPEN by default{deposit}", action.tag, action.weight)
+            .unwrap();
         writeln!(text, "- refusals of its own: `{}`", action.errors.join("`, `")).unwrap();
         writeln!(text, "- command line: `openmesh account do {} --key FILE{}`", action.kind, arguments(action))
             .unwrap();

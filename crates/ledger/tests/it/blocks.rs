@@ -29,7 +29,7 @@ fn build(chain: &Chain, candidates: &[Vec<u8>], limits: &BlockLimits) -> Block {
 }
 
 #[test]
-fn attestations_first_then_by_fee_with_nonces_in_order() {
+fn attestations_first_then_by_tip_with_nonces_in_order() {
     let mut chain = Chain::four();
     let pay = |from, nonce, fee: u128| {
         let action =

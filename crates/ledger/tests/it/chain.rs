@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use openmesh_ledger::{
     AccountTransaction, AccountsAction, Action, Attestation, Block, BlockLimits, Certificate, ChunkClaim, Execution,
-    Genesis, GenesisValidator, HEADER_VERSION, Header, IncidentKind, LedgerEvent, LedgerIncident, Origin, Params,
-    SourceKind, SourceSpec, Tip, Transaction, TransactionError, WindowsEvent, check_supply, commit_hash, execute_block,
-    initial_state, next_validators, precommit_sign_bytes, transactions_root, validate_proposal, validators,
+    FeeOffer, Genesis, GenesisValidator, HEADER_VERSION, Header, IncidentKind, LedgerEvent, LedgerIncident, Origin,
+    Params, SourceKind, SourceSpec, Tip, Transaction, TransactionError, WindowsEvent, check_supply, commit_hash,
+    execute_block, initial_state, next_validators, precommit_sign_bytes, transactions_root, validate_proposal,
+    validators,
 };
 use openmesh_primitives::{AccountKey, Address, Amount, ContentId, Digest, Timestamp, ValidatorKey, canonical, sha256};
 
 pub const CHAIN_ID: u64 = 7117;
+/// The least base fee of a unit of weight: all of it is burnt.
 pub const FEE: Amount = Amount(1_000_000_000_000);
 pub const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 pub const SOURCE: &str = "kraken";
@@ -80,6 +82,7 @@ impl Chain {
             accounts: accounts.iter().map(|key| (key.address(), Amount::open(1_000))).collect(),
             sources: vec![source(SOURCE, Origin::Replay)],
             source_owners: Default::default(),
+            allocation: Default::default(),
             params,
         };
         let state = initial_state(&genesis).unwrap();
@@ -129,7 +132,7 @@ impl Chain {
         Block { header, last_commit, transactions }
     }
 
-    /// Judges, executes and stores a block; the supply must be whole afterwards.
+    /// Judges, executes and stores a block; the supply must be whole afterwards, counted account by account.
     pub fn commit(&mut self, block: &Block) -> Execution {
         validate_proposal(&self.state, &self.tip, block).unwrap();
         let execution = execute_block(&self.state, block).unwrap();
@@ -184,8 +187,8 @@ impl Chain {
         self.action(from, nonce, FEE, Action::Accounts(AccountsAction::Transfer { to, amount }))
     }
 
-    pub fn action(&self, from: usize, nonce: u64, fee: Amount, action: Action) -> Vec<u8> {
-        let signed = AccountTransaction::sign(&self.accounts[from], CHAIN_ID, nonce, fee, action).unwrap();
+    pub fn action(&self, from: usize, nonce: u64, offer: impl Into<FeeOffer>, action: Action) -> Vec<u8> {
+        let signed = AccountTransaction::sign(&self.accounts[from], CHAIN_ID, nonce, offer, action).unwrap();
         Transaction::Account(signed).encode()
     }
 

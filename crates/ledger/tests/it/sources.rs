@@ -1,13 +1,16 @@
 //! Changing and retiring sources. Clause S.
 
 use openmesh_ledger::{
-    AccountsParams, Action, EpochsParams, GenesisError, LedgerEvent, Origin, Params, SourcesAction, SourcesError,
-    SourcesEvent, SourcesParams, TransactionError as E, WindowsError, current_epoch, initial_state, retired_source,
-    source, sources,
+    AccountsError, Action, Deposit, DepositsEvent, EpochsParams, FeesEvent, GenesisError, LedgerEvent, Origin, Params,
+    SourcesAction, SourcesError, SourcesEvent, SourcesParams, TransactionError as E, WindowsError, account,
+    current_epoch, deposit, initial_state, keys, retired_source, source, sources, supply,
 };
 use openmesh_primitives::Amount;
 
 use crate::chain::{BOOK, Chain, FEE, SOURCE, START, TRADES, claim, source as spec};
+
+/// Fee for changes of the register, which weigh more than a transfer.
+const PAID: Amount = Amount(10 * FEE.0);
 
 /// Blocks come each second; an epoch is five of them.
 fn network() -> Chain {
@@ -28,11 +31,11 @@ fn register(chain: &mut Chain, id: &str, nonce: u64) -> Option<E> {
 fn update(chain: &Chain, from: usize, id: &str, nonce: u64, feeds: &[&str]) -> Vec<u8> {
     let (id, symbols) = (id.to_string(), vec!["BTC.USD".to_string()]);
     let feeds = feeds.iter().map(|feed| (*feed).to_string()).collect();
-    chain.action(from, nonce, FEE, Action::Sources(SourcesAction::Update { id, symbols, feeds }))
+    chain.action(from, nonce, PAID, Action::Sources(SourcesAction::Update { id, symbols, feeds }))
 }
 
 fn retire(chain: &Chain, from: usize, id: &str, nonce: u64) -> Vec<u8> {
-    chain.action(from, nonce, FEE, Action::Sources(SourcesAction::Retire { id: id.to_string() }))
+    chain.action(from, nonce, PAID, Action::Sources(SourcesAction::Retire { id: id.to_string() }))
 }
 
 #[test]
@@ -54,17 +57,47 @@ fn a_source_of_the_genesis_is_changed_by_the_account_that_the_genesis_names() {
     assert_eq!(genesis.validate(), Err(GenesisError::OwnerOfNothing("nowhere".to_string())));
 }
 
+/// Clause FE-6: what is held for a source comes back to whoever registered it when the source leaves the register, and not before.
 #[test]
-fn a_registration_costs_the_larger_of_the_two_least_fees() {
-    let action = Action::Sources(SourcesAction::Register(spec("mine", Origin::Replay)));
-    for (of_all, of_sources) in [(1, 5), (5, 1)] {
-        let params = Params {
-            accounts: AccountsParams { fee_min: Amount(of_all) },
-            sources: SourcesParams { source_fee_min: Amount(of_sources), ..SourcesParams::default() },
-            ..Params::default()
-        };
-        assert_eq!(action.fee_min(&params), Amount(5));
+fn a_deposit_comes_back_when_the_source_leaves_the_register() {
+    let mut chain = network();
+    let owner = chain.accounts[0].address();
+    let (key, held) = (keys::source("mine"), chain.genesis.params.sources.source_deposit);
+    assert_eq!(register(&mut chain, "mine", 0), None);
+    assert_eq!(deposit(&chain.state, &key).unwrap(), Some(Deposit { owner, amount: held }));
+    assert_eq!(supply(&chain.state).unwrap().deposits, held);
+    let gone = retire(&chain, 0, "mine", 1);
+    assert_eq!(chain.run_one(gone), None);
+    let before = account(&chain.state, &owner).unwrap().balance;
+    let mut events = Vec::new();
+    while source(&chain.state, "mine").unwrap().is_some() {
+        assert_eq!(deposit(&chain.state, &key).unwrap(), Some(Deposit { owner, amount: held }), "while it is there");
+        events = chain.run(vec![]).events;
     }
+    let returned = |event: &LedgerEvent| matches!(event, LedgerEvent::Deposits(DepositsEvent::Returned { owner: to, amount, .. }) if *to == owner && *amount == held);
+    assert!(events.iter().any(returned), "{events:?}");
+    assert_eq!(deposit(&chain.state, &key).unwrap(), None);
+    assert_eq!(account(&chain.state, &owner).unwrap().balance, Amount(before.0 + held.0));
+    assert_eq!(supply(&chain.state).unwrap().deposits, Amount::ZERO);
+}
+
+/// Clause FE-4: a deposit that the balance does not cover refuses the registration, and nothing of it stays.
+#[test]
+fn a_deposit_is_reserved_with_fee_and_amount() {
+    let mut chain = network();
+    let owner = chain.accounts[0].address();
+    let held = chain.genesis.params.sources.source_deposit;
+    // All but the deposit and one unit less than the fee of a registration.
+    let left = Amount(held.0 + 4 * FEE.0 - 1);
+    let all = account(&chain.state, &owner).unwrap().balance;
+    let spent = chain.transfer(0, chain.accounts[1].address(), Amount(all.0 - FEE.0 - left.0), 0);
+    assert_eq!(chain.run_one(spent), None);
+    let action = Action::Sources(SourcesAction::Register(spec("mine", Origin::Replay)));
+    let bytes = chain.action(0, 1, Amount(4 * FEE.0), action);
+    let needed = Amount(left.0 + 1);
+    let refused = Some(E::Accounts(AccountsError::Overdraft { account: owner, balance: left, needed }));
+    assert_eq!(chain.run_one(bytes), refused);
+    assert_eq!((account(&chain.state, &owner).unwrap().balance, source(&chain.state, "mine").unwrap()), (left, None));
 }
 
 #[test]
@@ -83,8 +116,10 @@ fn only_the_owner_changes_a_source_and_the_change_comes_with_an_epoch() {
     assert_eq!(current_epoch(&chain.state).unwrap(), 2, "the source is active");
     let change = update(&chain, 0, "mine", 1, &["candles", "trades"]);
     let execution = chain.run(vec![change]);
-    let [LedgerEvent::Sources(SourcesEvent::SourceUpdated { id, from_epoch: 3, height: 12 })] =
-        execution.events.as_slice()
+    let [
+        LedgerEvent::Sources(SourcesEvent::SourceUpdated { id, from_epoch: 3, height: 12 }),
+        LedgerEvent::Fees(FeesEvent::Collected { height: 12, .. }),
+    ] = execution.events.as_slice()
     else {
         panic!("{:?}", execution.events)
     };

@@ -1,9 +1,9 @@
 //! Every refusal has its own error and leaves the state as it was.
 
 use openmesh_ledger::{
-    AccountTransaction, AccountsAction, AccountsError, Action, BlocksParams, EnvelopeError, EpochsParams, Origin,
-    Params, SourcesAction, SourcesError, SourcesParams, Transaction, TransactionError, WindowsError, account,
-    check_transaction, validator_record, verify_stateless,
+    AccountTransaction, AccountsAction, AccountsError, Action, BlocksParams, EnvelopeError, EpochsParams, FeeOffer,
+    Origin, Params, SourcesAction, SourcesError, SourcesParams, Transaction, TransactionError, WindowsError, account,
+    check_transaction, supply, validator_record, verify_stateless,
 };
 use openmesh_primitives::{AccountSignature, Address, Amount};
 
@@ -15,13 +15,17 @@ const TO: Address = Address([9; 20]);
 fn a_transfer_moves_the_amount_and_pays_the_proposer() {
     let mut chain = Chain::four();
     let (from, proposer) = (chain.accounts[0].address(), chain.proposer());
-    let execution = chain.run(vec![chain.transfer(0, TO, Amount::open(5), 0)]);
-    assert!(execution.receipts[0].ok());
-    assert_eq!(execution.receipts[0].sender, Some(from));
+    let (tip, action) = (Amount(FEE.0 / 4), AccountsAction::Transfer { to: TO, amount: Amount::open(5) });
+    let offer = FeeOffer::new(Amount(3 * FEE.0), tip);
+    let execution = chain.run(vec![chain.action(0, 0, offer, action.into())]);
+    let (receipt, paid) = (&execution.receipts[0], Amount(FEE.0 + tip.0));
+    assert!(receipt.ok());
+    assert_eq!((receipt.sender, receipt.fee, receipt.tip), (Some(from), paid, tip));
     assert_eq!(account(&chain.state, &TO).unwrap().balance, Amount::open(5));
-    assert_eq!(account(&chain.state, &proposer).unwrap().balance, FEE);
+    assert_eq!(account(&chain.state, &proposer).unwrap().balance, tip);
+    assert_eq!(supply(&chain.state).unwrap().burnt, FEE);
     let left = account(&chain.state, &from).unwrap();
-    assert_eq!((left.balance, left.nonce), (Amount(Amount::open(995).0 - FEE.0), 1));
+    assert_eq!((left.balance, left.nonce), (Amount(Amount::open(995).0 - paid.0), 1));
     assert_eq!(validator_record(&chain.state, &proposer).unwrap().unwrap().proposed, 1);
 }
 
@@ -34,14 +38,19 @@ fn a_transfer_to_oneself_costs_the_fee_only() {
 }
 
 #[test]
-fn fees_go_to_the_payout_account() {
+fn tips_go_to_the_payout_account() {
     let mut chain = Chain::four();
     let mut genesis = chain.genesis.clone();
     let payout = Address([3; 20]);
     genesis.validators.iter_mut().for_each(|v| v.payout = Some(payout));
     chain.state = openmesh_ledger::initial_state(&genesis).unwrap();
-    chain.run(vec![chain.transfer(0, TO, Amount(1), 0), chain.transfer(1, TO, Amount(1), 0)]);
-    assert_eq!(account(&chain.state, &payout).unwrap().balance, Amount(2 * FEE.0));
+    let pay = |from, fee: u128| {
+        chain.action(from, 0, Amount(fee), AccountsAction::Transfer { to: TO, amount: Amount(1) }.into())
+    };
+    let both = vec![pay(0, 2 * FEE.0), pay(1, 3 * FEE.0)];
+    chain.run(both);
+    assert_eq!(account(&chain.state, &payout).unwrap().balance, Amount(3 * FEE.0), "what the base fee leaves");
+    assert_eq!(supply(&chain.state).unwrap().burnt, Amount(2 * FEE.0));
 }
 
 #[test]
@@ -78,7 +87,17 @@ fn refusals_of_account_transactions() {
         Amount(u128::MAX),
         Action::Accounts(AccountsAction::Transfer { to: TO, amount: Amount(u128::MAX) }),
     );
-    assert!(matches!(chain.run_one(overflow), Some(E::Accounts(AccountsError::Overdraft { .. }))));
+    let (max_fee, spends) = (Amount(u128::MAX), Amount(u128::MAX));
+    assert_eq!(chain.run_one(overflow), Some(E::Accounts(AccountsError::FeeOverflow { max_fee, spends })));
+
+    let balance = account(&chain.state, &chain.accounts[0].address()).unwrap().balance;
+    let max_fee = Amount(balance.0 + 1);
+    let proud = chain.action(0, 1, FeeOffer::new(max_fee, Amount::ZERO), action.clone());
+    let unaffordable = AccountsError::FeeUnaffordable { account: chain.accounts[0].address(), balance, max_fee };
+    assert_eq!(chain.run_one(proud), Some(E::Accounts(unaffordable)));
+    let (tip, max_fee) = (Amount(2 * FEE.0 + 1), Amount(2 * FEE.0));
+    let generous = chain.action(0, 1, FeeOffer::new(max_fee, tip), action.clone());
+    assert_eq!(chain.run_one(generous), Some(E::Accounts(AccountsError::TipHigh { tip, max_fee })));
 
     let stranger = AccountTransaction::sign(&account_key(77), CHAIN_ID, 0, FEE, action.clone()).unwrap();
     let unknown = E::Accounts(AccountsError::UnknownSender { account: account_key(77).address() });
@@ -126,8 +145,8 @@ fn altered_signatures_and_fields() {
         chain.run_one(Transaction::Account(short_v.clone()).encode()),
         Some(E::Envelope(EnvelopeError::Signature))
     );
-    let AccountTransaction { chain_id, nonce, fee, action, signature } = short_v;
-    let repaired = AccountTransaction::with_signature(chain_id, nonce, fee, action, signature);
+    let AccountTransaction { chain_id, nonce, offer, action, signature } = short_v;
+    let repaired = AccountTransaction::with_signature(chain_id, nonce, offer, action, signature);
     assert_eq!(repaired, signed);
 
     // r or s out of range.
@@ -179,7 +198,8 @@ fn sources_are_registered_once_and_work_from_the_next_epoch() {
     let register = |spec| Action::Sources(SourcesAction::Register(spec));
     let spec = source("kraken-2", Origin::Replay);
     let cheap = chain.action(0, 0, FEE, register(spec.clone()));
-    assert_eq!(chain.run_one(cheap), Some(E::Accounts(AccountsError::FeeLow { min: Amount::open(1), got: FEE })));
+    let min = Amount(4 * FEE.0);
+    assert_eq!(chain.run_one(cheap), Some(E::Accounts(AccountsError::FeeLow { min, got: FEE })), "its weight is 4");
     let mut malformed = spec.clone();
     malformed.symbols.reverse();
     let malformed = chain.action(0, 0, Amount::open(1), register(malformed));
@@ -221,6 +241,10 @@ fn each_error_has_its_own_code_and_the_same_in_json() {
         E::Envelope(EnvelopeError::Chain { expected: 1, got: 2 }),
         E::Accounts(AccountsError::Overdraft { account: TO, balance: Amount(1), needed: Amount(2) }),
         E::Accounts(AccountsError::UnknownSender { account: TO }),
+        E::Accounts(AccountsError::FeeLow { min: Amount(2), got: Amount(1) }),
+        E::Accounts(AccountsError::TipHigh { tip: Amount(2), max_fee: Amount(1) }),
+        E::Accounts(AccountsError::FeeUnaffordable { account: TO, balance: Amount(1), max_fee: Amount(2) }),
+        E::Accounts(AccountsError::FeeOverflow { max_fee: Amount(1), spends: Amount(u128::MAX) }),
     ];
     let codes: std::collections::BTreeSet<&str> = some.iter().map(E::code).collect();
     assert_eq!(codes.len(), some.len());

@@ -44,6 +44,7 @@ pub fn genesis() -> Genesis {
             origin: Origin::Replay,
         }],
         source_owners: Default::default(),
+        allocation: Default::default(),
         params: Params {
             windows: WindowsParams { window_close_blocks: 2, ..WindowsParams::default() },
             epochs: EpochsParams { epoch_ms: 10_000, ..EpochsParams::default() },

@@ -74,6 +74,7 @@ fn genesis() -> Genesis {
         accounts: vec![],
         sources: (0..VENUES).map(source).collect(),
         source_owners: Default::default(),
+        allocation: Default::default(),
         params: Params {
             windows: WindowsParams { window_close_blocks: 1, ..WindowsParams::default() },
             epochs: EpochsParams::default(),

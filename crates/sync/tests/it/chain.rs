@@ -38,6 +38,7 @@ pub fn genesis(accounts: u32) -> Genesis {
         accounts: (0..accounts).map(|n| (address(n), Amount::open(1))).collect(),
         sources: Vec::new(),
         source_owners: Default::default(),
+        allocation: Default::default(),
         params: Params::default(),
     }
 }

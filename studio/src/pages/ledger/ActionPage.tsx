@@ -5,6 +5,7 @@ import { RequestError } from "../../api/client";
 import { useAccount, useActions, useStatus, useTransaction } from "../../api/queries";
 import type { ActionInfo, FieldValue } from "../../api/types";
 import { Card, Empty, Notice } from "../../design";
+import { suggested, writable, wrongFees, type Fees } from "../../lib/fees";
 import { readFields, refusedField, spent } from "../../lib/fields";
 import { count, open } from "../../lib/format";
 import { units } from "../../lib/decimals";
@@ -69,21 +70,27 @@ function Signing({ action }: { action: ActionInfo }) {
 
 interface Asked {
   values: Record<string, FieldValue>;
-  fee: string;
+  fees: Fees;
 }
+
+/** Highest fee and tip as a person writes them, in OPEN. */
+const writtenFees = (action: ActionInfo): Fees => {
+  const { maxFee, tip } = suggested(action);
+  return { maxFee: writable(maxFee), tip: writable(tip) };
+};
 
 function Form({ action, payer }: { action: ActionInfo; payer: Payer }) {
   const [read] = useFilters();
   const [written, setWritten] = useState(() =>
     Object.fromEntries(action.fields.map(({ name }) => [name, read(name)])),
   );
-  const [fee, setFee] = useState(() => open(action.fee_min).replace(/[^0-9.]/g, ""));
+  const [fees, setFees] = useState(() => writtenFees(action));
   const status = useStatus();
   const account = useAccount(payer.address);
   const offering = useMutation({
-    mutationFn: ({ values, fee }: Asked) => {
+    mutationFn: ({ values, fees }: Asked) => {
       if (!status.data) throw new Error("The node has not answered yet.");
-      return prepare(status.data, payer.address, action, values, fee);
+      return prepare(status.data, payer.address, action, values, fees);
     },
   });
   const sending = useMutation({ mutationFn: (offer: Offer) => send(payer.wallet, offer) });
@@ -107,52 +114,48 @@ function Form({ action, payer }: { action: ActionInfo; payer: Payer }) {
     <Inputs
       action={action}
       written={written}
-      fee={fee}
+      fees={fees}
       busy={offering.isPending}
       error={offering.error}
       onWrite={(name, text) => {
         offering.reset();
         setWritten((before) => ({ ...before, [name]: text }));
       }}
-      onFee={setFee}
+      onFees={setFees}
       onAsk={(asked) => offering.mutate(asked)}
     />
   );
 }
 
-/** The name under which the fee is remembered as visited; no field of an action can have a space. */
-const FEE = "the fee";
+/** The names under which the fees are remembered as visited; no field of an action can have a space. */
+const MAX_FEE = "the highest fee";
+const TIP = "the tip";
 
 function Inputs({
   action,
   written,
-  fee,
+  fees,
   busy,
   error,
   onWrite,
-  onFee,
+  onFees,
   onAsk,
 }: {
   action: ActionInfo;
   written: Record<string, string>;
-  fee: string;
+  fees: Fees;
   busy: boolean;
   error: Error | null;
   onWrite: (name: string, text: string) => void;
-  onFee: (text: string) => void;
+  onFees: (fees: Fees) => void;
   onAsk: (asked: Asked) => void;
 }) {
   const [visited, setVisited] = useState<ReadonlySet<string>>(new Set());
   const visit = (...names: string[]) => setVisited((before) => new Set([...before, ...names]));
   const { values, wrong } = readFields(action, written);
   const refused = error instanceof RequestError ? refusedField(action, error.message) : null;
-  const offered = units(fee);
-  const feeWrong =
-    offered === null
-      ? "A fee is a number of OPEN."
-      : BigInt(offered) < BigInt(action.fee_min)
-        ? `The least fee is ${open(action.fee_min)}.`
-        : undefined;
+  const [maxFee, tip] = [units(fees.maxFee), units(fees.tip)];
+  const feesWrong = wrongFees(action, fees);
   return (
     <form
       className="stack"
@@ -160,8 +163,9 @@ function Inputs({
       noValidate
       onSubmit={(event) => {
         event.preventDefault();
-        visit(...action.fields.map(({ name }) => name), FEE);
-        if (Object.keys(wrong).length === 0 && offered !== null && !feeWrong) onAsk({ values, fee: offered });
+        visit(...action.fields.map(({ name }) => name), MAX_FEE, TIP);
+        const right = Object.keys(wrong).length === 0 && Object.keys(feesWrong).length === 0;
+        if (right && maxFee !== null && tip !== null) onAsk({ values, fees: { maxFee, tip } });
         else
           // The first field that is wrong is where a person goes on.
           requestAnimationFrame(() =>
@@ -187,16 +191,29 @@ function Inputs({
       ))}
       <ActionInput
         field={{
-          name: FEE,
+          name: MAX_FEE,
           type: "amount",
-          label: "Fee",
-          help: `At least ${open(action.fee_min)}. A higher one comes first when blocks are full.`,
+          label: "Highest fee",
+          help: `Base fee and tip together take at most this. The base fee of the next block is ${open(action.fee_min)}, which is burnt; what is not needed stays yours.`,
           choices: [],
         }}
-        written={fee}
-        wrong={visited.has(FEE) ? feeWrong : undefined}
-        onChange={onFee}
-        onLeave={() => visit(FEE)}
+        written={fees.maxFee}
+        wrong={visited.has(MAX_FEE) ? feesWrong.maxFee : undefined}
+        onChange={(text) => onFees({ ...fees, maxFee: text })}
+        onLeave={() => visit(MAX_FEE)}
+      />
+      <ActionInput
+        field={{
+          name: TIP,
+          type: "amount",
+          label: "Tip",
+          help: "Of it, at most this is the proposer's. A higher one comes first when blocks are full.",
+          choices: [],
+        }}
+        written={fees.tip}
+        wrong={visited.has(TIP) ? feesWrong.tip : undefined}
+        onChange={(text) => onFees({ ...fees, tip: text })}
+        onLeave={() => visit(TIP)}
       />
       {error && !refused ? <Problem error={error} /> : null}
       <p className="row flat">
@@ -220,11 +237,14 @@ function Problem({ error }: { error: Error }) {
   );
 }
 
+/** Members of every message that are fees, with their names for people. */
+const FEE_NAMES: Record<string, string> = { maxFee: "Highest fee", tip: "Tip" };
+
 /** A value of the message for people, where it is not its own best description. */
 function Shown({ name, offer, value }: { name: string; offer: Offer; value: unknown }) {
   const at = membersSigned(offer).findIndex((each) => each.name === name);
   const field = offer.action.fields[at];
-  const amount = name === "fee" || field?.type === "amount";
+  const amount = Object.hasOwn(FEE_NAMES, name) || field?.type === "amount";
   if (Array.isArray(value))
     return value.length === 0 ? <span className="quiet">empty list</span> : value.join(", ");
   if (amount) return open(String(value));
@@ -246,7 +266,8 @@ function Review({
   onSign: () => void;
   onBack: () => void;
 }) {
-  const total = spent(offer.action, offer.values) + BigInt(offer.fee);
+  const deposit = BigInt(offer.action.deposit);
+  const total = spent(offer.action, offer.values) + BigInt(offer.fees.maxFee) + deposit;
   const short = balance !== null && total > BigInt(balance);
   return (
     <div className="stack">
@@ -256,14 +277,20 @@ function Review({
       <dl className="facts" aria-label="What will be signed">
         {membersSigned(offer).map(({ name, type, label, value }) => (
           <div className="fact" key={name}>
-            <dt title={`${type} ${name}`}>{label ?? (name === "fee" ? "Fee" : "Nonce")}</dt>
+            <dt title={`${type} ${name}`}>{label ?? FEE_NAMES[name] ?? "Nonce"}</dt>
             <dd>
               <Shown name={name} offer={offer} value={value} />
             </dd>
           </div>
         ))}
+        {deposit > 0n ? (
+          <div className="fact">
+            <dt>Deposit</dt>
+            <dd>{open(offer.action.deposit)}, which comes back when the record goes</dd>
+          </div>
+        ) : null}
         <div className="fact">
-          <dt>Leaves the account</dt>
+          <dt>Leaves the account at most</dt>
           <dd>
             <strong>{open(total.toString())}</strong>
           </dd>
@@ -274,7 +301,7 @@ function Review({
         <pre tabIndex={0}>{JSON.stringify(offer.typed, null, 2)}</pre>
       </details>
       {short ? (
-        <Notice tone="bad" title="The balance is not enough for amount and fee">
+        <Notice tone="bad" title="The balance is not enough for amount, fee and deposit">
           The account has only {open(balance)}.
         </Notice>
       ) : null}

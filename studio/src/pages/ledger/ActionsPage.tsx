@@ -62,7 +62,13 @@ export function ActionsPage() {
                 },
                 { head: "Does", cell: ({ summary }) => <span className="prose">{summary}</span> },
                 { head: "Kind", cell: ({ kind }) => <code>{kind}</code> },
-                { head: "Least fee", number: true, cell: ({ fee_min }) => open(fee_min) },
+                { head: "Base fee", number: true, cell: ({ fee_min }) => open(fee_min) },
+                {
+                  head: "Deposit",
+                  number: true,
+                  cell: ({ deposit }) =>
+                    deposit === "0" ? <span className="quiet">none</span> : open(deposit),
+                },
                 { head: "Weight", number: true, cell: ({ weight }) => count(weight) },
               ]}
             />

@@ -1,10 +1,34 @@
 import { Link, useParams } from "react-router";
 import { useTransaction } from "../../api/queries";
+import type { TransactionSummary } from "../../api/types";
 import { Card, Copy } from "../../design";
 import { bytes, count, open } from "../../lib/format";
 import { useTitle } from "../../lib/title";
 import { AccountLink, Answer, At, When } from "../parts";
 import { Outcome, Refusal, Sender } from "./TransactionTable";
+
+/** The fee: what it may be while the transaction waits, then what was burnt and what the proposer has. */
+function Fees({ of }: { of: TransactionSummary }) {
+  if (typeof of.height !== "number")
+    return (
+      <>
+        at most {open(of.fee)}, of it a tip of at most {open(of.tip)}
+      </>
+    );
+  const burnt = (BigInt(of.fee) - BigInt(of.tip)).toString();
+  return (
+    <>
+      {open(of.fee)}
+      {of.ok ? (
+        <span className="quiet">
+          {" "}
+          ({open(burnt)} burnt, {open(of.tip)} to the proposer
+          {of.max_fee ? `; at most ${open(of.max_fee)} was offered` : ""})
+        </span>
+      ) : null}
+    </>
+  );
+}
 
 export function TransactionPage() {
   const { hash = "" } = useParams();
@@ -48,7 +72,9 @@ export function TransactionPage() {
               {data.class === "account" ? (
                 <>
                   <dt>Fee</dt>
-                  <dd>{open(data.fee)}</dd>
+                  <dd>
+                    <Fees of={data} />
+                  </dd>
                   <dt>Nonce</dt>
                   <dd>{data.nonce ?? "–"}</dd>
                 </>

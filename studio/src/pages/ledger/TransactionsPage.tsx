@@ -46,6 +46,9 @@ export function TransactionsPage() {
           <p className="quiet flat">What accounts and validators wrote into the ledger.</p>
         </div>
         <span className="row">
+          <Link className="button" to="/supply">
+            Supply
+          </Link>
           <Link className="button" to="/actions">
             All actions
           </Link>

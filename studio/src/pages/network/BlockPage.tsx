@@ -2,7 +2,7 @@ import { Link, useParams } from "react-router";
 import { useBlock, useStatus } from "../../api/queries";
 import { Card, Copy, Hash } from "../../design";
 import { Table } from "../../design/Table";
-import { bytes, count } from "../../lib/format";
+import { bytes, count, open } from "../../lib/format";
 import { useTitle } from "../../lib/title";
 import { TransactionTable } from "../ledger/TransactionTable";
 import { Answer, At, ValidatorLink, When } from "../parts";
@@ -67,6 +67,18 @@ export function BlockPage() {
                 <dd>
                   {bytes(data.bytes)} in {count(data.transactions)} transactions
                 </dd>
+                {data.fees ? (
+                  <>
+                    <dt>Base fee</dt>
+                    <dd>
+                      {open(data.fees.base_fee)} for a transfer, {(data.fees.load / 10_000).toFixed(1)} % full
+                    </dd>
+                    <dt>Fees</dt>
+                    <dd>
+                      {open(data.fees.burnt)} burnt, {open(data.fees.tips)} to the proposer
+                    </dd>
+                  </>
+                ) : null}
               </dl>
             </Card>
             <Card title="Transactions" flush>

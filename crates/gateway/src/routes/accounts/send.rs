@@ -6,14 +6,16 @@ use axum::http::StatusCode;
 use openmesh_api as api;
 use openmesh_api::ErrorCode;
 use openmesh_engine::Submission;
-use openmesh_ledger::{self as ledger, AccountTransaction, Action, FieldInput, Fields, Transaction};
+use openmesh_ledger::{
+    self as ledger, AccountTransaction, Action, FeeOffer, FieldInput, Fields, Transaction, estimate_fee,
+};
 use openmesh_primitives::eip712::Value;
 use openmesh_primitives::{AccountSignature, Amount};
 
 use crate::error::Refusal;
 use crate::http::request::{self, Body};
 use crate::node::Node;
-use crate::views::words;
+use crate::views::{self, words};
 
 /// Hands a signed transaction to the mempool.
 #[utoipa::path(post, path = api::path::TRANSACTIONS, tag = "transactions", request_body = api::TransactionRequest, responses((status = 202, body = api::TransactionAccepted), (status = 400, body = api::ErrorBody)))]
@@ -25,12 +27,13 @@ pub async fn send(
         api::TransactionRequest::Bytes { bytes } => hex::decode(bytes.trim_start_matches("0x"))
             .map(Submission::Bytes)
             .map_err(|e| Refusal::new(ErrorCode::BadBytes, format!("bytes: {e}"), "hexadecimal is expected"))?,
-        api::TransactionRequest::Parts { action, nonce, fee, signature } => {
+        api::TransactionRequest::Parts { action, nonce, max_fee, tip, signature } => {
             let signature: AccountSignature = signature.parse().map_err(|e| {
                 Refusal::new(ErrorCode::BadSignature, format!("signature: {e}"), "65 bytes in hexadecimal are expected")
             })?;
-            let (fee, action) = (amount("fee", &fee)?, parse_action(action)?);
-            let transaction = AccountTransaction::with_signature(node.chain_id(), nonce, fee, action, signature);
+            let offer = FeeOffer::new(amount("max_fee", &max_fee)?, amount("tip", &tip)?);
+            let action = parse_action(action)?;
+            let transaction = AccountTransaction::with_signature(node.chain_id(), nonce, offer, action, signature);
             Transaction::Account(transaction).into()
         }
     };
@@ -46,20 +49,40 @@ pub async fn typed_data(
 ) -> Result<Json<api::TypedDataResponse>, Refusal> {
     let from = request::address(&request.from)?;
     let action = parse_action(request.action)?;
-    let wanted = request.fee.map(|f| amount("fee", &f)).transpose()?;
+    let max_fee = request.max_fee.map(|f| amount("max_fee", &f)).transpose()?;
+    let tip = request.tip.map(|t| amount("tip", &t)).transpose()?;
     node.read(move |node| {
         let state = node.store().state()?;
-        let fee = wanted.unwrap_or(action.fee_min(&ledger::params(&state)?));
+        let estimate = estimate_fee(&action, ledger::base_fee(&state)?, &ledger::params(&state)?);
+        let max_fee = max_fee.unwrap_or(estimate.max_fee);
+        // An estimated tip stays a part of what was asked for.
+        let offer = FeeOffer::new(max_fee, tip.unwrap_or(estimate.tip.min(max_fee)));
         let nonce = ledger::account(&state, &from)?.nonce;
-        let typed_data = typed_json(&action, node.chain_id(), nonce, fee);
-        Ok(Json(api::TypedDataResponse { nonce, fee: fee.to_string(), typed_data }))
+        let typed_data = typed_json(&action, node.chain_id(), nonce, offer);
+        let (max_fee, tip) = (offer.max_fee.to_string(), offer.tip.to_string());
+        Ok(Json(api::TypedDataResponse { nonce, max_fee, tip, typed_data }))
+    })
+    .await
+}
+
+/// The fees of an action, if it is in the next block.
+#[utoipa::path(post, path = api::path::ESTIMATE, tag = "transactions", request_body = api::EstimateRequest, responses((status = 200, body = api::EstimateInfo), (status = 400, body = api::ErrorBody)))]
+pub async fn estimate(
+    State(node): State<Node>,
+    Body(request): Body<api::EstimateRequest>,
+) -> Result<Json<api::EstimateInfo>, Refusal> {
+    let action = parse_action(request.action)?;
+    node.read(move |node| {
+        let state = node.store().state()?;
+        let estimate = estimate_fee(&action, ledger::base_fee(&state)?, &ledger::params(&state)?);
+        Ok(Json(views::supply::estimate(&estimate, action.spends())))
     })
     .await
 }
 
 /// The argument of `eth_signTypedData_v4`. Source: EIP-712.
-fn typed_json(action: &Action, chain_id: u64, nonce: u64, fee: Amount) -> serde_json::Value {
-    let message = action.typed_message(nonce, fee);
+fn typed_json(action: &Action, chain_id: u64, nonce: u64, offer: FeeOffer) -> serde_json::Value {
+    let message = action.typed_message(nonce, offer);
     let (name, version) = ledger::TypedMessage::domain();
     let fields: Vec<serde_json::Value> =
         message.fields.iter().map(|f| serde_json::json!({ "name": f.name, "type": f.kind })).collect();
@@ -94,8 +117,10 @@ fn json_value(value: &Value<'_>) -> serde_json::Value {
 #[utoipa::path(get, path = api::path::ACTIONS, tag = "transactions", responses((status = 200, body = Vec<api::ActionInfo>)))]
 pub async fn actions(State(node): State<Node>) -> Result<Json<Vec<api::ActionInfo>>, Refusal> {
     node.read(|node| {
-        let params = ledger::params(&node.store().state()?)?;
-        Ok(Json(Action::descriptors().into_iter().map(|action| words::action_info(action, &params)).collect()))
+        let state = node.store().state()?;
+        let (params, base_fee) = (ledger::params(&state)?, ledger::base_fee(&state)?);
+        let info = |action| words::action_info(action, &params, base_fee);
+        Ok(Json(Action::descriptors().into_iter().map(info).collect()))
     })
     .await
 }

@@ -64,7 +64,8 @@ pub async fn block(
             };
             Refusal::new(ErrorCode::UnknownBlock, format!("no block {height} here"), hint)
         })?;
-        tagged_json(&headers, &views::blocks::detail(&stored))
+        let lowest = openmesh_ledger::params(&node.store().state()?)?.accounts.fee_min;
+        tagged_json(&headers, &views::blocks::detail(&stored, lowest))
     })
     .await
 }

@@ -3,5 +3,6 @@
 pub mod blocks;
 pub mod incidents;
 pub mod status;
+pub mod supply;
 pub mod transactions;
 pub mod validators;

@@ -6,7 +6,6 @@ use openmesh_primitives::{Address, Amount};
 use serde::{Deserialize, Serialize};
 
 use crate::descriptor::{ActionDescriptor, FieldDescriptor, FieldError, FieldKind, Fields, ModuleActions};
-use crate::params::Params;
 
 /// An action of accounts. Its discriminants are the first byte of an action's canonical bytes.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
@@ -32,7 +31,7 @@ const TRANSFER: ActionDescriptor = ActionDescriptor {
     details: "The receiver has the amount at once, even for a later transaction of the same block. An address that never \
               received anything becomes an account with its first transfer.",
     weight: 1,
-    fee_min: |params: &Params| params.accounts.fee_min,
+    deposit: |_| Amount::ZERO,
     fields: &[
         FieldDescriptor {
             name: "to",

@@ -9,6 +9,7 @@ use super::keys;
 use super::records::Account;
 use crate::context::Context;
 use crate::error::CheckError;
+use crate::modules::fees::Charge;
 use crate::state::{StateError, read};
 
 /// An account as the block has it now; `None` if it never received anything.
@@ -16,8 +17,9 @@ pub(crate) fn load(context: &mut Context<'_>, address: Address) -> Result<Option
     if let Some(known) = context.accounts.get(&address) {
         return Ok(*known);
     }
-    let account = read(&context.state, &keys::account(&address))?;
+    let account: Option<Account> = read(&context.state, &keys::account(&address))?;
     context.accounts.insert(address, account);
+    context.balances_before.insert(address, account.unwrap_or_default().balance);
     Ok(account)
 }
 
@@ -26,16 +28,17 @@ fn change(context: &mut Context<'_>, address: Address, account: Account) {
     context.accounts_changed.insert(address);
 }
 
-/// Takes amount and fee from the sender, and raises its nonce.
-pub(crate) fn charge(context: &mut Context<'_>, sender: Address, lost: Amount, fee: Amount) -> Result<(), CheckError> {
+/// Takes from the sender what its transaction costs, and raises its nonce. Fee, deposit and what the action spends leave the account
+/// here; the action puts the last two where they go.
+pub(crate) fn charge(context: &mut Context<'_>, sender: Address, charge: &Charge) -> Result<(), CheckError> {
     let before = load(context, sender)?.unwrap_or_default();
+    let lost = charge.total();
     let balance = before.balance.checked_sub(lost).ok_or(AccountsError::Overdraft {
         account: sender,
         balance: before.balance,
         needed: lost,
     })?;
     change(context, sender, Account { balance, nonce: before.nonce + 1 });
-    context.fees = Amount(context.fees.0.saturating_add(fee.0));
     Ok(())
 }
 
@@ -45,11 +48,6 @@ pub(crate) fn pay(context: &mut Context<'_>, to: Address, amount: Amount) -> Res
     let account = context.rules.credit(account, amount)?;
     change(context, to, account);
     Ok(())
-}
-
-/// Pays the block's fees.
-pub(crate) fn pay_fees(context: &mut Context<'_>, to: Address) -> Result<(), StateError> {
-    if context.fees == Amount::ZERO { Ok(()) } else { pay(context, to, context.fees) }
 }
 
 /// Lets an action take effect for which the sender was charged.
@@ -66,11 +64,16 @@ pub(crate) fn apply(context: &mut Context<'_>, sender: Address, action: &Account
     }
 }
 
-/// Writes the accounts that the block has changed.
+/// Writes the accounts that the block has changed, and adds up their balances before and after it.
 pub(crate) fn store(context: &mut Context<'_>) {
+    let (mut before, mut after) = (0u128, 0u128);
     for address in std::mem::take(&mut context.accounts_changed) {
         if let Some(Some(account)) = context.accounts.get(&address) {
+            // Saturating: a sum beyond 128 bits is not the supply either, and the end of the block says so.
+            before = before.saturating_add(context.balances_before.get(&address).map_or(0, |balance| balance.0));
+            after = after.saturating_add(account.balance.0);
             context.state.put(keys::account(&address), account);
         }
     }
+    (context.moved.accounts_before, context.moved.accounts_after) = (Amount(before), Amount(after));
 }

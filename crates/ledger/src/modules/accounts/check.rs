@@ -6,6 +6,7 @@ use super::action::AccountsAction;
 use super::error::AccountsError;
 use super::records::Account;
 use crate::error::CheckError;
+use crate::modules::fees::{Charge, FeeOffer, fee_of, weight_fee};
 use crate::params::Params;
 use crate::rules::Rules;
 use crate::state::StateRead;
@@ -23,13 +24,14 @@ pub(crate) fn check(
     }
 }
 
-/// Clause T: returns the amount that the sender loses, fee included. Fails by the sender's nonce, fee or balance.
+/// Clause T: returns what the transaction takes from its sender. Fails by the sender's nonce, fee or balance.
 pub(crate) fn check_sender(
     params: &Params,
+    base_fee: Amount,
     transaction: &AccountTransaction,
     sender: Address,
     account: Option<Account>,
-) -> Result<Amount, AccountsError> {
+) -> Result<Charge, AccountsError> {
     let account = account.ok_or(AccountsError::UnknownSender { account: sender })?;
     let (expected, got) = (account.nonce, transaction.nonce);
     if got < expected {
@@ -38,14 +40,33 @@ pub(crate) fn check_sender(
     if got > expected {
         return Err(AccountsError::NonceGap { expected, got });
     }
-    let min = transaction.action.fee_min(params);
-    if transaction.fee < min {
-        return Err(AccountsError::FeeLow { min, got: transaction.fee });
+    check_charge(params, base_fee, transaction, sender, account.balance)
+}
+
+/// Clause FE-4: the same without the nonce. The whole of the offer is reserved, with the deposit and what the action spends, so
+/// that no base fee and no tip of the block can overdraw the account. Fails by fee or balance, each in its own way.
+pub(crate) fn check_charge(
+    params: &Params,
+    base_fee: Amount,
+    transaction: &AccountTransaction,
+    sender: Address,
+    balance: Amount,
+) -> Result<Charge, AccountsError> {
+    let FeeOffer { max_fee, tip } = transaction.offer;
+    if tip > max_fee {
+        return Err(AccountsError::TipHigh { tip, max_fee });
     }
-    // A sum beyond 128 bits is beyond any balance as well.
-    let needed = transaction.action.spends().checked_add(transaction.fee).unwrap_or(Amount(u128::MAX));
-    if needed > account.balance {
-        return Err(AccountsError::Overdraft { account: sender, balance: account.balance, needed });
+    let descriptor = transaction.action.descriptor();
+    let min = weight_fee(base_fee, descriptor.weight);
+    let fee = fee_of(transaction.offer, min).ok_or(AccountsError::FeeLow { min, got: max_fee })?;
+    let (deposit, spends) = ((descriptor.deposit)(params), transaction.action.spends());
+    let reserved = spends.checked_add(max_fee).and_then(|sum| sum.checked_add(deposit));
+    let reserved = reserved.ok_or(AccountsError::FeeOverflow { max_fee, spends })?;
+    if max_fee > balance {
+        return Err(AccountsError::FeeUnaffordable { account: sender, balance, max_fee });
     }
-    Ok(needed)
+    if reserved > balance {
+        return Err(AccountsError::Overdraft { account: sender, balance, needed: reserved });
+    }
+    Ok(Charge { fee, deposit, spends, reserved })
 }

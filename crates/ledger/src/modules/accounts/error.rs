@@ -24,13 +24,39 @@ pub enum AccountsError {
         /// In the transaction.
         got: u64,
     },
-    /// Fee below the minimum of the action.
-    #[error("the fee is {} OPEN, at least {} OPEN is required", got.to_open(), min.to_open())]
+    /// Highest fee below the base fee of the action.
+    #[error("the highest fee is {} OPEN, the base fee of the next block is {} OPEN", got.to_open(), min.to_open())]
     FeeLow {
-        /// Least.
+        /// Base fee for the action's weight.
         min: Amount,
         /// In the transaction.
         got: Amount,
+    },
+    /// A tip that is more than the highest fee.
+    #[error("the tip is {} OPEN, more than the highest fee of {} OPEN", tip.to_open(), max_fee.to_open())]
+    TipHigh {
+        /// In the transaction.
+        tip: Amount,
+        /// In the transaction.
+        max_fee: Amount,
+    },
+    /// The highest fee alone exceeds the balance.
+    #[error("the account {account} has {} OPEN, the highest fee alone is {} OPEN", balance.to_open(), max_fee.to_open())]
+    FeeUnaffordable {
+        /// The sender.
+        account: Address,
+        /// Its balance.
+        balance: Amount,
+        /// In the transaction.
+        max_fee: Amount,
+    },
+    /// Amount, highest fee and deposit do not fit in 128 bits together.
+    #[error("the amount of {spends} units and the highest fee of {max_fee} units do not fit in 128 bits together")]
+    FeeOverflow {
+        /// In the transaction.
+        max_fee: Amount,
+        /// Amount that the action spends.
+        spends: Amount,
     },
     /// The recovered sender has no account: a signature over other fields gives a random address.
     #[error("there is no account {account}: either the signature belongs to other fields, or it never received OPEN")]
@@ -38,14 +64,14 @@ pub enum AccountsError {
         /// The recovered address.
         account: Address,
     },
-    /// Amount and fee exceed the balance.
+    /// Amount, highest fee and deposit exceed the balance.
     #[error("the account {account} has {} OPEN, the transaction needs {} OPEN", balance.to_open(), needed.to_open())]
     Overdraft {
         /// The sender.
         account: Address,
         /// Its balance.
         balance: Amount,
-        /// Amount and fee.
+        /// Amount, highest fee and deposit.
         needed: Amount,
     },
 }
@@ -57,6 +83,9 @@ impl AccountsError {
             AccountsError::NonceLow { .. } => "nonce_low",
             AccountsError::NonceGap { .. } => "nonce_gap",
             AccountsError::FeeLow { .. } => "fee_low",
+            AccountsError::TipHigh { .. } => "tip_high",
+            AccountsError::FeeUnaffordable { .. } => "fee_unaffordable",
+            AccountsError::FeeOverflow { .. } => "fee_overflow",
             AccountsError::UnknownSender { .. } => "unknown_sender",
             AccountsError::Overdraft { .. } => "overdraft",
         }

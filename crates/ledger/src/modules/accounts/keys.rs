@@ -2,8 +2,6 @@
 
 use openmesh_primitives::Address;
 
-/// Key of the sum of all balances.
-pub const SUPPLY: &[u8] = b"supply";
 /// Prefix of [`account`].
 pub const ACCOUNTS: &[u8] = b"account/";
 

@@ -1,8 +1,8 @@
 //! Accounts: balances in OPEN, the order of an account's transactions, fees and transfers. Clause T of
 //! `docs/spec/transactions.md`.
 //!
-//! The sum of all balances is the supply of the genesis, after every block: a transfer moves, a fee moves to the
-//! proposer, and nothing else writes an account.
+//! Nothing is made here and nothing lost: a transfer moves, a base fee is burnt, a tip moves to the proposer, and a deposit is
+//! held for a record. [`crate::check_supply`] adds all of it up.
 
 mod action;
 mod apply;
@@ -14,9 +14,9 @@ mod params;
 mod records;
 
 pub use action::AccountsAction;
-pub(crate) use apply::{apply, charge, load, pay_fees, store};
-pub(crate) use check::{check, check_sender};
+pub(crate) use apply::{apply, charge, load, pay, store};
+pub(crate) use check::{check, check_charge, check_sender};
 pub use error::AccountsError;
 pub use events::AccountsEvent;
 pub use params::AccountsParams;
-pub use records::{Account, account, check_supply, supply};
+pub use records::{Account, account};

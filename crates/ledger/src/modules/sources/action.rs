@@ -68,10 +68,10 @@ const REGISTER: ActionDescriptor = ActionDescriptor {
     primary_type: "RegisterSource",
     title: "Register a source",
     summary: "Registers a data source, to which validators are assigned from the first epoch on whose draw is not known yet.",
-    details: "The id must be free and the register must have a place. The rules of the fields are in clause S of \
-              transactions.md.",
+    details: "The id must be free and the register must have a place. A deposit is held, which comes back when the source leaves \
+              the register. The rules of the fields are in clause S of transactions.md.",
     weight: 4,
-    fee_min: |params: &Params| params.accounts.fee_min.max(params.sources.source_fee_min),
+    deposit: |params: &Params| params.sources.source_deposit,
     fields: &[
         ID,
         FieldDescriptor {
@@ -121,7 +121,7 @@ const UPDATE: ActionDescriptor = ActionDescriptor {
     details: "Only the account that registered the source can change it. The lists are the whole ones, not what is added. \
               The length of a window and everything else stay: a source with another length is another source.",
     weight: 4,
-    fee_min: |params: &Params| params.accounts.fee_min,
+    deposit: |_| Amount::ZERO,
     fields: &[ID, SYMBOLS, FEEDS],
     errors: &["unknown_source", "not_owner", "source_retired", "source_invalid"],
 };
@@ -132,10 +132,10 @@ const RETIRE: ActionDescriptor = ActionDescriptor {
     primary_type: "RetireSource",
     title: "Retire a source",
     summary: "Ends a source: from the next epoch on none of its windows is opened.",
-    details: "Only the account that registered the source can retire it. Its place in the register is free an epoch later; \
-              its id is never given again, because its windows stay provable under it.",
+    details: "Only the account that registered the source can retire it. Its place in the register is free an epoch later, and \
+              then the deposit comes back; its id is never given again, because its windows stay provable under it.",
     weight: 2,
-    fee_min: |params: &Params| params.accounts.fee_min,
+    deposit: |_| Amount::ZERO,
     fields: &[ID],
     errors: &["unknown_source", "not_owner", "source_retired"],
 };

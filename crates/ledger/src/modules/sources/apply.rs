@@ -11,6 +11,7 @@ use super::records::{SourceChange, SourceRecord, source_count, sources};
 use super::spec::SourceSpec;
 use crate::context::Context;
 use crate::error::CheckError;
+use crate::modules::deposits;
 use crate::modules::epochs::DRAWN_AHEAD_EPOCHS;
 use crate::state::StateError;
 
@@ -43,7 +44,9 @@ fn register(context: &mut Context<'_>, owner: Address, spec: &SourceSpec) -> Res
         retires_from_epoch: None,
     };
     let count = source_count(&context.state)?;
-    context.state.put(keys::source(&spec.id), &record);
+    let (key, amount) = (keys::source(&spec.id), context.rules.params.sources.source_deposit);
+    deposits::hold(context, owner, &key, amount)?;
+    context.state.put(key, &record);
     context.state.put(keys::SOURCE_COUNT.to_vec(), &(count + 1));
     context.emit(SourcesEvent::SourceRegistered { id: spec.id.clone(), owner, active_from_epoch, height });
     Ok(())
@@ -69,7 +72,8 @@ fn retire(context: &mut Context<'_>, mut record: SourceRecord) {
     context.emit(SourcesEvent::SourceRetired { id, from_epoch, height });
 }
 
-/// Takes the sources out of the register that were retired an epoch before the one that begins, which frees their places.
+/// Takes the sources out of the register that were retired an epoch before the one that begins, which frees their places and
+/// gives their deposits back.
 /// Its last record is left of each. Fails if the store does.
 pub(crate) fn remove_retired(context: &mut Context<'_>) -> Result<(), StateError> {
     let epoch = context.rules.epoch;
@@ -78,6 +82,7 @@ pub(crate) fn remove_retired(context: &mut Context<'_>) -> Result<(), StateError
         if record.retires_from_epoch.is_some_and(|from| from < epoch) {
             let id = &record.spec.id;
             context.state.delete(keys::source(id));
+            deposits::give_back(context, &keys::source(id))?;
             context.state.put(keys::retired_source(id), &record);
             count = count.saturating_sub(1);
         }
