@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::descriptor::{ActionDescriptor, FieldError, Fields, ModuleActions};
 use crate::modules::accounts::AccountsAction;
 use crate::modules::sources::SourcesAction;
+use crate::modules::stamps::StampsAction;
 use crate::params::Params;
 
 /// `name` of the EIP-712 domain.
@@ -102,6 +103,8 @@ actions! {
     Accounts(AccountsAction),
     /// Of the register of sources.
     Sources(SourcesAction),
+    /// Of stamps.
+    Stamps(StampsAction),
 }
 
 /// One field of typed data, with what a wallet needs to show it.

@@ -8,6 +8,7 @@ use crate::error::CheckError;
 use crate::modules::accounts;
 use crate::modules::evidence;
 use crate::modules::sources;
+use crate::modules::stamps;
 use crate::modules::windows;
 use crate::rules::Rules;
 use crate::state::StateRead;
@@ -27,6 +28,7 @@ pub(crate) fn check_account_transaction(
     match &transaction.action {
         Action::Accounts(action) => accounts::check(rules, state, sender, action)?,
         Action::Sources(action) => sources::check(rules, state, sender, action)?,
+        Action::Stamps(action) => stamps::check(rules, state, sender, action)?,
     }
     Ok(lost)
 }
@@ -54,5 +56,6 @@ fn apply_account_transaction(
     match &transaction.action {
         Action::Accounts(action) => accounts::apply(context, sender, action),
         Action::Sources(action) => sources::apply(context, sender, action),
+        Action::Stamps(action) => stamps::apply(context, sender, action),
     }
 }

@@ -12,6 +12,7 @@ use crate::modules::accounts::AccountsEvent;
 use crate::modules::epochs::EpochsEvent;
 use crate::modules::incidents::LedgerIncident;
 use crate::modules::sources::SourcesEvent;
+use crate::modules::stamps::StampsEvent;
 use crate::modules::windows::WindowsEvent;
 use crate::transaction::{Class, Transaction};
 use crate::verify::VerifiedTransaction;
@@ -80,6 +81,8 @@ events! {
     Epochs(EpochsEvent),
     /// Something that a person may want to look at.
     Incident(LedgerIncident),
+    /// Of stamps.
+    Stamps(StampsEvent),
 }
 
 impl Receipt {

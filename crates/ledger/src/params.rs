@@ -8,6 +8,7 @@ use crate::limits::{BLOCK_BYTES_HARD_MAX, TRANSACTION_BYTES_HARD_MAX, in_range};
 use crate::modules::accounts::AccountsParams;
 use crate::modules::epochs::EpochsParams;
 use crate::modules::sources::SourcesParams;
+use crate::modules::stamps::StampsParams;
 use crate::modules::windows::WindowsParams;
 use crate::state::{StateError, StateRead, need};
 
@@ -25,6 +26,8 @@ pub struct Params {
     pub windows: WindowsParams,
     /// Of epochs.
     pub epochs: EpochsParams,
+    /// Of stamps.
+    pub stamps: StampsParams,
 }
 
 /// Parameters of blocks.
@@ -72,7 +75,8 @@ impl Params {
         self.blocks.validate()?;
         self.sources.validate()?;
         self.windows.validate()?;
-        self.epochs.validate()
+        self.epochs.validate()?;
+        self.stamps.validate()
     }
 }
 

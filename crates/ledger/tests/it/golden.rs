@@ -1,10 +1,13 @@
 //! Bytes that must never change: other programs and stored data depend on them.
 
 use openmesh_ledger::{
-    AccountTransaction, AccountsAction, Action, Attestation, ChunkClaim, EpochRecord, Origin, SourceKind, SourceSpec,
-    SourcesAction, Transaction, TypedMessage, Validator, ValidatorSet, assign, keys, verify_stateless,
+    AccountTransaction, AccountsAction, Action, Attestation, ChunkClaim, EpochRecord, Fact, Origin, SourceKind,
+    SourceSpec, SourcesAction, StampRecord, StampsAction, Transaction, TypedMessage, Validator, ValidatorSet, assign,
+    keys, verify_stateless,
 };
-use openmesh_primitives::{AccountKey, Address, Amount, ContentId, Digest, ValidatorKey, canonical, sha256};
+use openmesh_primitives::{
+    AccountKey, Address, Amount, ContentId, Digest, Timestamp, ValidatorKey, canonical, sha256,
+};
 
 /// The first account of the well-known test mnemonic ("test test ... junk").
 const KEY: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
@@ -59,6 +62,19 @@ fn vectors() -> Vec<(u64, u64, Amount, Action, &'static str, &'static str)> {
             "a2ef975d16ff457c5c1e28de8ed9932df02c032e70a4b2b335e19f91cdfce38e",
             "3b2d9a746cbf84e1f843e6e0228d2057b377f0bd83ed5327322463d73b01ceb97546b2788544808150877bb77ea23b3558d1332942f5a1d6ec0f1a22429cc2f21b",
         ),
+        // Of another program: Keccak-256, EIP-712 and RFC 6979 in a hundred lines of Python, which gives the rows above too.
+        (
+            7117,
+            5,
+            Amount(1_000_000_000_000_000),
+            Action::Stamps(StampsAction::Stamp {
+                hash: sha256(&[b"abc"]),
+                topic: "xnode.drill".to_string(),
+                note: "Wiederherstellung geprüft".to_string(),
+            }),
+            "d8a8f7a54e63e87e29003adff583dd493127bf88f0c573d651de01fcfdaf4122",
+            "63c4c63ece0402e1495b03003fca38013244150f235893447fccfba8daa799a53f00481d220cc05a6c04c5509b9546126034b43aa6e91023837eb895c214c7f91b",
+        ),
     ]
 }
 
@@ -85,6 +101,7 @@ fn type_texts() {
         "RegisterSource(string id,string exchange,string kind,string[] symbols,string[] feeds,uint256 windowMs,\
          string origin,uint256 nonce,uint256 fee)"
     );
+    assert_eq!(texts[4], "Stamp(bytes32 hash,string topic,string note,uint256 nonce,uint256 fee)");
     assert_eq!(TypedMessage::domain(), ("Openmesh", "1"));
 }
 
@@ -95,7 +112,7 @@ fn shown(key: &[u8]) -> String {
 #[test]
 fn state_keys() {
     let address = Address([0xab; 20]);
-    let ab = r"\xab".repeat(20);
+    let (ab, cd) = (r"\xab".repeat(20), r"\xcd".repeat(32));
     let number = r"\x00\x00\x00\x00\x00\x00\x01\x02";
     let golden = [
         (keys::account(&address), format!("account/{ab}")),
@@ -123,11 +140,23 @@ fn state_keys() {
         (keys::CURRENT_EPOCH.to_vec(), "current-epoch".to_string()),
         (keys::FACTS.to_vec(), "facts".to_string()),
         (keys::PRESENCE.to_vec(), "presence".to_string()),
+        (keys::stamp(&Digest([0xcd; 32]), "xnode.drill", &address), format!("stamp/{cd}/xnode.drill/{ab}")),
+        (keys::stamp_place(258, 1), format!(r"stamp-place/{number}/\x00\x00\x00\x01")),
+        (keys::stamp_of_topic("xnode.drill", 258, 1), format!(r"stamp-topic/xnode.drill/{number}/\x00\x00\x00\x01")),
+        (keys::stamp_of_account(&address, 258, 1), format!(r"stamp-account/{ab}/{number}/\x00\x00\x00\x01")),
+        (keys::stamp_count(&address), format!("stamp-count/{ab}")),
     ];
     for (key, text) in golden {
         assert_eq!(shown(&key), text);
     }
     assert_eq!(keys::window_number(&keys::window("kraken", 258)), Some(258));
+    for key in [
+        keys::stamp_place(258, 1),
+        keys::stamp_of_topic("xnode.drill", 258, 1),
+        keys::stamp_of_account(&address, 258, 1),
+    ] {
+        assert_eq!(keys::stamp_place_of(&key), Some((258, 1)));
+    }
 }
 
 /// The names were computed by another program too: forty lines of Python with hashlib and PyNaCl, written from clause E
@@ -154,6 +183,16 @@ fn hashes_of_canonical_forms() {
     let chunk = ChunkClaim { stream: "BTC.USD/trades".to_string(), cid: ContentId::of(b"x"), bytes: 1, events: 2 };
     let attestation = Attestation::sign(&key, 7117, "kraken", 258, 3, vec![chunk], vec!["ETH.USD/trades".into()]);
     assert_eq!(attestation.verify(), Ok(()));
+    let stamp = StampRecord {
+        hash: sha256(&[b"abc"]),
+        topic: "xnode.drill".to_string(),
+        account: Address([0xab; 20]),
+        note: String::new(),
+        height: 258,
+        number: 1,
+        time: Timestamp(1_800_000_000_000_000_000),
+        transaction: Digest([0xcd; 32]),
+    };
     let golden = [
         (
             "sign bytes",
@@ -168,8 +207,9 @@ fn hashes_of_canonical_forms() {
         (
             "params",
             sha256(&[&canonical::encode(&openmesh_ledger::Params::default())]),
-            "00193cc4b11fe3865defe2f7f8b214b097562fccb98b28ac6360389cddc0bc40",
+            "c1c4d47c41684afa21fb7c7ae84a074cad5c4302c3b4b6da564576b5b9e1b5ec",
         ),
+        ("leaf of a stamp", Fact::Stamp(stamp).leaf(), "d2a18328e0fb7c1e60f62a2185f0a96701e7ef2b26a69a7a33c10d909fe14f24"),
     ];
     let found: Vec<_> = golden.iter().map(|(name, hash, _)| (*name, hash.to_string())).collect();
     let expected: Vec<_> = golden.iter().map(|(name, _, expected)| (*name, (*expected).to_string())).collect();

@@ -13,4 +13,5 @@ mod guide;
 mod light;
 mod properties;
 mod sources;
+mod stamps;
 mod transactions;
