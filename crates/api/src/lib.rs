@@ -19,6 +19,7 @@ mod market;
 pub mod path;
 mod query;
 mod sql;
+mod stamp;
 mod stream;
 
 pub use account::*;
@@ -30,6 +31,7 @@ pub use ledger::*;
 pub use market::*;
 pub use query::*;
 pub use sql::*;
+pub use stamp::*;
 pub use stream::*;
 
 use serde::{Deserialize, Serialize};

@@ -36,6 +36,10 @@ pub const CHUNK_RAW: &str = "/v1/chunks/{cid}/raw";
 pub const CHUNK_PARQUET: &str = "/v1/chunks/{cid}/parquet";
 /// Proof bundle of a chunk.
 pub const CHUNK_PROOF: &str = "/v1/chunks/{cid}/proof";
+/// Stamps, newest first; of one hash by topic and account.
+pub const STAMPS: &str = "/v1/stamps";
+/// Proof of a stamp.
+pub const STAMP_PROOF: &str = "/v1/stamps/{hash}/proof";
 /// Order book of an instrument.
 pub const BOOK: &str = "/v1/books/{exchange}/{symbol}";
 /// Candles of an instrument.
@@ -58,7 +62,7 @@ pub const SESSION: &str = "/v1/auth/session";
 pub const STREAM: &str = "/v1/stream";
 
 /// Every path of the contract.
-pub const ALL: [&str; 28] = [
+pub const ALL: [&str; 30] = [
     STATUS,
     BLOCKS,
     BLOCK,
@@ -77,6 +81,8 @@ pub const ALL: [&str; 28] = [
     CHUNK_RAW,
     CHUNK_PARQUET,
     CHUNK_PROOF,
+    STAMPS,
+    STAMP_PROOF,
     BOOK,
     CANDLES,
     TRADES,

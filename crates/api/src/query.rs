@@ -160,6 +160,38 @@ pub struct ChunkQuery {
     pub cursor: Option<String>,
 }
 
+/// Parameters of `GET /v1/stamps`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub struct StampQuery {
+    /// SHA-256 of what is stamped. With it, the list has also the stamps that have left the state, as far as this node keeps facts, and
+    /// is in the order of topics and accounts; without it, it is newest first.
+    pub hash: Option<String>,
+    /// Only stamps under this topic.
+    pub topic: Option<String>,
+    /// Only stamps of this account.
+    pub account: Option<String>,
+    /// Items wanted, 50 where absent.
+    #[param(minimum = 1, maximum = 500)]
+    pub limit: Option<usize>,
+    /// `next` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// Parameters of `GET /v1/stamps/{hash}/proof`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct StampProofQuery {
+    /// Topic of the stamp.
+    pub topic: String,
+    /// Account that stamped it.
+    pub account: String,
+    /// Height of the stamp, where the account stamped the same again after the first one had left the state; the first one where absent.
+    #[serde(default)]
+    pub height: Option<u64>,
+}
+
 /// Parameters of `GET /v1/books/{exchange}/{symbol}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -101,6 +101,7 @@ impl Register {
                 LedgerEvent::Windows(WindowsEvent::Attested { .. } | WindowsEvent::Differed { .. })
                 | LedgerEvent::Sources(_)
                 | LedgerEvent::Accounts(_)
+                | LedgerEvent::Stamps(_)
                 | LedgerEvent::Epochs(_) => {}
             }
         }

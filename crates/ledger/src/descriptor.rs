@@ -100,6 +100,14 @@ pub enum FieldError {
     /// A field that the action does not have.
     #[error("the action has no field {0:?}")]
     Unknown(String),
+    /// A text that is no hash.
+    #[error("{field}: a SHA-256 has 64 hexadecimal digits, this is a text of {characters} characters that is none")]
+    Hash {
+        /// Name of the field.
+        field: &'static str,
+        /// Of the text.
+        characters: usize,
+    },
     /// A value of another type or form.
     #[error("{field}: {expected} is expected")]
     Value {
@@ -204,7 +212,8 @@ impl Fields {
 
     /// Takes a hash. Fails if it is missing or none.
     pub fn hash(&mut self, field: &'static str) -> Result<Digest, FieldError> {
-        self.parse(field, "a SHA-256, 64 hexadecimal digits,")
+        let text = self.text(field)?;
+        text.parse().map_err(|_| FieldError::Hash { field, characters: text.chars().count() })
     }
 
     /// Takes a text that may have been left out, which is the empty one. Fails if it is a list.

@@ -65,7 +65,7 @@ const BODY_REFUSALS: [(&str, &str); 4] = [
 ];
 
 /// Forms of parameters by where they stand (`path`, `query`, or the path of the one operation) and their names.
-const PATTERNS: [(&str, &str, &str); 13] = [
+const PATTERNS: [(&str, &str, &str); 16] = [
     ("path", "address", ADDRESS),
     ("query", "account", ADDRESS),
     ("query", "attester", ADDRESS),
@@ -81,6 +81,10 @@ const PATTERNS: [(&str, &str, &str); 13] = [
     // A number of the recent ones, or a place among those of one source.
     (path::CHUNKS, "cursor", "^[0-9]{1,19}(:[ -~]*)?$"),
     (path::VALIDATORS, "cursor", ADDRESS),
+    ("query", "hash", "^[0-9a-fA-F]{64}$"),
+    ("query", "topic", "^[a-z0-9._-]{1,64}$"),
+    // A place in the ledger; of one hash, topic, account and place as hexadecimal digits.
+    (path::STAMPS, "cursor", "^([0-9]{1,19}-[0-9]{1,9}|([0-9a-f]{2}){34,97})$"),
 ];
 /// In one case: in both, the letters' case is a checksum (EIP-55), which no pattern can say.
 const ADDRESS: &str = "^0x([0-9a-f]{40}|[0-9A-F]{40})$";

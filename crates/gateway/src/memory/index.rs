@@ -176,6 +176,7 @@ impl Index {
             LedgerEvent::Windows(WindowsEvent::WindowClosed { .. })
             | LedgerEvent::Sources(_)
             | LedgerEvent::Accounts(_)
+            | LedgerEvent::Stamps(_)
             | LedgerEvent::Epochs(_) => {}
         }
     }

@@ -3,4 +3,6 @@
 pub mod blocks;
 pub mod chunk;
 pub mod incidents;
+pub mod proof;
+pub mod stamps;
 pub mod windows;

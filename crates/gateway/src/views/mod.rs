@@ -7,6 +7,7 @@ pub mod chunks;
 pub mod incidents;
 pub mod market;
 pub mod sources;
+pub mod stamps;
 pub mod status;
 pub mod transactions;
 pub mod validators;

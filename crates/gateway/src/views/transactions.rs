@@ -1,7 +1,7 @@
 //! Transactions.
 
 use openmesh_api as api;
-use openmesh_ledger::{AccountsAction, Action, Class, Header, Receipt, SourcesAction, Transaction};
+use openmesh_ledger::{AccountsAction, Action, Class, Header, Receipt, SourcesAction, StampsAction, Transaction};
 use openmesh_primitives::{Address, canonical};
 use openmesh_storage::StoredBlock;
 
@@ -13,7 +13,7 @@ pub fn receiver(bytes: &[u8]) -> Option<Address> {
     match canonical::decode(bytes) {
         Ok(Transaction::Account(t)) => match t.action {
             Action::Accounts(AccountsAction::Transfer { to, .. }) => Some(to),
-            Action::Sources(_) => None,
+            Action::Sources(_) | Action::Stamps(_) => None,
         },
         _ => None,
     }
@@ -90,5 +90,8 @@ fn describe_action(action: &Action, summary: &mut api::TransactionSummary) {
         Action::Sources(Register(spec)) => summary.action = format!("register source {}", spec.id),
         Action::Sources(Update { id, .. }) => summary.action = format!("change source {id}"),
         Action::Sources(Retire { id }) => summary.action = format!("retire source {id}"),
+        Action::Stamps(StampsAction::Stamp { hash, topic, .. }) => {
+            summary.action = format!("stamp {hash} under {topic}");
+        }
     }
 }

@@ -48,6 +48,8 @@ fn field_info(field: &FieldDescriptor) -> api::ActionField {
         FieldKind::Address => (api::FieldType::Address, &[]),
         FieldKind::Amount => (api::FieldType::Amount, &[]),
         FieldKind::Text => (api::FieldType::Text, &[]),
+        FieldKind::OptionalText => (api::FieldType::OptionalText, &[]),
+        FieldKind::Hash => (api::FieldType::Hash, &[]),
         FieldKind::Texts => (api::FieldType::Texts, &[]),
         FieldKind::Uint => (api::FieldType::Uint, &[]),
         FieldKind::Choice(choices) => (api::FieldType::Choice, choices),

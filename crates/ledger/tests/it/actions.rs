@@ -112,6 +112,16 @@ fn what_is_missing_left_over_or_malformed_is_named() {
         assert!(matches!(transfer(to, amount), Err(FieldError::Value { .. })));
     }
     assert!(matches!(Action::from_fields("mint", Fields::default()), Err(FieldError::Kind(kind)) if kind == "mint"));
+    let stamp = |hash: &str| {
+        let fields = [("hash", hash), ("topic", "drill")];
+        let fields = fields.map(|(name, text)| (name.to_string(), FieldInput::Text(text.to_string())));
+        Action::from_fields("stamp", Fields::new(fields.into()))
+    };
+    assert!(stamp(&format!("0x{}", "ab".repeat(32))).is_ok());
+    for wrong in [String::new(), "abc".to_string(), "ab".repeat(31), "ab".repeat(33), "xy".repeat(32)] {
+        let error = stamp(&wrong).unwrap_err();
+        assert_eq!(error, FieldError::Hash { field: "hash", characters: wrong.len() });
+    }
     let mut odd = fields_of(&examples()[1]);
     odd.insert("origin".into(), FieldInput::Text("dreamt".into()));
     let error = Action::from_fields("register_source", Fields::new(odd)).unwrap_err();

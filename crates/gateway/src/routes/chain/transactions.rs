@@ -60,9 +60,7 @@ pub async fn transaction(
     Path(hash): Path<String>,
     Params(query): Params<api::WaitQuery>,
 ) -> Result<Json<api::TransactionSummary>, Refusal> {
-    let digest: Digest = hash.parse().map_err(|e| {
-        Refusal::new(ErrorCode::BadHash, format!("{hash:.80}: {e}"), "a transaction's hash is 64 hexadecimal digits")
-    })?;
+    let digest = request::hash(&hash)?;
     let wait_ms = query.wait_ms.unwrap_or(0);
     if wait_ms > TRANSACTION_WAIT_MS_MAX {
         let hint = format!("wait_ms may be 0 to {TRANSACTION_WAIT_MS_MAX}; ask again after that");
