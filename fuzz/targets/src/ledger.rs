@@ -9,9 +9,9 @@ use openmesh_ledger::{
     self as ledger, AcceptedChunk, Account, AccountTransaction, AccountsAction, AccountsError, AccountsEvent, Action,
     Attestation, Block, BlockLimits, Certificate, ChunkClaim, EnvelopeError, EpochRecord, EpochsParams, Evidence,
     Execution, Genesis, GenesisValidator, Header, LedgerEvent, LedgerIncident, Origin, Params, Receipt, SignedBlock,
-    SourceKind, SourceProgress, SourceRecord, SourceSpec, SourcesAction, SourcesParams, Step, Tip, Transaction,
-    TransactionError, Validator, ValidatorRecord, ValidatorSet, VerifiedTransaction, VoteKind, WindowRecord,
-    WindowsParams, build_block, check_supply, execute_block, initial_state, light, precommit_sign_bytes,
+    SourceKind, SourceProgress, SourceRecord, SourceSpec, SourcesAction, SourcesParams, StampRecord, StampsAction, Step,
+    Tip, Transaction, TransactionError, Validator, ValidatorRecord, ValidatorSet, VerifiedTransaction, VoteKind,
+    WindowRecord, WindowsParams, build_block, check_supply, execute_block, initial_state, light, precommit_sign_bytes,
     validate_proposal, verify_stateless, vote_sign_bytes,
 };
 use openmesh_primitives::{
@@ -155,9 +155,15 @@ fn text(input: &mut Input<'_>) -> String {
 }
 
 fn action(input: &mut Input<'_>) -> Action {
-    if input.byte() & 1 == 0 {
+    let kind = input.byte();
+    if kind & 1 == 0 {
         let to = [account_key(input.byte()).address(), Address(input.array())][usize::from(input.below(2))];
         return Action::Accounts(AccountsAction::Transfer { to, amount: Amount(u128::from_le_bytes(input.array())) });
+    }
+    if kind & 6 == 6 {
+        let (hash, topic, note) = (Digest([input.below(3); 32]), text(input), text(input));
+        let topic = if input.byte() & 1 == 0 { "drill".to_owned() } else { topic };
+        return Action::Stamps(StampsAction::Stamp { hash, topic, note });
     }
     let mut list = |fallback: &str| -> Vec<String> {
         (0..input.below(4)).map(|n| if n == 0 { fallback.to_owned() } else { text(input) }).collect()
@@ -194,7 +200,7 @@ fn abstained(input: &mut Input<'_>) -> Vec<String> {
 /// Canonical bytes of every type that is stored or sent; the first byte says which. What decodes is the only encoding.
 pub fn types(data: &[u8]) {
     let Some((kind, bytes)) = data.split_first() else { return };
-    match kind % 16 {
+    match kind % 17 {
         0 => {
             if let Some(block) = one_form::<Block>(bytes) {
                 let _ = block.verify_basic(&BlockLimits::of(&Params::default()));
@@ -225,6 +231,7 @@ pub fn types(data: &[u8]) {
         12 => drop(json_too::<ValidatorRecord>(bytes)),
         13 => drop(json_too::<Account>(bytes)),
         14 => drop(json_too::<SourceProgress>(bytes)),
+        16 => drop(json_too::<StampRecord>(bytes)),
         _ => drop(json_too::<Transaction>(bytes)),
     }
 }
@@ -508,7 +515,8 @@ pub fn transaction_seeds() -> Vec<Vec<u8>> {
         made(b'v', &[0; 40]),
         made(b'v', &filler),
     ];
-    for action in [transfer, Action::Sources(SourcesAction::Register(spec))] {
+    let stamp = StampsAction::Stamp { hash: Digest([1; 32]), topic: "drill".to_owned(), note: "a note".to_owned() };
+    for action in [transfer, Action::Sources(SourcesAction::Register(spec)), Action::Stamps(stamp)] {
         let signed = AccountTransaction::sign(&account_key(0), CHAIN_ID, 3, Amount(1 << 40), action);
         seeds.push(made(b'r', &Transaction::Account(signed.expect("a signature")).encode()));
     }
@@ -552,7 +560,17 @@ pub fn types_seeds() -> Vec<Vec<u8>> {
         error: Some(TransactionError::Accounts(AccountsError::NonceGap { expected: 1, got: 2 })),
     };
     let value = |key: &[u8]| state.get(key).cloned().unwrap_or_default();
-    let bodies: [(u8, Vec<u8>); 14] = [
+    let stamp = StampRecord {
+        hash: Digest([1; 32]),
+        topic: "drill".to_owned(),
+        account: Address([2; 20]),
+        note: String::new(),
+        height: 3,
+        number: 4,
+        time: genesis.time,
+        transaction: Digest([5; 32]),
+    };
+    let bodies: [(u8, Vec<u8>); 15] = [
         (0, canonical::encode(&Block { transactions: transactions.clone(), ..empty })),
         (1, canonical::encode(&header)),
         (2, canonical::encode(&certificate)),
@@ -576,6 +594,7 @@ pub fn types_seeds() -> Vec<Vec<u8>> {
         (13, value(&ledger::keys::account(&account_key(0).address()))),
         (14, canonical::encode(&SourceProgress::default())),
         (15, transactions[0].clone()),
+        (16, canonical::encode(&stamp)),
     ];
     bodies.into_iter().map(|(kind, body)| [&[kind][..], &body].concat()).collect()
 }
