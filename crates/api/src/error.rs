@@ -258,6 +258,8 @@ codes! {
     NoExchange "no_exchange" 0 Never;
     /// A market feed without a symbol.
     NoSymbol "no_symbol" 0 Never;
+    /// No such kind of what the feed tells.
+    UnknownKind "unknown_kind" 0 Never;
     /// A feed that cannot be filtered so.
     NotFiltered "not_filtered" 0 Never;
     /// There is such a subscription already.

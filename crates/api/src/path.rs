@@ -36,6 +36,8 @@ pub const CHUNK_RAW: &str = "/v1/chunks/{cid}/raw";
 pub const CHUNK_PARQUET: &str = "/v1/chunks/{cid}/parquet";
 /// Proof bundle of a chunk.
 pub const CHUNK_PROOF: &str = "/v1/chunks/{cid}/proof";
+/// Events of the ledger, newest first.
+pub const EVENTS: &str = "/v1/events";
 /// Stamps, newest first; of one hash by topic and account.
 pub const STAMPS: &str = "/v1/stamps";
 /// Proof of a stamp.
@@ -62,7 +64,7 @@ pub const SESSION: &str = "/v1/auth/session";
 pub const STREAM: &str = "/v1/stream";
 
 /// Every path of the contract.
-pub const ALL: [&str; 30] = [
+pub const ALL: [&str; 31] = [
     STATUS,
     BLOCKS,
     BLOCK,
@@ -81,6 +83,7 @@ pub const ALL: [&str; 30] = [
     CHUNK_RAW,
     CHUNK_PARQUET,
     CHUNK_PROOF,
+    EVENTS,
     STAMPS,
     STAMP_PROOF,
     BOOK,

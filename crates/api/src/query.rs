@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::{ChunkStatus, IncidentKind, IncidentSite, SourceKind, SqlFormat, TransactionClass};
+use crate::{ChunkStatus, EventKind, IncidentKind, IncidentSite, SourceKind, SqlFormat, TransactionClass};
 
 /// Parameters of `POST /v1/sql`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
@@ -153,6 +153,29 @@ pub struct ChunkQuery {
     pub from: Option<u64>,
     /// Last window.
     pub to: Option<u64>,
+    /// Items wanted, 50 where absent.
+    #[param(minimum = 1, maximum = 500)]
+    pub limit: Option<usize>,
+    /// `next` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// Parameters of `GET /v1/events`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub struct EventQuery {
+    /// Only events of this kind.
+    #[param(inline)]
+    pub kind: Option<EventKind>,
+    /// Only events about this source.
+    pub source: Option<String>,
+    /// Only events about this account.
+    pub account: Option<String>,
+    /// Only events about this validator.
+    pub validator: Option<String>,
+    /// Only events of the block of this height.
+    pub height: Option<u64>,
     /// Items wanted, 50 where absent.
     #[param(minimum = 1, maximum = 500)]
     pub limit: Option<usize>,

@@ -29,6 +29,7 @@ fn api_routes() -> OpenApiRouter<Node> {
         .routes(routes!(chain::blocks::block))
         .routes(routes!(chain::validators::validators))
         .routes(routes!(chain::incidents::incidents))
+        .routes(routes!(chain::events::events))
         .routes(routes!(chain::stamps::stamps))
         .routes(routes!(chain::stamps::stamp_proof))
         .routes(routes!(chain::transactions::transactions, accounts::send::send))

@@ -65,7 +65,7 @@ const BODY_REFUSALS: [(&str, &str); 4] = [
 ];
 
 /// Forms of parameters by where they stand (`path`, `query`, or the path of the one operation) and their names.
-const PATTERNS: [(&str, &str, &str); 16] = [
+const PATTERNS: [(&str, &str, &str); 17] = [
     ("path", "address", ADDRESS),
     ("query", "account", ADDRESS),
     ("query", "attester", ADDRESS),
@@ -76,6 +76,7 @@ const PATTERNS: [(&str, &str, &str); 16] = [
     ("path", "symbol", SYMBOL),
     (path::BLOCKS, "cursor", "^[0-9]{1,19}$"),
     (path::TRANSACTIONS, "cursor", "^[0-9]{1,19}-[0-9]{1,9}$"),
+    (path::EVENTS, "cursor", "^[0-9]{1,19}-[0-9]{1,9}$"),
     // A time in nanoseconds, or a place in the ledger.
     (path::INCIDENTS, "cursor", "^([0-8]?[0-9]{1,18}|h[0-9]{1,19}-[0-9]{1,9})$"),
     // A number of the recent ones, or a place among those of one source.

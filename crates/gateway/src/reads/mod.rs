@@ -2,6 +2,7 @@
 
 pub mod blocks;
 pub mod chunk;
+pub mod events;
 pub mod incidents;
 pub mod proof;
 pub mod stamps;

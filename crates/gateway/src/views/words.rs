@@ -126,7 +126,13 @@ pub const fn market_feed(feed: api::Feed) -> Option<Feed> {
         api::Feed::Liquidations => Some(Feed::Liquidations),
         api::Feed::MarkPrice => Some(Feed::MarkPrice),
         api::Feed::IndexPrice => Some(Feed::IndexPrice),
-        api::Feed::Blocks | api::Feed::Chunks | api::Feed::Incidents | api::Feed::Receipts | api::Feed::Status => None,
+        api::Feed::Blocks
+        | api::Feed::Chunks
+        | api::Feed::Incidents
+        | api::Feed::Receipts
+        | api::Feed::Stamps
+        | api::Feed::Events
+        | api::Feed::Status => None,
     }
 }
 

@@ -1,6 +1,7 @@
-//! The chain: status, blocks, validators, transactions, incidents, stamps.
+//! The chain: status, blocks, validators, transactions, events, incidents, stamps.
 
 pub mod blocks;
+pub mod events;
 pub mod incidents;
 pub mod stamps;
 pub mod status;
