@@ -57,7 +57,8 @@ fn new(file: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn read_key(file: &Path) -> Result<AccountKey, Failure> {
+/// Reads the key of an account from a file.
+pub(super) fn read_key(file: &Path) -> Result<AccountKey, Failure> {
     let text = std::fs::read_to_string(file).map_err(|e| {
         Failure::from_display(file.display(), &e)
             .hint("openmesh account new FILE makes a key; a local network's faucet has faucet.key in its folder")
@@ -82,7 +83,7 @@ async fn send(client: &Client, key: &AccountKey, to: &str, amount: &str) -> Resu
 
 /// Signs and sends an action, and waits for its block. Returns the height. Fails if a field is wrong, or if the action is
 /// refused or not committed in time.
-async fn perform(
+pub(super) async fn perform(
     client: &Client,
     key: &AccountKey,
     kind: &str,

@@ -75,7 +75,7 @@ pub fn newest(
 fn of_block(stored: &StoredBlock) -> impl DoubleEndedIterator<Item = api::EventInfo> + '_ {
     let header = &stored.block.header;
     let numbered = stored.events.iter().enumerate();
-    numbered.map(|(at, event)| {
+    numbered.map(move |(at, event)| {
         let number = u32::try_from(at).unwrap_or(u32::MAX);
         views::events::info(event, header.height, number, header.time)
     })

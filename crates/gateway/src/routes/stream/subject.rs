@@ -158,8 +158,8 @@ pub fn subject(topic: &Topic, register: &Register) -> Result<Subject, Refused> {
             let message = format!("there is no source of {:.40?}", topic.exchange.as_deref().unwrap_or_default());
             return Err(refused(ErrorCode::UnknownExchange, message, SOURCES_HINT));
         }
-        let address = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
-        let (account, validator) = (address(&topic.account), address(&topic.validator));
+        let parsed = |text: Option<&str>| text.and_then(|text| text.parse::<Address>().ok());
+        let (account, validator) = (parsed(topic.account.as_deref()), parsed(topic.validator.as_deref()));
         let (kind, stamp_topic) = (topic.kind.clone(), topic.stamp_topic.clone());
         return Ok(Subject::News(topic.feed, Wanted { sources, account, validator, kind, stamp_topic }));
     };
