@@ -12,6 +12,7 @@ mod live_venues;
 mod network;
 mod path;
 mod siege;
+mod stamps;
 mod supervisor;
 mod xnode_access;
 mod xnode_export;
