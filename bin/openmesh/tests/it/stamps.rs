@@ -26,20 +26,16 @@ async fn a_file_is_stamped_found_told_and_proved() {
     std::fs::write(&file, b"a report").unwrap();
     let hash = openmesh_primitives::sha256(&[b"a report"]).to_string();
 
-    let mut stream = Client::open(&network).await;
-    for request in [
-        json!({ "op": "subscribe", "feed": "stamps", "stamp_topic": "xnode.drill" }),
-        json!({ "op": "subscribe", "feed": "events", "kind": "stamped" }),
-    ] {
-        stream.say(request.to_string()).await;
-        stream.until("the subscription", |m| m["op"] == "subscribed").await;
-    }
+    // Two connections: which of two feeds comes first is nobody's promise.
+    let mut stream =
+        listen(&network, json!({ "op": "subscribe", "feed": "stamps", "stamp_topic": "xnode.drill" })).await;
+    let mut events = listen(&network, json!({ "op": "subscribe", "feed": "events", "kind": "stamped" })).await;
     let stamp = ["stamp", text(&file), "--topic", "xnode.drill", "--note", "drill 7", "--key", text(&key)];
     let (ok, said) = openmesh(&network, &stamp).await;
     assert!(ok && said.contains(&hash), "{said}");
     let told = stream.until("the stamp", |m| m["op"] == "stamp").await;
     assert_eq!((&told["stamp"]["hash"], &told["stamp"]["note"]), (&json!(hash), &json!("drill 7")));
-    let event = stream.until("its event", |m| m["op"] == "event").await;
+    let event = events.until("its event", |m| m["op"] == "event").await;
     assert_eq!((&event["event"]["kind"], &event["event"]["hash"]), (&json!("stamped"), &json!(hash)));
 
     let account = told["stamp"]["account"].as_str().unwrap();
@@ -54,6 +50,13 @@ async fn a_file_is_stamped_found_told_and_proved() {
     proves(&network, home.path(), text(&file)).await;
     refuses(&network, &hash, account).await;
     assert_eq!(network.stop().await, 0);
+}
+
+async fn listen(network: &Network, request: Value) -> Client {
+    let mut stream = Client::open(network).await;
+    stream.say(request.to_string()).await;
+    stream.until("the subscription", |m| m["op"] == "subscribed").await;
+    stream
 }
 
 async fn proves(network: &Network, folder: &Path, file: &str) {
