@@ -100,6 +100,12 @@ codes! {
     BadHash "bad_hash" 400 Never;
     /// Not a height.
     BadHeight "bad_height" 400 Never;
+    /// Not a number of an epoch or a window.
+    BadNumber "bad_number" 400 Never;
+    /// Not an id of an incident.
+    BadIncident "bad_incident" 400 Never;
+    /// A text that is too short or too long to be searched for.
+    BadSearch "bad_search" 400 Never;
     /// Not a CID.
     BadCid "bad_cid" 400 Never;
     /// Not a topic of stamps.
@@ -148,6 +154,12 @@ codes! {
     UnknownTransaction "unknown_transaction" 404 Never;
     /// Not a chunk that the network agreed on.
     UnknownChunk "unknown_chunk" 404 Never;
+    /// No such epoch yet.
+    UnknownEpoch "unknown_epoch" 404 Later;
+    /// No such window in the state.
+    UnknownWindow "unknown_window" 404 Never;
+    /// No such incident here.
+    UnknownIncident "unknown_incident" 404 Never;
     /// No such stamp here.
     UnknownStamp "unknown_stamp" 404 Never;
     /// No such source.

@@ -10,6 +10,16 @@ pub const BLOCK: &str = "/v1/blocks/{height}";
 pub const VALIDATORS: &str = "/v1/validators";
 /// Incidents, newest first.
 pub const INCIDENTS: &str = "/v1/incidents";
+/// One incident.
+pub const INCIDENT: &str = "/v1/incidents/{id}";
+/// Epochs, newest first.
+pub const EPOCHS: &str = "/v1/epochs";
+/// One epoch.
+pub const EPOCH: &str = "/v1/epochs/{number}";
+/// Parameters of the network.
+pub const PARAMETERS: &str = "/v1/parameters";
+/// What a text may mean: blocks, transactions, accounts and so on.
+pub const SEARCH: &str = "/v1/search";
 /// Committed transactions, newest first; the address to send one to.
 pub const TRANSACTIONS: &str = "/v1/transactions";
 /// One transaction.
@@ -24,6 +34,8 @@ pub const ACCOUNT: &str = "/v1/accounts/{address}";
 pub const SOURCES: &str = "/v1/sources";
 /// One source.
 pub const SOURCE: &str = "/v1/sources/{id}";
+/// One window of a source.
+pub const WINDOW: &str = "/v1/sources/{id}/windows/{window}";
 /// Agreement matrix.
 pub const AGREEMENT: &str = "/v1/agreement";
 /// Chunks, newest first.
@@ -64,12 +76,17 @@ pub const SESSION: &str = "/v1/auth/session";
 pub const STREAM: &str = "/v1/stream";
 
 /// Every path of the contract.
-pub const ALL: [&str; 31] = [
+pub const ALL: [&str; 37] = [
     STATUS,
     BLOCKS,
     BLOCK,
     VALIDATORS,
     INCIDENTS,
+    INCIDENT,
+    EPOCHS,
+    EPOCH,
+    PARAMETERS,
+    SEARCH,
     TRANSACTIONS,
     TRANSACTION,
     TYPED_DATA,
@@ -77,6 +94,7 @@ pub const ALL: [&str; 31] = [
     ACCOUNT,
     SOURCES,
     SOURCE,
+    WINDOW,
     AGREEMENT,
     CHUNKS,
     CHUNK,

@@ -160,6 +160,26 @@ pub struct ChunkQuery {
     pub cursor: Option<String>,
 }
 
+/// Parameters of `GET /v1/epochs`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub struct EpochQuery {
+    /// Items wanted, 50 where absent.
+    #[param(minimum = 1, maximum = 500)]
+    pub limit: Option<usize>,
+    /// `next` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// Parameters of `GET /v1/search`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct SearchQuery {
+    /// What to look for: a height, a hash, an address, a CID, an id, or a part of a name; 1 to 128 bytes.
+    pub text: String,
+}
+
 /// Parameters of `GET /v1/events`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

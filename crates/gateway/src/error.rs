@@ -40,6 +40,11 @@ impl Refusal {
         Refusal { status, ..self }
     }
 
+    /// Returns true where there is no such thing here.
+    pub fn is_not_found(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND
+    }
+
     /// Code of the refusal.
     #[cfg(test)]
     pub const fn code(&self) -> ErrorCode {

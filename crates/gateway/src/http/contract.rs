@@ -65,7 +65,7 @@ const BODY_REFUSALS: [(&str, &str); 4] = [
 ];
 
 /// Forms of parameters by where they stand (`path`, `query`, or the path of the one operation) and their names.
-const PATTERNS: [(&str, &str, &str); 17] = [
+const PATTERNS: [(&str, &str, &str); 22] = [
     ("path", "address", ADDRESS),
     ("query", "account", ADDRESS),
     ("query", "attester", ADDRESS),
@@ -77,6 +77,12 @@ const PATTERNS: [(&str, &str, &str); 17] = [
     (path::BLOCKS, "cursor", "^[0-9]{1,19}$"),
     (path::TRANSACTIONS, "cursor", "^[0-9]{1,19}-[0-9]{1,9}$"),
     (path::EVENTS, "cursor", "^[0-9]{1,19}-[0-9]{1,9}$"),
+    (path::EPOCHS, "cursor", "^[0-9]{1,19}$"),
+    (path::EPOCH, "number", "^[0-9]{1,19}$"),
+    (path::WINDOW, "window", "^[0-9]{1,19}$"),
+    (path::INCIDENT, "id", "^([0-9]{1,19}-[0-9]{1,9}|site-[0-9]{1,19})$"),
+    // Letters, digits and signs as they stand in a name, an address or a hash.
+    (path::SEARCH, "text", "^[A-Za-z0-9._-]{1,128}$"),
     // A time in nanoseconds, or a place in the ledger.
     (path::INCIDENTS, "cursor", "^([0-8]?[0-9]{1,18}|h[0-9]{1,19}-[0-9]{1,9})$"),
     // A number of the recent ones, or a place among those of one source.

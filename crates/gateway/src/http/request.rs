@@ -111,6 +111,13 @@ pub fn address(text: &str) -> Result<Address, Refusal> {
     })
 }
 
+/// A number of an epoch or a window.
+pub fn number(text: &str) -> Result<u64, Refusal> {
+    text.parse().map_err(|_| {
+        Refusal::new(ErrorCode::BadNumber, format!("{text:.40?} is no number"), "a whole number from 0 on")
+    })
+}
+
 /// A hash from a person or a program.
 pub fn hash(text: &str) -> Result<Digest, Refusal> {
     text.parse().map_err(|e| {

@@ -4,12 +4,15 @@
 pub mod agreement;
 pub mod blocks;
 pub mod chunks;
+pub mod epochs;
 pub mod events;
 pub mod incidents;
 pub mod market;
+pub mod parameters;
 pub mod sources;
 pub mod stamps;
 pub mod status;
 pub mod transactions;
 pub mod validators;
+pub mod windows;
 pub mod words;

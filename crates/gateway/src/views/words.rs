@@ -43,7 +43,8 @@ pub fn action_info(action: &ActionDescriptor, params: &Params) -> api::ActionInf
     }
 }
 
-fn field_info(field: &FieldDescriptor) -> api::ActionField {
+/// Declaration of a field of an action.
+pub fn field_info(field: &FieldDescriptor) -> api::ActionField {
     let (kind, choices): (_, &[&str]) = match field.kind {
         FieldKind::Address => (api::FieldType::Address, &[]),
         FieldKind::Amount => (api::FieldType::Amount, &[]),
