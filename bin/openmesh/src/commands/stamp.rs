@@ -149,7 +149,8 @@ fn hash_of(text: &str) -> Result<Digest, Failure> {
         return Err(Failure::usage(format!("{text:.80}: these are {length} hexadecimal digits, a SHA-256 has 64")));
     }
     let failed = |e: std::io::Error| {
-        Failure::from_display(path.display(), &e).hint("a file, 64 hexadecimal digits or a CID (bafkrei...) are expected")
+        let failure = Failure::from_display(path.display(), &e);
+        failure.hint("a file, 64 hexadecimal digits or a CID (bafkrei...) are expected")
     };
     if path.is_dir() {
         let failure = Failure::usage(format!("{} is a folder", path.display()));

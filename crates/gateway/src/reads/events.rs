@@ -115,7 +115,7 @@ mod tests {
         chain.transfers(2);
         chain.stamps(&[(sha256(&[b"a"]), "a")]);
         chain.transfers(1);
-        let of = |kind, account: Option<String>, height| EventFilter { kind, account, height, ..EventFilter::default() };
+        let of = |kind, account, height| EventFilter { kind, account, height, ..EventFilter::default() };
         for rows in [1, 2, SCAN_ROWS_MAX] {
             let transfers = of(Some(api::EventKind::Transferred), None, None);
             assert_eq!(all(&chain, &transfers, rows), ["3-0", "1-1", "1-0"]);

@@ -64,7 +64,8 @@ mod tests {
         }
         let of = |name: &str| all.iter().find(|parameter| parameter.name == name).unwrap();
         assert_eq!(of("accounts.fee_min").unit.as_deref(), Some("10^-18 OPEN"));
-        assert_eq!((of("epochs.epoch_ms").value.as_str(), of("epochs.epoch_ms").unit.as_deref()), ("3600000", Some("ms")));
+        let length = of("epochs.epoch_ms");
+        assert_eq!((length.value.as_str(), length.unit.as_deref()), ("3600000", Some("ms")));
         assert_eq!(of("blocks.block_bytes_max").unit.as_deref(), Some("bytes"));
         assert_eq!(of("sources.sources_max").unit, None);
     }

@@ -79,7 +79,8 @@ mod tests {
             origin: Origin::Live,
         };
         let info = info(&spec, 3, &record, &[(abstains, vec!["BTC.USD/trades".into()])]);
-        assert_eq!((info.window_start.as_str(), info.window_end.as_str()), ("1970-01-01T00:00:30Z", "1970-01-01T00:00:40Z"));
+        let times = (info.window_start.as_str(), info.window_end.as_str());
+        assert_eq!(times, ("1970-01-01T00:00:30Z", "1970-01-01T00:00:40Z"));
         let stood: Vec<(bool, usize, usize)> =
             info.validators.iter().map(|v| (v.attested, v.abstained.len(), v.differing.len())).collect();
         assert_eq!(stood, [(true, 0, 0), (true, 0, 1), (true, 1, 0), (false, 0, 0)]);

@@ -144,7 +144,8 @@ fn of_address(state: &StateView, address: &Address) -> Result<Vec<SearchHit>, Re
     }
     let account = ledger::account(state, address)?;
     if hits.is_empty() || account != ledger::Account::default() {
-        hits.push(hit(SearchKind::Account, address, address.to_string(), format!("{} OPEN", account.balance.to_open())));
+        let balance = format!("{} OPEN", account.balance.to_open());
+        hits.push(hit(SearchKind::Account, address, address.to_string(), balance));
     }
     Ok(hits)
 }
@@ -162,7 +163,8 @@ fn by_name(state: &StateView, text: &str) -> Result<Vec<SearchHit>, Refusal> {
             hits.push(hit(SearchKind::Validator, validator.address, &validator.name, validator.address.to_string()));
         }
     }
-    hits.extend(topics(state, text)?.into_iter().map(|topic| hit(SearchKind::Topic, &topic, &topic, "topic of stamps")));
+    let topics = topics(state, text)?;
+    hits.extend(topics.iter().map(|topic| hit(SearchKind::Topic, topic, topic, "topic of stamps")));
     for action in Action::descriptors() {
         if action.kind.contains(text) || action.title.to_lowercase().contains(text) {
             hits.push(hit(SearchKind::Action, action.kind, action.title, action.summary));
