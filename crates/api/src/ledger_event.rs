@@ -19,37 +19,26 @@ pub struct EventInfo {
     /// What happened, for people.
     pub text: String,
     /// Source.
-    #[serde(default)]
     pub source: Option<String>,
     /// Number of the window.
-    #[serde(default)]
     pub window: Option<u64>,
     /// Stream: `BTC.USDT/trades`.
-    #[serde(default)]
     pub stream: Option<String>,
     /// CID of a chunk.
-    #[serde(default)]
     pub cid: Option<String>,
     /// Epoch that was closed.
-    #[serde(default)]
     pub epoch: Option<u64>,
     /// Validators that it is about.
-    #[serde(default)]
     pub validators: Vec<String>,
     /// Accounts that it is about: of a transfer, the sender first.
-    #[serde(default)]
     pub accounts: Vec<String>,
     /// Hash of the transaction.
-    #[serde(default)]
     pub transaction: Option<String>,
     /// Amount of a transfer, in 10^-18 OPEN.
-    #[serde(default)]
     pub amount: Option<String>,
     /// Hash that was stamped.
-    #[serde(default)]
     pub hash: Option<String>,
     /// Topic under which it was stamped.
-    #[serde(default)]
     pub topic: Option<String>,
 }
 

@@ -4,6 +4,7 @@ import { Card, Copy } from "../../design";
 import { bytes, count, open } from "../../lib/format";
 import { useTitle } from "../../lib/title";
 import { AccountLink, Answer, At, When } from "../parts";
+import { Carried } from "./Carried";
 import { Outcome, Refusal, Sender } from "./TransactionTable";
 
 export function TransactionPage() {
@@ -69,6 +70,7 @@ export function TransactionPage() {
               <dd>{bytes(data.bytes ?? 0)}</dd>
             </dl>
             {data.error ? <Refusal of={data} /> : null}
+            <Carried of={data} />
           </Card>
         )}
       </Answer>

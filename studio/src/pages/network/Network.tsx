@@ -126,7 +126,8 @@ function Blocks() {
   );
 }
 
-function Validators() {
+/** All validators, with whether each is up. */
+export function Validators() {
   const validators = useValidators();
   const status = useStatus();
   const still = useStill();
