@@ -1,4 +1,4 @@
-//! What an explorer looks up beside lists: epochs, windows, parameters, details of a transaction, and the one search field.
+//! Records that an explorer looks up beside lists: epochs, windows, parameters, details of a transaction, and the one search field.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -52,7 +52,7 @@ pub struct ParameterInfo {
     pub value: String,
     /// Unit, where it has one.
     pub unit: Option<String>,
-    /// What it rules, for people; empty where this version of the API does not know it.
+    /// Its rule, for people; empty where this version of the API does not know it.
     pub meaning: String,
 }
 

@@ -16,7 +16,7 @@ pub struct EventInfo {
     pub time: String,
     /// Kind.
     pub kind: EventKind,
-    /// What happened, for people.
+    /// The event in words, for people.
     pub text: String,
     /// Source.
     pub source: Option<String>,

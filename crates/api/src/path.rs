@@ -18,7 +18,7 @@ pub const EPOCHS: &str = "/v1/epochs";
 pub const EPOCH: &str = "/v1/epochs/{number}";
 /// Parameters of the network.
 pub const PARAMETERS: &str = "/v1/parameters";
-/// What a text may mean: blocks, transactions, accounts and so on.
+/// Meanings of a text: blocks, transactions, accounts and so on.
 pub const SEARCH: &str = "/v1/search";
 /// Committed transactions, newest first; the address to send one to.
 pub const TRANSACTIONS: &str = "/v1/transactions";

@@ -176,7 +176,7 @@ pub struct EpochQuery {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct SearchQuery {
-    /// What to look for: a height, a hash, an address, a CID, an id, or a part of a name; 1 to 128 bytes.
+    /// Text to look for: a height, a hash, an address, a CID, an id, or a part of a name; 1 to 128 bytes.
     pub text: String,
 }
 

@@ -10,7 +10,7 @@ use super::node::NodeUrl;
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct StampArgs {
-    /// What to do with stamps that are there.
+    /// Something else than a new stamp.
     #[command(subcommand)]
     pub command: Option<StampCommand>,
     /// A new stamp.
@@ -24,7 +24,7 @@ pub struct StampNewArgs {
     /// A file, of which the hash alone leaves this machine; or a SHA-256 in hexadecimal, or a CID.
     #[arg(value_name = "FILE|HASH", required = true)]
     pub what: Option<String>,
-    /// What it is about: 1 to 64 of a-z, 0-9, -, _ and . such as xnode.drill.
+    /// Subject of the stamp: 1 to 64 of a-z, 0-9, -, _ and . such as xnode.drill.
     #[arg(long, value_name = "TOPIC", required = true)]
     pub topic: Option<String>,
     /// A word about it, such as a CID: at most 256 bytes.
@@ -38,7 +38,7 @@ pub struct StampNewArgs {
     pub node: NodeUrl,
 }
 
-/// What to do with stamps that are there.
+/// Commands about stamps that are there.
 #[derive(Debug, Subcommand)]
 pub enum StampCommand {
     /// Show who stamped a file or hash and when; with --trust also prove it, with --proof without any node.

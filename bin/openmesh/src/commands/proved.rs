@@ -1,4 +1,4 @@
-//! What every offline proof ends with: bytes in hexadecimal, and a header that validators signed whom the genesis leads to.
+//! The end of every offline proof: bytes in hexadecimal, and a header that validators signed whom the genesis leads to.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -18,7 +18,7 @@ pub struct Sought<'a> {
     pub is_it: &'a dyn Fn(&[u8]) -> bool,
     /// Epoch and position of its fact, where this node holds it.
     pub fact: Option<(u64, u64)>,
-    /// What it is, for people: `the chunk`.
+    /// Name of its kind, for people: `the chunk`.
     pub what: &'static str,
 }
 

@@ -234,7 +234,7 @@ fn history() -> impl Strategy<Value = Vec<Vec<Step>>> {
 /// A stamp of the model: by its hash, topic and account.
 type Model = BTreeMap<(Digest, usize, usize), StampRecord>;
 
-/// What the rules say of a step, told by the model alone.
+/// The rules' word about a step, told by the model alone.
 fn foretold(model: &Model, made: &BTreeMap<(u64, usize), u32>, epoch: u64, step: &Step) -> Option<&'static str> {
     if step.note_bytes > 256 {
         Some("stamp_note_length")

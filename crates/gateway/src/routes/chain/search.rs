@@ -23,7 +23,7 @@ use crate::work::Budget;
 /// Topics that a search finds by their beginning.
 const TOPICS_MAX: usize = 5;
 
-/// What a text may mean: at most twenty things, the likeliest first.
+/// Meanings of a text: at most twenty things, the likeliest first.
 #[utoipa::path(get, path = api::path::SEARCH, tag = "ledger", params(api::SearchQuery), responses((status = 200, body = Vec<api::SearchHit>)))]
 pub async fn search(
     State(node): State<Node>,
@@ -150,7 +150,7 @@ fn of_address(state: &StateView, address: &Address) -> Result<Vec<SearchHit>, Re
     Ok(hits)
 }
 
-/// What has the text, in small letters, in its name.
+/// Everything that has the text, in small letters, in its name.
 fn by_name(state: &StateView, text: &str) -> Result<Vec<SearchHit>, Refusal> {
     let mut hits = Vec::new();
     for record in ledger::sources(state)? {

@@ -18,7 +18,7 @@ pub enum StampsAction {
     Stamp {
         /// SHA-256 of what is stamped.
         hash: Digest,
-        /// What it is about.
+        /// Its subject.
         topic: String,
         /// A word about it, such as a CID; may be empty.
         note: String,

@@ -12,7 +12,7 @@ use crate::state::{StateError, StateRead, read};
 pub struct StampRecord {
     /// SHA-256 of what is stamped.
     pub hash: Digest,
-    /// What it is about: `xnode.drill`.
+    /// Its subject: `xnode.drill`.
     pub topic: String,
     /// The account that stamped it.
     pub account: Address,
@@ -33,7 +33,7 @@ pub struct StampRecord {
 pub struct StampName {
     /// SHA-256 of what is stamped.
     pub hash: Digest,
-    /// What it is about.
+    /// Its subject.
     pub topic: String,
     /// The account that stamped it.
     pub account: Address,
