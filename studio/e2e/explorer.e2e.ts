@@ -150,7 +150,7 @@ describe("pages", () => {
     const page = await visit(path, { viewport: { width: 380, height: 800 }, colorScheme: "dark" });
     await page.getByText("Connected", { exact: true }).waitFor();
     await page.getByRole("heading", { level: 1 }).waitFor();
-    await page.getByText(/^Loading /).waitFor({ state: "detached" });
+    await expect.poll(() => page.getByText(/^Loading /).count()).toBe(0);
     const surplus = () => page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
     expect(await surplus()).toBeLessThanOrEqual(0);
   });
@@ -201,6 +201,7 @@ describe("stamps", () => {
     await expect.poll(async () => (await fetch(network.url + path)).status).toBe(200);
     const { stamp } = await ask<{ stamp: { hash: string; topic: string } }>(path);
     expect([stamp.hash, stamp.topic]).toEqual([hash, "e2e.report"]);
+    await watching.goto(`${network.url}/explorer`);
     await look(watching, hash);
     await watching.waitForURL(`**/stamps/${hash}`);
   });

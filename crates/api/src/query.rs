@@ -208,8 +208,7 @@ pub struct EventQuery {
 #[into_params(parameter_in = Query)]
 #[serde(default)]
 pub struct StampQuery {
-    /// SHA-256 of what is stamped. With it, the list has also the stamps that have left the state, as far as this node keeps facts, and
-    /// is in the order of topics and accounts; without it, it is newest first.
+    /// SHA-256 of what is stamped. With it, the list is in the order of topics and accounts; without it, it is newest first.
     pub hash: Option<String>,
     /// Only stamps under this topic.
     pub topic: Option<String>,

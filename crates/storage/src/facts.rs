@@ -20,6 +20,17 @@ pub fn stamp_fact_key(record: &StampRecord) -> Vec<u8> {
     [key.as_slice(), &record.height.to_be_bytes(), &record.number.to_be_bytes()].concat()
 }
 
+/// All keys of a stamp's fact in the index: that one, and the keys in the state of its place, its topic and its account.
+fn stamp_fact_keys(record: &StampRecord) -> [Vec<u8>; 4] {
+    let (height, number) = (record.height, record.number);
+    [
+        stamp_fact_key(record),
+        keys::stamp_place(height, number),
+        keys::stamp_of_topic(&record.topic, height, number),
+        keys::stamp_of_account(&record.account, height, number),
+    ]
+}
+
 /// Writes a block's facts, and the places of those about chunks and stamps.
 pub fn write(write: &WriteTransaction, execution: &Execution) -> Result<(), StoreError> {
     let mut facts = write.open_table(FACTS)?;
@@ -32,7 +43,9 @@ pub fn write(write: &WriteTransaction, execution: &Execution) -> Result<(), Stor
                 chunks.insert(keys::chunk(source, *window, stream).as_slice(), place)?;
             }
             Fact::Stamp(record) => {
-                stamps.insert(stamp_fact_key(record).as_slice(), place)?;
+                for key in stamp_fact_keys(record) {
+                    stamps.insert(key.as_slice(), place)?;
+                }
             }
             _ => {}
         }
@@ -55,7 +68,9 @@ pub fn remove_before(write: &WriteTransaction, epoch: u64) -> Result<(), StoreEr
                 chunks.remove(keys::chunk(&source, window, &stream).as_slice())?;
             }
             Fact::Stamp(record) => {
-                stamps.remove(stamp_fact_key(&record).as_slice())?;
+                for key in stamp_fact_keys(&record) {
+                    stamps.remove(key.as_slice())?;
+                }
             }
             _ => {}
         }

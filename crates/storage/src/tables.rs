@@ -39,8 +39,9 @@ pub const VALIDATOR_SETS: TableDefinition<u64, &[u8]> = TableDefinition::new("va
 pub const FACTS: TableDefinition<(u64, u64), &[u8]> = TableDefinition::new("facts");
 /// State key of an agreed chunk -> epoch and position of its fact, also when the chunk has left the state; as long as the fact is kept.
 pub const CHUNK_FACTS: TableDefinition<&[u8], (u64, u64)> = TableDefinition::new("chunk-facts");
-/// State key of a stamp, its height and number (8 and 4 bytes, big-endian) -> epoch and position of its fact, also when the stamp has
-/// left the state; as long as the fact is kept. An account may stamp the same again after that, so the key alone does not tell which.
+/// The keys of a stamp in the state (its own with height and number behind it, 8 and 4 bytes, big-endian, and those of its place, topic
+/// and account) -> epoch and position of its fact, also when the stamp has left the state; as long as the fact is kept. An account may
+/// stamp the same again after that, so the stamp's own key alone does not tell which.
 pub const STAMP_FACTS: TableDefinition<&[u8], (u64, u64)> = TableDefinition::new("stamp-facts");
 
 /// A value of [`META`].

@@ -117,7 +117,10 @@ export function useTransaction(hash: string) {
     const stop = stream.subscribe({ feed: "receipts", account: sender }, (message) => {
       if (!("op" in message) || message.op !== "receipt" || message.transaction.hash !== hash) return;
       const { transaction } = message;
-      client.setQueryData<TransactionDetail>(["transaction", hash], (before) => before && { ...before, ...transaction });
+      client.setQueryData<TransactionDetail>(
+        ["transaction", hash],
+        (before) => before && { ...before, ...transaction },
+      );
     });
     // It may have come into a block before the subscription began.
     void client.invalidateQueries({ queryKey: ["transaction", hash] });

@@ -31,7 +31,7 @@ use crate::error::Refusal;
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     tags(
-        (name = "ledger", description = "Status, blocks, validators, transactions, accounts, incidents"),
+        (name = "ledger", description = "Status, blocks, validators, transactions, accounts, events, epochs, incidents, stamps, parameters, search"),
         (name = "data", description = "Sources, agreement, chunks, downloads and proofs"),
         (name = "market", description = "Live books, candles, trades, and the stream"),
         (name = "sql", description = "All tables, read-only"),
@@ -191,6 +191,8 @@ fn limits() -> Value {
         "trades_max": limits::TRADES_MAX,
         "agreement_windows_max": limits::AGREEMENT_WINDOWS_MAX,
         "transaction_wait_ms_max": limits::TRANSACTION_WAIT_MS_MAX,
+        "search_bytes_max": limits::SEARCH_BYTES_MAX,
+        "search_hits_max": limits::SEARCH_HITS_MAX,
         "connections_max": limits::CONNECTIONS_MAX,
         "streams_max": limits::STREAMS_MAX,
         "stream_subscriptions_max": limits::STREAM_SUBSCRIPTIONS_MAX,

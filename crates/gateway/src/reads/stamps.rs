@@ -1,10 +1,11 @@
-//! Stamps: those of the state, newest first, and those of a hash also among the facts, where they stay when they have left the state.
+//! Stamps: those of the state, and those among the facts, where they stay when they have left the state. Newest first, or of one hash in
+//! the order of topics and accounts.
 
 use std::collections::BTreeMap;
 
 use openmesh_ledger::{self as ledger, StampRecord, StateRead, keys};
 use openmesh_primitives::{Address, Digest, Height, canonical};
-use openmesh_storage::{StateView, Store, stamp_fact_key};
+use openmesh_storage::{StampFact, StateView, Store, stamp_fact_key};
 
 use crate::error::Refusal;
 use crate::work::Budget;
@@ -48,38 +49,64 @@ impl StampFilter {
     }
 }
 
-/// Looks through the stamps of the state before a place, newest first, and hands each wanted one to `found`, which returns false where
-/// it has enough; that one is not seen yet. Returns the place to go on from; `None` at the beginning. Each stamp takes one row of the
-/// budget. Fails where the ledger cannot be read.
+/// Looks through the stamps before a place, newest first, both those of the state and those that this node holds as facts, and hands each
+/// wanted one to `found`, which returns false where it has enough; that one is not seen yet. Returns the place to go on from; `None` at the
+/// beginning. Each stamp takes one row of the budget. Fails where the ledger cannot be read.
 pub fn newest(
     store: &Store,
-    place: Option<(Height, u32)>,
+    mut place: Option<(Height, u32)>,
     filter: &StampFilter,
     budget: &mut Budget,
     mut found: impl FnMut(StampRecord) -> bool,
 ) -> Result<Option<(Height, u32)>, Refusal> {
-    let (state, prefix) = (store.state()?, filter.prefix());
-    let mut before = place.map(|(height, number)| filter.key(height, number));
+    let state = store.state()?;
     loop {
-        let batch = state.scan_back(&prefix, before.as_deref(), BATCH)?;
-        let ended = batch.len() < BATCH;
-        for (key, _) in batch {
-            let (height, number) = keys::stamp_place_of(&key).ok_or_else(|| broken("an index of stamps"))?;
+        let (batch, ended) = before(store, &state, filter, place)?;
+        for ((height, number), record) in batch.into_iter().rev() {
             // The one that was just read comes first on the next page.
             let next = Some((height, number.saturating_add(1)));
-            if !budget.take() {
+            if !budget.take() || (filter.fits(&record) && !found(record)) {
                 return Ok(next);
             }
-            let record = ledger::stamp_at(&state, height, number)?.ok_or_else(|| broken("an entry of it"))?;
-            if filter.fits(&record) && !found(record) {
-                return Ok(next);
-            }
-            before = Some(key);
+            place = Some((height, number));
         }
         if ended {
             return Ok(None);
         }
     }
+}
+
+/// The stamps before a place in the order of the filter's index, of state and facts together, and whether these are the last ones.
+fn before(
+    store: &Store,
+    state: &StateView,
+    filter: &StampFilter,
+    place: Option<(Height, u32)>,
+) -> Result<(BTreeMap<(Height, u32), StampRecord>, bool), Refusal> {
+    let prefix = filter.prefix();
+    let end = place.map(|(height, number)| filter.key(height, number));
+    let mut of_state = BTreeMap::new();
+    let read = state.scan_back(&prefix, end.as_deref(), BATCH)?;
+    let state_ended = read.len() < BATCH;
+    for (key, _) in read {
+        let (height, number) = keys::stamp_place_of(&key).ok_or_else(|| broken("an index of stamps"))?;
+        let record = ledger::stamp_at(state, height, number)?.ok_or_else(|| broken("an entry of it"))?;
+        of_state.insert((height, number), record);
+    }
+    let facts = store.stamp_facts_back(&prefix, end.as_deref(), BATCH)?;
+    let facts_ended = facts.len() < BATCH;
+    let named = |fact: StampFact| ((fact.record.height, fact.record.number), fact.record);
+    let of_facts: BTreeMap<(Height, u32), StampRecord> = facts.into_iter().map(named).collect();
+    // Where one of the two goes on, nothing before its first place is known yet.
+    let first_of = |list: &BTreeMap<(Height, u32), StampRecord>, ended: bool| {
+        list.first_key_value().filter(|_| !ended).map(|(place, _)| *place)
+    };
+    let firsts = [first_of(&of_state, state_ended), first_of(&of_facts, facts_ended)];
+    let first = firsts.into_iter().flatten().max();
+    let mut both = of_facts;
+    both.extend(of_state);
+    both.retain(|place, _| first.is_none_or(|first| *place >= first));
+    Ok((both, state_ended && facts_ended))
 }
 
 fn broken(what: &str) -> Refusal {

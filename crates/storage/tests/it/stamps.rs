@@ -61,6 +61,13 @@ fn a_stamp_that_has_left_the_state_is_found_and_proven() {
     assert_eq!(names(&chain.store.stamp_facts(&keys::stamps_of(&first, "xnode"), None, 9).unwrap()), [("xnode", 1, 0)]);
     assert_eq!(chain.store.stamp_facts(&keys::stamps_of(&first, "xnod"), None, 9).unwrap(), []);
     assert_eq!(chain.store.stamp_facts(&keys::stamps_of_hash(&sha256(&[b"third"])), None, 9).unwrap(), []);
+    let account = chain.account.address();
+    let of_topic = chain.store.stamp_facts_back(&keys::stamps_of_topic("drill"), None, 9).unwrap();
+    assert_eq!(names(&of_topic), [("drill", again, 2), ("drill", 1, 0), ("drill", 1, 0)], "newest first");
+    let older = keys::stamp_of_account(&account, again, 0);
+    let of_account = chain.store.stamp_facts_back(&keys::stamps_of_account(&account), Some(&older), 2).unwrap();
+    assert_eq!(names(&of_account), [("drill", 1, 0), ("drill", 1, 0)], "behind the newest one, a page of two");
+    assert_eq!(chain.store.stamp_facts_back(keys::STAMP_PLACES, None, 9).unwrap().len(), 4);
     let state = chain.store.state().unwrap();
     for fact in all.iter().filter(|fact| fact.epoch == 0) {
         let proof = chain.store.fact_proof(fact.epoch, fact.position).unwrap().unwrap();
@@ -80,5 +87,6 @@ fn facts_of_stamps_go_with_the_blocks_of_their_age() {
     run_to_epoch(&chain, 1);
     assert_eq!(found(&chain), 2);
     run_to_epoch(&chain, 2);
+    assert_eq!(chain.store.stamp_facts_back(keys::STAMP_PLACES, None, 9).unwrap(), []);
     assert_eq!(found(&chain), 0, "one epoch is kept beside the current one");
 }

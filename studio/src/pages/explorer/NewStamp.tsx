@@ -42,7 +42,8 @@ export function NewStamp() {
   };
   const topicWrong = visited ? wrongTopic(topic) : null;
   const noteWrong = wrongNote(note);
-  const isReady = file?.hash && wrongTopic(topic) === null && noteWrong === null;
+  const hashed = file?.hash ?? null;
+  const isRight = wrongTopic(topic) === null && noteWrong === null;
   return (
     <Card title="Stamp a file">
       <div className="stack">
@@ -104,10 +105,10 @@ export function NewStamp() {
           />
         </div>
         <p className="row flat">
-          {isReady && file.hash ? (
+          {hashed !== null && isRight ? (
             <Link
               className="button primary"
-              to={`/actions/stamp?${new URLSearchParams({ hash: file.hash, topic, note }).toString()}`}
+              to={`/actions/stamp?${new URLSearchParams({ hash: hashed, topic, note }).toString()}`}
             >
               Sign the stamp
             </Link>
@@ -116,13 +117,13 @@ export function NewStamp() {
               type="button"
               className="button primary"
               disabled
-              title={file?.hash ? "Write the topic first" : "Choose a file first"}
+              title={hashed !== null ? "Write the topic first" : "Choose a file first"}
             >
               Sign the stamp
             </button>
           )}
-          {file?.hash ? (
-            <Link className="button" to={`/stamps/${file.hash}`}>
+          {hashed !== null ? (
+            <Link className="button" to={`/stamps/${hashed}`}>
               Who has stamped it
             </Link>
           ) : null}
