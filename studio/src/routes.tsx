@@ -57,6 +57,62 @@ export const router = createBrowserRouter([
             lazy: async () => ({ Component: (await import("./pages/ledger/SupplyPage")).SupplyPage }),
           },
           {
+            path: "explorer",
+            lazy: async () => ({ Component: (await import("./pages/explorer/ExplorerPage")).ExplorerPage }),
+          },
+          {
+            path: "search",
+            lazy: async () => ({ Component: (await import("./pages/explorer/SearchPage")).SearchPage }),
+          },
+          {
+            path: "events",
+            lazy: async () => ({ Component: (await import("./pages/explorer/EventsPage")).EventsPage }),
+          },
+          {
+            path: "validators",
+            lazy: async () => ({ Component: (await import("./pages/explorer/ValidatorsPage")).ValidatorsPage }),
+          },
+          {
+            path: "chunks",
+            lazy: async () => ({ Component: (await import("./pages/explorer/ChunksPage")).ChunksPage }),
+          },
+          {
+            path: "epochs",
+            lazy: async () => ({ Component: (await import("./pages/explorer/EpochsPage")).EpochsPage }),
+          },
+          {
+            path: "epochs/:number",
+            lazy: async () => ({ Component: (await import("./pages/explorer/EpochsPage")).EpochPage }),
+          },
+          {
+            path: "stamps",
+            lazy: async () => ({ Component: (await import("./pages/explorer/StampsPage")).StampsPage }),
+          },
+          {
+            path: "stamps/:hash",
+            lazy: async () => ({ Component: (await import("./pages/explorer/StampPage")).StampPage }),
+          },
+          {
+            path: "incidents",
+            lazy: async () => ({ Component: (await import("./pages/explorer/IncidentPage")).IncidentsPage }),
+          },
+          {
+            path: "incidents/:id",
+            lazy: async () => ({ Component: (await import("./pages/explorer/IncidentPage")).IncidentPage }),
+          },
+          {
+            path: "evidence",
+            lazy: async () => ({ Component: (await import("./pages/explorer/EvidencePage")).EvidencePage }),
+          },
+          {
+            path: "parameters",
+            lazy: async () => ({ Component: (await import("./pages/explorer/ParametersPage")).ParametersPage }),
+          },
+          {
+            path: "sources/:source/windows/:window",
+            lazy: async () => ({ Component: (await import("./pages/explorer/WindowPage")).WindowPage }),
+          },
+          {
             path: "sources/:source",
             lazy: async () => ({ Component: (await import("./pages/data/SourcePage")).SourcePage }),
           },

@@ -15,6 +15,7 @@ pub mod machine;
 pub mod moves;
 mod network;
 mod node;
+mod stamp;
 pub mod templates;
 mod xnode;
 
@@ -26,6 +27,7 @@ pub use data::{ChainCommand, MarketCommand, VerifyArgs};
 pub use genesis::{GenesisCommand, SupplyArgs};
 pub use network::{DownArgs, NodeArgs, UpArgs, VenuesArgs, WindowMs};
 pub use node::{AccountCommand, DoctorArgs, FeeArgs, SqlArgs, TableFormat};
+pub use stamp::{StampArgs, StampCheckArgs, StampCommand, StampNewArgs};
 pub use xnode::{DoorsArgs, DoorsCommand, SecretCommand, XnodeCommand};
 
 /// Heading of the options that every command has, behind its own.
@@ -70,6 +72,8 @@ pub enum Command {
     Sql(SqlArgs),
     /// Check a downloaded window offline: file, CID, ledger state, header, signatures.
     Verify(VerifyArgs),
+    /// Stamp a file's hash under a topic into the ledger, or check stamps: proof that it was known at a time.
+    Stamp(StampArgs),
     /// Tell how a node does, and what is wrong with it.
     #[command(visible_alias = "status")]
     Doctor(DoctorArgs),

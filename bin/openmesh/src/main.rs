@@ -61,6 +61,7 @@ async fn run(command: cli::Command) -> Result<(), failure::Failure> {
         Command::Venues(arguments) => commands::venues::run(arguments).await,
         Command::Sql(arguments) => commands::sql::run(arguments).await,
         Command::Verify(arguments) => commands::verify::run(&arguments),
+        Command::Stamp(arguments) => commands::stamp::run(arguments).await,
         Command::Doctor(arguments) => commands::doctor::run(arguments).await,
         Command::Xnode(command) => commands::xnode::run(command).await,
         Command::App(command) => commands::app::run(command).await,

@@ -91,8 +91,12 @@ pub enum FieldType {
     Amount,
     /// Text.
     Text,
+    /// Text that may be empty or left out.
+    OptionalText,
     /// List of texts.
     Texts,
+    /// SHA-256: 64 hexadecimal digits.
+    Hash,
     /// Whole number.
     Uint,
     /// One of the choices.

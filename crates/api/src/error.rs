@@ -96,12 +96,20 @@ codes! {
     ForeignCursor "foreign_cursor" 404 Never;
     /// Not an address.
     BadAddress "bad_address" 400 Never;
-    /// Not a transaction's hash.
+    /// Not a hash: 64 hexadecimal digits.
     BadHash "bad_hash" 400 Never;
     /// Not a height.
     BadHeight "bad_height" 400 Never;
+    /// Not a number of an epoch or a window.
+    BadNumber "bad_number" 400 Never;
+    /// Not an id of an incident.
+    BadIncident "bad_incident" 400 Never;
+    /// A text that is too short or too long to be searched for.
+    BadSearch "bad_search" 400 Never;
     /// Not a CID.
     BadCid "bad_cid" 400 Never;
+    /// Not a topic of stamps.
+    BadTopic "bad_topic" 400 Never;
     /// Not a symbol.
     BadSymbol "bad_symbol" 400 Never;
     /// Not a time.
@@ -146,6 +154,14 @@ codes! {
     UnknownTransaction "unknown_transaction" 404 Never;
     /// Not a chunk that the network agreed on.
     UnknownChunk "unknown_chunk" 404 Never;
+    /// No such epoch yet.
+    UnknownEpoch "unknown_epoch" 404 Later;
+    /// No such window in the state.
+    UnknownWindow "unknown_window" 404 Never;
+    /// No such incident here.
+    UnknownIncident "unknown_incident" 404 Never;
+    /// No such stamp here.
+    UnknownStamp "unknown_stamp" 404 Never;
     /// No such source.
     UnknownSource "unknown_source" 404 Never;
     /// No such exchange.
@@ -162,7 +178,7 @@ codes! {
     BookTooSlow "book_too_slow" 503 Later;
     /// No connected node gave the content.
     ContentUnavailable "content_unavailable" 503 Later;
-    /// The header that proves the chunk is not decided yet.
+    /// The header that proves the chunk or the stamp is not decided yet.
     ProofNotReady "proof_not_ready" 503 Later;
     /// A header that the proof needs was removed from this node.
     ProofPruned "proof_pruned" 503 Elsewhere;
@@ -260,6 +276,8 @@ codes! {
     NoExchange "no_exchange" 0 Never;
     /// A market feed without a symbol.
     NoSymbol "no_symbol" 0 Never;
+    /// No such kind of what the feed tells.
+    UnknownKind "unknown_kind" 0 Never;
     /// A feed that cannot be filtered so.
     NotFiltered "not_filtered" 0 Never;
     /// There is such a subscription already.

@@ -22,6 +22,10 @@ pub const TRADES_MAX: usize = 1_000;
 pub const AGREEMENT_WINDOWS_DEFAULT: usize = 30;
 /// Most windows of each source of the agreement matrix: forty minutes at the default length of ten seconds.
 pub const AGREEMENT_WINDOWS_MAX: usize = 240;
+/// Longest text of a search, in bytes: a hash or a CID with room.
+pub const SEARCH_BYTES_MAX: usize = 128;
+/// Most things that a search finds: what fits below a field.
+pub const SEARCH_HITS_MAX: usize = 20;
 /// Longest id that a client may give its query, in bytes: a UUID with a prefix.
 pub const QUERY_ID_BYTES_MAX: usize = 64;
 /// Longest time that `GET /v1/transactions/{hash}` waits for the transaction's block, in milliseconds: several blocks, and less

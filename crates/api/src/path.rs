@@ -10,6 +10,16 @@ pub const BLOCK: &str = "/v1/blocks/{height}";
 pub const VALIDATORS: &str = "/v1/validators";
 /// Incidents, newest first.
 pub const INCIDENTS: &str = "/v1/incidents";
+/// One incident.
+pub const INCIDENT: &str = "/v1/incidents/{id}";
+/// Epochs, newest first.
+pub const EPOCHS: &str = "/v1/epochs";
+/// One epoch.
+pub const EPOCH: &str = "/v1/epochs/{number}";
+/// Parameters of the network.
+pub const PARAMETERS: &str = "/v1/parameters";
+/// Meanings of a text: blocks, transactions, accounts and so on.
+pub const SEARCH: &str = "/v1/search";
 /// Committed transactions, newest first; the address to send one to.
 pub const TRANSACTIONS: &str = "/v1/transactions";
 /// One transaction.
@@ -28,6 +38,8 @@ pub const ACCOUNT: &str = "/v1/accounts/{address}";
 pub const SOURCES: &str = "/v1/sources";
 /// One source.
 pub const SOURCE: &str = "/v1/sources/{id}";
+/// One window of a source.
+pub const WINDOW: &str = "/v1/sources/{id}/windows/{window}";
 /// Agreement matrix.
 pub const AGREEMENT: &str = "/v1/agreement";
 /// Chunks, newest first.
@@ -40,6 +52,12 @@ pub const CHUNK_RAW: &str = "/v1/chunks/{cid}/raw";
 pub const CHUNK_PARQUET: &str = "/v1/chunks/{cid}/parquet";
 /// Proof bundle of a chunk.
 pub const CHUNK_PROOF: &str = "/v1/chunks/{cid}/proof";
+/// Events of the ledger, newest first.
+pub const EVENTS: &str = "/v1/events";
+/// Stamps, newest first; of one hash by topic and account.
+pub const STAMPS: &str = "/v1/stamps";
+/// Proof of a stamp.
+pub const STAMP_PROOF: &str = "/v1/stamps/{hash}/proof";
 /// Order book of an instrument.
 pub const BOOK: &str = "/v1/books/{exchange}/{symbol}";
 /// Candles of an instrument.
@@ -62,12 +80,17 @@ pub const SESSION: &str = "/v1/auth/session";
 pub const STREAM: &str = "/v1/stream";
 
 /// Every path of the contract.
-pub const ALL: [&str; 30] = [
+pub const ALL: [&str; 39] = [
     STATUS,
     BLOCKS,
     BLOCK,
     VALIDATORS,
     INCIDENTS,
+    INCIDENT,
+    EPOCHS,
+    EPOCH,
+    PARAMETERS,
+    SEARCH,
     TRANSACTIONS,
     TRANSACTION,
     TYPED_DATA,
@@ -77,12 +100,16 @@ pub const ALL: [&str; 30] = [
     ACCOUNT,
     SOURCES,
     SOURCE,
+    WINDOW,
     AGREEMENT,
     CHUNKS,
     CHUNK,
     CHUNK_RAW,
     CHUNK_PARQUET,
     CHUNK_PROOF,
+    EVENTS,
+    STAMPS,
+    STAMP_PROOF,
     BOOK,
     CANDLES,
     TRADES,

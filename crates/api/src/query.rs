@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::{ChunkStatus, IncidentKind, IncidentSite, SourceKind, SqlFormat, TransactionClass};
+use crate::{ChunkStatus, EventKind, IncidentKind, IncidentSite, SourceKind, SqlFormat, TransactionClass};
 
 /// Parameters of `POST /v1/sql`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
@@ -158,6 +158,80 @@ pub struct ChunkQuery {
     pub limit: Option<usize>,
     /// `next` of the page before.
     pub cursor: Option<String>,
+}
+
+/// Parameters of `GET /v1/epochs`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub struct EpochQuery {
+    /// Items wanted, 50 where absent.
+    #[param(minimum = 1, maximum = 500)]
+    pub limit: Option<usize>,
+    /// `next` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// Parameters of `GET /v1/search`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct SearchQuery {
+    /// Text to look for: a height, a hash, an address, a CID, an id, or a part of a name; 1 to 128 bytes.
+    pub text: String,
+}
+
+/// Parameters of `GET /v1/events`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub struct EventQuery {
+    /// Only events of this kind.
+    #[param(inline)]
+    pub kind: Option<EventKind>,
+    /// Only events about this source.
+    pub source: Option<String>,
+    /// Only events about this account.
+    pub account: Option<String>,
+    /// Only events about this validator.
+    pub validator: Option<String>,
+    /// Only events of the block of this height.
+    pub height: Option<u64>,
+    /// Items wanted, 50 where absent.
+    #[param(minimum = 1, maximum = 500)]
+    pub limit: Option<usize>,
+    /// `next` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// Parameters of `GET /v1/stamps`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub struct StampQuery {
+    /// SHA-256 of what is stamped. With it, the list is in the order of topics and accounts; without it, it is newest first.
+    pub hash: Option<String>,
+    /// Only stamps under this topic.
+    pub topic: Option<String>,
+    /// Only stamps of this account.
+    pub account: Option<String>,
+    /// Items wanted, 50 where absent.
+    #[param(minimum = 1, maximum = 500)]
+    pub limit: Option<usize>,
+    /// `next` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// Parameters of `GET /v1/stamps/{hash}/proof`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct StampProofQuery {
+    /// Topic of the stamp.
+    pub topic: String,
+    /// Account that stamped it.
+    pub account: String,
+    /// Height of the stamp, where the account stamped the same again after the first one had left the state; the first one where absent.
+    #[serde(default)]
+    pub height: Option<u64>,
 }
 
 /// Parameters of `GET /v1/books/{exchange}/{symbol}`.

@@ -30,21 +30,25 @@ pub enum Feed {
     MarkPrice,
     /// Index price of an instrument.
     IndexPrice,
-    /// Committed blocks.
+    /// Committed blocks; those of one proposer where a validator is named.
     Blocks,
     /// Chunks as they are accepted, disputed or uncovered; those of one exchange where one is named.
     Chunks,
-    /// Incidents of the ledger; those of one exchange where one is named.
+    /// Incidents of the ledger and of this site; those of one exchange, about one validator or of one kind where such is named.
     Incidents,
-    /// Committed transactions of accounts; those that one account sent or received where one is named.
+    /// Committed transactions of accounts; those that one account sent or received, or of one kind, where such is named.
     Receipts,
+    /// Stamps as they are committed; those of one account, or under one topic, where such is named.
+    Stamps,
+    /// Every event of the ledger, block by block; those of one exchange, account, validator or kind where such is named.
+    Events,
     /// Status of the node, about each second.
     Status,
 }
 
 impl Feed {
     /// Every feed.
-    pub const ALL: [Feed; 14] = [
+    pub const ALL: [Feed; 16] = [
         Feed::Trades,
         Feed::Book,
         Feed::Ticker,
@@ -58,6 +62,8 @@ impl Feed {
         Feed::Chunks,
         Feed::Incidents,
         Feed::Receipts,
+        Feed::Stamps,
+        Feed::Events,
         Feed::Status,
     ];
 
@@ -77,6 +83,8 @@ impl Feed {
             Feed::Chunks => "chunks",
             Feed::Incidents => "incidents",
             Feed::Receipts => "receipts",
+            Feed::Stamps => "stamps",
+            Feed::Events => "events",
             Feed::Status => "status",
         }
     }
@@ -99,15 +107,24 @@ pub struct Topic {
     /// Symbol; needed by feeds of instruments.
     #[serde(default)]
     pub symbol: Option<String>,
-    /// Address of an account; of `receipts` only.
+    /// Address of an account; of `receipts`, `stamps` and `events`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+    /// Address of a validator; of `blocks`, `incidents` and `events`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validator: Option<String>,
+    /// Kind; of `incidents`, `receipts` and `events`, each in its own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Topic of stamps; of `stamps` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stamp_topic: Option<String>,
 }
 
 impl Topic {
     /// A feed without anything to filter by.
     pub const fn all(feed: Feed) -> Topic {
-        Topic { feed, exchange: None, symbol: None, account: None }
+        Topic { feed, exchange: None, symbol: None, account: None, validator: None, kind: None, stamp_topic: None }
     }
 }
 
@@ -115,8 +132,9 @@ impl Topic {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub enum StreamRequest {
-    /// Begin a subscription. A feed of an instrument needs `exchange` and `symbol`; `chunks` and `incidents` can be had of one
-    /// `exchange`, `receipts` of one `account`.
+    /// Begin a subscription. A feed of an instrument needs `exchange` and `symbol`; `blocks` can be had of one `validator`, `chunks`
+    /// of one `exchange`, `incidents` of one `exchange`, `validator` and `kind`, `receipts` of one `account` and `kind`, `stamps` of one
+    /// `account` and `stamp_topic`, `events` of one `exchange`, `account`, `validator` and `kind`.
     Subscribe {
         /// Feed.
         feed: Feed,
@@ -129,6 +147,15 @@ pub enum StreamRequest {
         /// Address of an account.
         #[serde(default)]
         account: Option<String>,
+        /// Address of a validator.
+        #[serde(default)]
+        validator: Option<String>,
+        /// Kind of incidents, of actions or of events.
+        #[serde(default)]
+        kind: Option<String>,
+        /// Topic of stamps.
+        #[serde(default)]
+        stamp_topic: Option<String>,
         /// Echoed in answers.
         #[serde(default)]
         id: Option<String>,
@@ -146,6 +173,15 @@ pub enum StreamRequest {
         /// Address of an account.
         #[serde(default)]
         account: Option<String>,
+        /// Address of a validator.
+        #[serde(default)]
+        validator: Option<String>,
+        /// Kind of incidents, of actions or of events.
+        #[serde(default)]
+        kind: Option<String>,
+        /// Topic of stamps.
+        #[serde(default)]
+        stamp_topic: Option<String>,
         /// Echoed in answers.
         #[serde(default)]
         id: Option<String>,
@@ -239,6 +275,16 @@ pub enum StreamMessage {
     Receipt {
         /// The transaction.
         transaction: crate::TransactionSummary,
+    },
+    /// A hash was stamped.
+    Stamp {
+        /// The stamp.
+        stamp: crate::StampInfo,
+    },
+    /// An event of the ledger.
+    Event {
+        /// The event.
+        event: crate::EventInfo,
     },
     /// The node's status, about each second.
     Status {

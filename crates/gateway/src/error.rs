@@ -9,7 +9,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use openmesh_api::{ApiError, ErrorBody, ErrorCode, Retry};
 use openmesh_engine::SubmitError;
-use openmesh_ledger::{AccountsError, EnvelopeError, SourcesError, StateError, TransactionError};
+use openmesh_ledger::{AccountsError, EnvelopeError, SourcesError, StampsError, StateError, TransactionError};
 use openmesh_primitives::report;
 use openmesh_pythia::QueryError;
 use openmesh_storage::StoreError;
@@ -38,6 +38,11 @@ impl Refusal {
     #[must_use]
     pub fn with_status(self, status: StatusCode) -> Refusal {
         Refusal { status, ..self }
+    }
+
+    /// Returns true where there is no such thing here.
+    pub fn is_not_found(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND
     }
 
     /// Code of the refusal.
@@ -144,6 +149,13 @@ pub fn transaction_hint(error: &TransactionError) -> &'static str {
         TransactionError::Sources(SourcesError::SourceInvalid { .. }) => {
             "the rules of the fields are in clause S of docs/spec/transactions.md"
         }
+        TransactionError::Stamps(StampsError::StampExists { .. }) => {
+            "it stands there already: /v1/stamps?hash=<hash> shows it; another topic or account may stamp it too"
+        }
+        TransactionError::Stamps(StampsError::StampsFull { .. }) => {
+            "wait for the next epoch, or stamp one hash over many files"
+        }
+        TransactionError::Stamps(_) => "the rules of topics and notes are in clause H of docs/spec/transactions.md",
         _ => "the rules are in docs/spec/transactions.md",
     }
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use openmesh_api::{BlockSummary, Feed, StreamMessage};
+use openmesh_api::{BlockSummary, Feed, IncidentInfo, StreamMessage};
 use openmesh_collector::{Filter, Update};
 use openmesh_engine::CommittedBlock;
-use openmesh_ledger::{Block, Certificate, Class, LedgerEvent, Receipt};
+use openmesh_ledger::{Block, Certificate, Class, LedgerEvent, Receipt, StampRecord, StampsEvent};
+use openmesh_primitives::Address;
 use openmesh_storage::StoredBlock;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -87,11 +88,9 @@ async fn follow(node: Node, mut committed: Receiver<Arc<CommittedBlock>>, cancel
 }
 
 /// Tells listeners of an incident of this site.
-fn say_incident(node: &Node, make: impl FnOnce() -> openmesh_api::IncidentInfo) {
+fn say_incident(node: &Node, make: impl FnOnce() -> IncidentInfo) {
     node.memory().news().say(Feed::Incidents, || {
-        let incident = make();
-        let source = incident.source.clone();
-        [Item::new(&StreamMessage::Incident { incident }, source.as_deref())]
+        [incident_item(make(), None)]
     });
 }
 
@@ -127,22 +126,57 @@ fn take_one(node: &Node, block: &Block, certificate: &Certificate, receipts: &[R
     }
     let news = memory.news();
     news.say(Feed::Blocks, || {
+        let proposer = block.header.proposer;
         let block: BlockSummary = views::blocks::summary(block, certificate);
-        [Item::new(&StreamMessage::Block { block }, None)]
+        [Item::new(&StreamMessage::Block { block }, None).of_validators(vec![proposer])]
     });
     news.say(Feed::Receipts, || receipt_items(block, receipts));
     news.say(Feed::Chunks, || chunk_items(node, block.header.height));
     news.say(Feed::Incidents, || {
         let incidents = events.iter().filter_map(|event| match event {
-            LedgerEvent::Incident(incident) => Some(views::incidents::of_ledger(incident, Some(block.header.time))),
+            LedgerEvent::Incident(incident) => {
+                let info = views::incidents::of_ledger(incident, Some(block.header.time));
+                Some(incident_item(info, incident.validator))
+            }
             _ => None,
         });
-        let item = |incident: openmesh_api::IncidentInfo| {
-            let source = incident.source.clone();
-            Item::new(&StreamMessage::Incident { incident }, source.as_deref())
-        };
-        incidents.map(item).collect::<Vec<_>>()
+        incidents.collect::<Vec<_>>()
     });
+    news.say(Feed::Stamps, || stamp_items(events));
+    news.say(Feed::Events, || event_items(block, events));
+}
+
+/// An incident for whoever listens to incidents.
+fn incident_item(incident: IncidentInfo, validator: Option<Address>) -> Item {
+    let (source, kind) = (incident.source.clone(), incident.kind);
+    let item = Item::new(&StreamMessage::Incident { incident }, source.as_deref());
+    item.of_kind(kind.as_str()).of_validators(validator.into_iter().collect())
+}
+
+/// Stamps of a block, with their accounts and topics.
+fn stamp_items(events: &[LedgerEvent]) -> Vec<Item> {
+    let stamps = events.iter().filter_map(|event| match event {
+        LedgerEvent::Stamps(StampsEvent::Stamped(record)) => Some(record),
+        _ => None,
+    });
+    let item = |record: &StampRecord| {
+        let item = Item::new(&StreamMessage::Stamp { stamp: views::stamps::info(record) }, None);
+        item.of_accounts(vec![record.account]).of_stamp_topic(&record.topic)
+    };
+    stamps.map(item).collect()
+}
+
+/// Events of a block, with all that each is about.
+fn event_items(block: &Block, events: &[LedgerEvent]) -> Vec<Item> {
+    let addresses = |texts: &[String]| texts.iter().filter_map(|text| text.parse::<Address>().ok()).collect();
+    let item = |(number, event): (u32, &LedgerEvent)| {
+        let event = views::events::info(event, block.header.height, number, block.header.time);
+        let (source, kind) = (event.source.clone(), event.kind);
+        let (accounts, validators) = (addresses(&event.accounts), addresses(&event.validators));
+        let item = Item::new(&StreamMessage::Event { event }, source.as_deref());
+        item.of_accounts(accounts).of_validators(validators).of_kind(kind.as_str())
+    };
+    (0..).zip(events).map(item).collect()
 }
 
 /// Chunks of the newest block, oldest first.
@@ -161,7 +195,8 @@ fn receipt_items(block: &Block, receipts: &[Receipt]) -> Vec<Item> {
     let item = |(bytes, receipt): (&Vec<u8>, &Receipt)| {
         let transaction = views::transactions::summary(bytes, Some((&block.header, receipt)));
         let accounts = receipt.sender.into_iter().chain(views::transactions::receiver(bytes)).collect();
-        Item::new(&StreamMessage::Receipt { transaction }, None).of_accounts(accounts)
+        let kind = transaction.kind.clone();
+        Item::new(&StreamMessage::Receipt { transaction }, None).of_accounts(accounts).of_kind(&kind)
     };
     of_accounts.map(item).collect()
 }

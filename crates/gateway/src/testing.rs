@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use openmesh_ledger::{
     AccountTransaction, AccountsAction, Action, BlockLimits, Certificate, Genesis, GenesisValidator, Origin, Params,
-    SourceKind, SourceSpec, Transaction, build_block, execute_block, precommit_sign_bytes, verify_stateless,
+    SourceKind, SourceSpec, StampsAction, Transaction, build_block, execute_block, precommit_sign_bytes,
+    verify_stateless,
 };
-use openmesh_primitives::{AccountKey, Address, Amount, Timestamp, ValidatorKey};
+use openmesh_primitives::{AccountKey, Address, Amount, Digest, Timestamp, ValidatorKey};
 use openmesh_storage::Store;
 use tempfile::TempDir;
 
@@ -77,10 +78,26 @@ impl Chain {
 
     /// Commits a block with so many transfers.
     pub fn transfers(&mut self, number: usize) {
+        let transfer = || Action::Accounts(AccountsAction::Transfer { to: receiver(), amount: Amount(1) });
+        self.actions((0..number).map(|_| transfer()).collect());
+    }
+
+    /// Commits a block with stamps of these hashes under these topics.
+    pub fn stamps(&mut self, of: &[(Digest, &str)]) {
+        let stamp = |(hash, topic): &(Digest, &str)| StampsAction::Stamp {
+            hash: *hash,
+            topic: (*topic).into(),
+            note: String::new(),
+        };
+        self.actions(of.iter().map(|each| stamp(each).into()).collect());
+    }
+
+    /// Commits a block with these actions.
+    fn actions(&mut self, actions: Vec<Action>) {
         let (state, tip) = (self.store.state().unwrap(), self.store.tip());
-        let candidates: Vec<_> = (0..number)
-            .map(|_| {
-                let action = Action::Accounts(AccountsAction::Transfer { to: receiver(), amount: Amount(1) });
+        let candidates: Vec<_> = actions
+            .into_iter()
+            .map(|action| {
                 let signed = AccountTransaction::sign(&key(), CHAIN_ID, self.nonce, Amount::open(1), action).unwrap();
                 self.nonce += 1;
                 Arc::new(verify_stateless(&Transaction::Account(signed).encode()).unwrap())

@@ -103,7 +103,8 @@ impl Register {
                 | LedgerEvent::Accounts(_)
                 | LedgerEvent::Epochs(_)
                 | LedgerEvent::Fees(_)
-                | LedgerEvent::Deposits(_) => {}
+                | LedgerEvent::Deposits(_)
+                | LedgerEvent::Stamps(_) => {}
             }
         }
         LedgerBlock { transactions: transactions.collect(), block: header(block, certificate), chunks, incidents }

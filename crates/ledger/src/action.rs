@@ -11,6 +11,7 @@ use crate::descriptor::{ActionDescriptor, FieldError, Fields, ModuleActions};
 use crate::modules::accounts::AccountsAction;
 use crate::modules::fees::FeeOffer;
 use crate::modules::sources::SourcesAction;
+use crate::modules::stamps::StampsAction;
 
 /// `name` of the EIP-712 domain.
 const DOMAIN_NAME: &str = "Openmesh";
@@ -97,6 +98,8 @@ actions! {
     Accounts(AccountsAction),
     /// Of the register of sources.
     Sources(SourcesAction),
+    /// Of stamps.
+    Stamps(StampsAction),
 }
 
 /// One field of typed data, with what a wallet needs to show it.

@@ -28,6 +28,8 @@ pub(crate) struct Context<'a> {
     pub presence: Option<BTreeMap<Address, Height>>,
     /// Incidents of the block so far.
     pub incidents: u32,
+    /// Stamps of the block so far.
+    pub stamps: u32,
     /// Accounts that the block has read or changed, decoded once, because a busy block touches some of them thousands of
     /// times. They are written at its end.
     pub accounts: BTreeMap<Address, Option<Account>>,
@@ -54,6 +56,7 @@ impl<'a> Context<'a> {
             facts: Vec::new(),
             presence: None,
             incidents: 0,
+            stamps: 0,
             accounts: BTreeMap::new(),
             accounts_changed: BTreeSet::new(),
             balances_before: BTreeMap::new(),

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use openmesh_primitives::eip712::Value;
-use openmesh_primitives::{Address, Amount};
+use openmesh_primitives::{Address, Amount, Digest};
 use serde::{Deserialize, Serialize};
 
 use crate::params::Params;
@@ -68,8 +68,12 @@ pub enum FieldKind {
     Amount,
     /// Text.
     Text,
+    /// Text that may be empty or left out.
+    OptionalText,
     /// List of texts.
     Texts,
+    /// SHA-256: 64 hexadecimal digits, `0x` before them is allowed.
+    Hash,
     /// Whole number below 2^64.
     Uint,
     /// One of these texts.
@@ -100,6 +104,14 @@ pub enum FieldError {
     /// A field that the action does not have.
     #[error("the action has no field {0:?}")]
     Unknown(String),
+    /// A text that is no hash.
+    #[error("{field}: a SHA-256 has 64 hexadecimal digits, this is a text of {characters} characters that is none")]
+    Hash {
+        /// Name of the field.
+        field: &'static str,
+        /// Of the text.
+        characters: usize,
+    },
     /// A value of another type or form.
     #[error("{field}: {expected} is expected")]
     Value {
@@ -138,18 +150,21 @@ impl FieldKind {
         match self {
             FieldKind::Address => "address",
             FieldKind::Amount | FieldKind::Uint => "uint256",
-            FieldKind::Text | FieldKind::Choice(_) => "string",
+            FieldKind::Text | FieldKind::OptionalText | FieldKind::Choice(_) => "string",
+            FieldKind::Hash => "bytes32",
             FieldKind::Texts => "string[]",
         }
     }
 
-    /// `address`, `amount`, `text`, `texts`, `uint` or `choice`, as in JSON.
+    /// `address`, `amount`, `text`, `optional_text`, `texts`, `hash`, `uint` or `choice`, as in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             FieldKind::Address => "address",
             FieldKind::Amount => "amount",
             FieldKind::Text => "text",
+            FieldKind::OptionalText => "optional_text",
             FieldKind::Texts => "texts",
+            FieldKind::Hash => "hash",
             FieldKind::Uint => "uint",
             FieldKind::Choice(_) => "choice",
         }
@@ -197,6 +212,17 @@ impl Fields {
     /// Takes a number. Fails if it is missing or none.
     pub fn uint(&mut self, field: &'static str) -> Result<u64, FieldError> {
         self.parse(field, "a whole number")
+    }
+
+    /// Takes a hash. Fails if it is missing or none.
+    pub fn hash(&mut self, field: &'static str) -> Result<Digest, FieldError> {
+        let text = self.text(field)?;
+        text.parse().map_err(|_| FieldError::Hash { field, characters: text.chars().count() })
+    }
+
+    /// Takes a text that may have been left out, which is the empty one. Fails if it is a list.
+    pub fn optional_text(&mut self, field: &'static str) -> Result<String, FieldError> {
+        if self.0.contains_key(field) { self.text(field) } else { Ok(String::new()) }
     }
 
     /// Takes a text. Fails if it is missing or a list.

@@ -9,6 +9,7 @@ use crate::modules::accounts;
 use crate::modules::evidence;
 use crate::modules::fees::{Charge, Fee};
 use crate::modules::sources;
+use crate::modules::stamps;
 use crate::modules::windows;
 use crate::rules::Rules;
 use crate::state::StateRead;
@@ -28,6 +29,7 @@ pub(crate) fn check_account_transaction(
     match &transaction.action {
         Action::Accounts(action) => accounts::check(rules, state, sender, action)?,
         Action::Sources(action) => sources::check(rules, state, sender, action)?,
+        Action::Stamps(action) => stamps::check(rules, state, sender, action)?,
     }
     Ok(charge)
 }
@@ -58,6 +60,7 @@ fn apply_account_transaction(
     let applied = match &transaction.action {
         Action::Accounts(action) => accounts::apply(context, sender, action),
         Action::Sources(action) => sources::apply(context, sender, action),
+        Action::Stamps(action) => stamps::apply(context, sender, action),
     };
     applied?;
     let (weight, bytes) = (verified.transaction().weight(), verified.bytes().len() as u64);

@@ -14,6 +14,7 @@ use crate::modules::epochs::EpochsEvent;
 use crate::modules::fees::{Fee, FeesEvent};
 use crate::modules::incidents::LedgerIncident;
 use crate::modules::sources::SourcesEvent;
+use crate::modules::stamps::StampsEvent;
 use crate::modules::windows::WindowsEvent;
 use crate::transaction::{Class, Transaction};
 use crate::verify::VerifiedTransaction;
@@ -88,6 +89,8 @@ events! {
     Fees(FeesEvent),
     /// Of deposits.
     Deposits(DepositsEvent),
+    /// Of stamps.
+    Stamps(StampsEvent),
 }
 
 impl Receipt {

@@ -7,6 +7,7 @@ use openmesh_primitives::{Digest, canonical};
 use crate::merkle::{MerklePath, leaf_hash};
 use crate::modules::evidence::EvidenceFact;
 use crate::modules::incidents::LedgerIncident;
+use crate::modules::stamps::StampRecord;
 use crate::modules::windows::WindowsFact;
 
 /// Declares [`Fact`] from one line for each module that has facts: the variant, and the module's own type.
@@ -33,6 +34,8 @@ facts! {
     Incident(LedgerIncident),
     /// Recorded evidence.
     Evidence(EvidenceFact),
+    /// A stamp.
+    Stamp(StampRecord),
 }
 
 /// A fact with its way to the root of its epoch, as [`crate::light::verify_fact`] checks it.

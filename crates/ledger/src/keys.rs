@@ -9,6 +9,7 @@ pub use crate::modules::evidence::keys::*;
 pub use crate::modules::fees::keys::*;
 pub use crate::modules::incidents::keys::*;
 pub use crate::modules::sources::keys::*;
+pub use crate::modules::stamps::keys::*;
 pub use crate::modules::supply::keys::*;
 pub use crate::modules::validators::keys::*;
 pub use crate::modules::windows::keys::*;

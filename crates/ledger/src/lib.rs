@@ -1,7 +1,7 @@
 //! The replicated state machine: what every node computes alike from the same blocks.
 //!
 //! # What it owns
-//! Accounts and transfers, the register of data sources, validators' attestations of market data windows, the rule by
+//! Accounts and transfers, the register of data sources, stamps of hashes, validators' attestations of market data windows, the rule by
 //! which a chunk is accepted, the layout of the state ([`keys`], `docs/spec/state.md`), the formats of transactions
 //! and blocks (`docs/spec/transactions.md`) and the check that a light client makes ([`light`]).
 //!
@@ -81,6 +81,10 @@ pub use modules::sources::{
     Origin, SOURCE_FEEDS_MAX, SOURCE_SYMBOLS_MAX, SourceChange, SourceError, SourceKind, SourceRecord, SourceSpec,
     SourcesAction, SourcesError, SourcesEvent, SourcesParams, WINDOW_MS_MAX, WINDOW_MS_MIN, retired_source, source,
     sources,
+};
+pub use modules::stamps::{
+    STAMP_NOTE_BYTES_MAX, STAMP_TOPIC_BYTES_MAX, STAMPS_KEPT_EPOCHS_MAX, StampCount, StampName, StampRecord,
+    StampsAction, StampsError, StampsEvent, StampsParams, stamp, stamp_at, stamp_count,
 };
 pub use modules::supply::{
     Allocation, AllocationError, AllocationFileError, FileFault, GRANTS_MAX, GROUPS, Grant, GroupSpec, POOLS, Pool,

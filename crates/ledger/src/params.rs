@@ -9,6 +9,7 @@ use crate::modules::accounts::AccountsParams;
 use crate::modules::epochs::EpochsParams;
 use crate::modules::fees::FeesParams;
 use crate::modules::sources::SourcesParams;
+use crate::modules::stamps::StampsParams;
 use crate::modules::windows::WindowsParams;
 use crate::state::{StateError, StateRead, need};
 
@@ -28,6 +29,8 @@ pub struct Params {
     pub epochs: EpochsParams,
     /// Of fees.
     pub fees: FeesParams,
+    /// Of stamps.
+    pub stamps: StampsParams,
 }
 
 /// Parameters of blocks.
@@ -77,7 +80,8 @@ impl Params {
         self.sources.validate()?;
         self.windows.validate()?;
         self.epochs.validate()?;
-        self.fees.validate()
+        self.fees.validate()?;
+        self.stamps.validate()
     }
 }
 

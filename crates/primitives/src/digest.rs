@@ -24,6 +24,22 @@ pub fn sha256(parts: &[&[u8]]) -> Digest {
     Digest(hasher.finalize().into())
 }
 
+/// SHA-256 (FIPS 180-4) over parts that come one after the other, such as those of a file that does not fit into memory.
+#[derive(Clone, Default)]
+pub struct Sha256(sha2::Sha256);
+
+impl Sha256 {
+    /// Takes the next part.
+    pub fn update(&mut self, part: &[u8]) {
+        self.0.update(part);
+    }
+
+    /// The hash over all parts.
+    pub fn finish(self) -> Digest {
+        Digest(self.0.finalize().into())
+    }
+}
+
 /// Keccak-256 as Ethereum uses it (not FIPS 202's SHA3-256), over the parts, one after the other.
 pub fn keccak256(parts: &[&[u8]]) -> Digest {
     let mut hasher = sha3::Keccak256::new();
@@ -80,6 +96,14 @@ impl<'de> serde::Deserialize<'de> for Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_that_come_one_by_one_give_the_hash_of_the_whole() {
+        let mut hasher = Sha256::default();
+        [&b"ab"[..], b"", b"c"].iter().for_each(|part| hasher.update(part));
+        assert_eq!(hasher.finish(), sha256(&[b"abc"]));
+        assert_eq!(Sha256::default().finish(), sha256(&[]));
+    }
 
     #[test]
     fn published_vectors() {

@@ -23,7 +23,7 @@ pub use address::{Address, AddressError};
 pub use amount::{Amount, AmountError, OPEN_DECIMALS};
 pub use content_id::{ContentId, ContentIdError};
 pub use decimal::{Decimal, DecimalError};
-pub use digest::{Digest, DigestError, keccak256, sha256};
+pub use digest::{Digest, DigestError, Sha256, keccak256, sha256};
 pub use keys::{AccountKey, AccountSignature, KeyError, ValidatorKey, ValidatorPublicKey, ValidatorSignature};
 pub use report::{report, root_cause};
 pub use split_mix::SplitMix64;

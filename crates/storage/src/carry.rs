@@ -9,7 +9,7 @@ use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, WriteTransa
 use crate::StoreError;
 use crate::files;
 use crate::store::{FILE, make_tables};
-use crate::tables::{CHUNK_FACTS, FACTS, META, get_meta};
+use crate::tables::{CHUNK_FACTS, FACTS, META, STAMP_FACTS, get_meta};
 
 /// The store that stood in a directory before, and has a genesis.
 pub(crate) struct Former {
@@ -45,14 +45,17 @@ impl Former {
     /// Copies the facts, which no snapshot has.
     pub(crate) fn carry(&self, write: &WriteTransaction) -> Result<(), StoreError> {
         let read = self.database.begin_read()?;
-        let (mut facts, mut places) = (write.open_table(FACTS)?, write.open_table(CHUNK_FACTS)?);
+        let mut facts = write.open_table(FACTS)?;
         for entry in read.open_table(FACTS)?.iter()? {
             let (place, fact) = entry?;
             facts.insert(place.value(), fact.value())?;
         }
-        for entry in read.open_table(CHUNK_FACTS)?.iter()? {
-            let (key, place) = entry?;
-            places.insert(key.value(), place.value())?;
+        for table in [CHUNK_FACTS, STAMP_FACTS] {
+            let mut places = write.open_table(table)?;
+            for entry in read.open_table(table)?.iter()? {
+                let (key, place) = entry?;
+                places.insert(key.value(), place.value())?;
+            }
         }
         Ok(())
     }

@@ -2,27 +2,52 @@
 //! became facts, but a fact is proven through its epoch's root, which stays in the state. Facts are kept as long as
 //! blocks of the same age are, and by an archive for ever.
 
-use openmesh_ledger::{ClosedEpoch, Execution, Fact, FactProof, MerklePath, WindowsFact, keys};
+use openmesh_ledger::{ClosedEpoch, Execution, Fact, FactProof, MerklePath, StampRecord, WindowsFact, keys};
 use openmesh_primitives::{Digest, canonical};
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
 use crate::StoreError;
 use crate::history::freed;
-use crate::tables::{CHUNK_FACTS, FACTS};
+use crate::tables::{CHUNK_FACTS, FACTS, STAMP_FACTS};
 
 /// Most facts that are removed with one commit: eight times as many as blocks with three hundred streams bring, and a commit
 /// waits some milliseconds for it.
 const REMOVED_FACTS_MAX: usize = 256;
 
-/// Writes a block's facts, and the places of those about chunks.
+/// Key of a stamp's fact in its index: the stamp's key in the state, height and number.
+pub fn stamp_fact_key(record: &StampRecord) -> Vec<u8> {
+    let key = keys::stamp(&record.hash, &record.topic, &record.account);
+    [key.as_slice(), &record.height.to_be_bytes(), &record.number.to_be_bytes()].concat()
+}
+
+/// All keys of a stamp's fact in the index: that one, and the keys in the state of its place, its topic and its account.
+fn stamp_fact_keys(record: &StampRecord) -> [Vec<u8>; 4] {
+    let (height, number) = (record.height, record.number);
+    [
+        stamp_fact_key(record),
+        keys::stamp_place(height, number),
+        keys::stamp_of_topic(&record.topic, height, number),
+        keys::stamp_of_account(&record.account, height, number),
+    ]
+}
+
+/// Writes a block's facts, and the places of those about chunks and stamps.
 pub fn write(write: &WriteTransaction, execution: &Execution) -> Result<(), StoreError> {
     let mut facts = write.open_table(FACTS)?;
-    let mut chunks = write.open_table(CHUNK_FACTS)?;
+    let (mut chunks, mut stamps) = (write.open_table(CHUNK_FACTS)?, write.open_table(STAMP_FACTS)?);
     for (position, fact) in (execution.first_fact..).zip(&execution.facts) {
         let place = (execution.epoch, position);
         facts.insert(place, canonical::encode(fact).as_slice())?;
-        if let Fact::Windows(WindowsFact::Chunk { source, window, stream, .. }) = fact {
-            chunks.insert(keys::chunk(source, *window, stream).as_slice(), place)?;
+        match fact {
+            Fact::Windows(WindowsFact::Chunk { source, window, stream, .. }) => {
+                chunks.insert(keys::chunk(source, *window, stream).as_slice(), place)?;
+            }
+            Fact::Stamp(record) => {
+                for key in stamp_fact_keys(record) {
+                    stamps.insert(key.as_slice(), place)?;
+                }
+            }
+            _ => {}
         }
     }
     Ok(())
@@ -30,19 +55,27 @@ pub fn write(write: &WriteTransaction, execution: &Execution) -> Result<(), Stor
 
 /// Removes the oldest facts, of epochs before one; at most some of them.
 pub fn remove_before(write: &WriteTransaction, epoch: u64) -> Result<(), StoreError> {
-    let (mut facts, mut chunks) = (write.open_table(FACTS)?, write.open_table(CHUNK_FACTS)?);
+    let mut facts = write.open_table(FACTS)?;
+    let (mut chunks, mut stamps) = (write.open_table(CHUNK_FACTS)?, write.open_table(STAMP_FACTS)?);
     let mut removed_bytes = 0;
     for _ in 0..REMOVED_FACTS_MAX {
         let oldest = facts.first()?.map(|(place, _)| place.value());
         let Some(place) = oldest.filter(|(of, _)| *of < epoch) else { break };
         let Some(bytes) = facts.remove(place)?.map(|bytes| bytes.value().to_vec()) else { break };
         removed_bytes += bytes.len() as u64;
-        let fact = canonical::decode(&bytes).map_err(|e| StoreError::damaged("facts", e))?;
-        if let Fact::Windows(WindowsFact::Chunk { source, window, stream, .. }) = fact {
-            chunks.remove(keys::chunk(&source, window, &stream).as_slice())?;
+        match canonical::decode::<Fact>(&bytes).map_err(|e| StoreError::damaged("facts", e))? {
+            Fact::Windows(WindowsFact::Chunk { source, window, stream, .. }) => {
+                chunks.remove(keys::chunk(&source, window, &stream).as_slice())?;
+            }
+            Fact::Stamp(record) => {
+                for key in stamp_fact_keys(&record) {
+                    stamps.remove(key.as_slice())?;
+                }
+            }
+            _ => {}
         }
     }
-    drop((facts, chunks));
+    drop((facts, chunks, stamps));
     if removed_bytes > 0 { freed(write, removed_bytes) } else { Ok(()) }
 }
 

@@ -43,6 +43,7 @@ mod proof;
 mod restore;
 mod snapshot;
 mod sorter;
+mod stamps;
 mod store;
 mod tables;
 mod tree;
@@ -54,8 +55,10 @@ pub use chunk::{
 };
 pub use disk::VirtualDisk;
 pub use error::StoreError;
+pub use facts::stamp_fact_key;
 pub use parts::ChunkParts;
 pub use proof::{ProofError, StateProof, verify_proof};
 pub use restore::{Restore, RestoreError, SnapshotTarget, check_chunk};
+pub use stamps::StampFact;
 pub use store::{BLOCKS_READ_MAX, Prepared, Store, StoreConfig, TRANSACTIONS_READ_MAX};
 pub use view::StateView;

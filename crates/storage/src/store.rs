@@ -539,6 +539,7 @@ pub(crate) fn make_tables(database: &Database) -> Result<(), StoreError> {
     write.open_table(VALIDATOR_SETS)?;
     write.open_table(FACTS)?;
     write.open_table(CHUNK_FACTS)?;
+    write.open_table(STAMP_FACTS)?;
     {
         let mut meta = write.open_table(META)?;
         match get_meta::<u32>(&meta, "format")? {

@@ -7,7 +7,8 @@ use redb::{ReadableTable, TableDefinition};
 use crate::StoreError;
 
 /// Version of this layout. 2: blocks carry the commit of their parent. 3: epochs of block time, facts beside the state. 4: closed
-/// epochs in a part of the tree of their own. 5: receipts with the tip, the supply by its places, the base fee.
+/// epochs in a part of the tree of their own. 5: receipts with the tip, the supply by its places, the base fee; stamps, in the state
+/// and among the facts.
 pub const FORMAT: u32 = 5;
 
 /// `format`, `genesis`, `tip` -> canonical bytes.
@@ -39,6 +40,10 @@ pub const VALIDATOR_SETS: TableDefinition<u64, &[u8]> = TableDefinition::new("va
 pub const FACTS: TableDefinition<(u64, u64), &[u8]> = TableDefinition::new("facts");
 /// State key of an agreed chunk -> epoch and position of its fact, also when the chunk has left the state; as long as the fact is kept.
 pub const CHUNK_FACTS: TableDefinition<&[u8], (u64, u64)> = TableDefinition::new("chunk-facts");
+/// The keys of a stamp in the state (its own with height and number behind it, 8 and 4 bytes, big-endian, and those of its place, topic
+/// and account) -> epoch and position of its fact, also when the stamp has left the state; as long as the fact is kept. An account may
+/// stamp the same again after that, so the stamp's own key alone does not tell which.
+pub const STAMP_FACTS: TableDefinition<&[u8], (u64, u64)> = TableDefinition::new("stamp-facts");
 
 /// A value of [`META`].
 pub fn get_meta<T: BorshDeserialize>(

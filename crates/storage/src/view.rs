@@ -80,7 +80,7 @@ fn pair((key, value): Guards<'_>) -> (Vec<u8>, Vec<u8>) {
 }
 
 /// The first key after all keys with this prefix; `None` if there is none.
-fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
     let last = prefix.iter().rposition(|byte| *byte < u8::MAX)?;
     let mut end = prefix[..=last].to_vec();
     end[last] += 1;

@@ -10,9 +10,10 @@ use openmesh_ledger::{
     Allocation, Attestation, Block, BlockLimits, Certificate, ChunkClaim, Deposit, EnvelopeError, EpochRecord,
     EpochsParams, Evidence, Execution, Genesis, GenesisValidator, Header, LedgerEvent, LedgerIncident, Origin, Params,
     Pool, Receipt, SUPPLY_CAP, SignedBlock, SourceKind, SourceProgress, SourceRecord, SourceSpec, SourcesAction,
-    SourcesParams, Step, Supply, Tip, Transaction, TransactionError, Validator, ValidatorRecord, ValidatorSet,
-    VerifiedTransaction, VoteKind, WindowRecord, WindowsParams, build_block, check_supply, execute_block,
-    initial_state, light, precommit_sign_bytes, validate_proposal, verify_stateless, vote_sign_bytes,
+    SourcesParams, StampRecord, StampsAction, Step, Supply, Tip, Transaction, TransactionError, Validator,
+    ValidatorRecord, ValidatorSet, VerifiedTransaction, VoteKind, WindowRecord, WindowsParams, build_block,
+    check_supply, execute_block, initial_state, light, precommit_sign_bytes, validate_proposal, verify_stateless,
+    vote_sign_bytes,
 };
 use openmesh_primitives::{
     AccountKey, AccountSignature, Address, Amount, ContentId, Digest, Timestamp, ValidatorKey, canonical, sha256,
@@ -155,9 +156,15 @@ fn text(input: &mut Input<'_>) -> String {
 }
 
 fn action(input: &mut Input<'_>) -> Action {
-    if input.byte() & 1 == 0 {
+    let kind = input.byte();
+    if kind & 1 == 0 {
         let to = [account_key(input.byte()).address(), Address(input.array())][usize::from(input.below(2))];
         return Action::Accounts(AccountsAction::Transfer { to, amount: Amount(u128::from_le_bytes(input.array())) });
+    }
+    if kind & 6 == 6 {
+        let (hash, topic, note) = (Digest([input.below(3); 32]), text(input), text(input));
+        let topic = if input.byte() & 1 == 0 { "drill".to_owned() } else { topic };
+        return Action::Stamps(StampsAction::Stamp { hash, topic, note });
     }
     let mut list = |fallback: &str| -> Vec<String> {
         (0..input.below(4)).map(|n| if n == 0 { fallback.to_owned() } else { text(input) }).collect()
@@ -194,7 +201,7 @@ fn abstained(input: &mut Input<'_>) -> Vec<String> {
 /// Canonical bytes of every type that is stored or sent; the first byte says which. What decodes is the only encoding.
 pub fn types(data: &[u8]) {
     let Some((kind, bytes)) = data.split_first() else { return };
-    match kind % 19 {
+    match kind % 20 {
         0 => {
             if let Some(block) = one_form::<Block>(bytes) {
                 let _ = block.verify_basic(&BlockLimits::of(&Params::default()));
@@ -228,7 +235,8 @@ pub fn types(data: &[u8]) {
         15 => drop(json_too::<Transaction>(bytes)),
         16 => drop(json_too::<Supply>(bytes)),
         17 => drop(json_too::<Pool>(bytes)),
-        _ => drop(json_too::<Deposit>(bytes)),
+        18 => drop(json_too::<Deposit>(bytes)),
+        _ => drop(json_too::<StampRecord>(bytes)),
     }
 }
 
@@ -526,7 +534,8 @@ pub fn transaction_seeds() -> Vec<Vec<u8>> {
         made(b'v', &[0; 40]),
         made(b'v', &filler),
     ];
-    for action in [transfer, Action::Sources(SourcesAction::Register(spec))] {
+    let stamp = StampsAction::Stamp { hash: Digest([1; 32]), topic: "drill".to_owned(), note: "a note".to_owned() };
+    for action in [transfer, Action::Sources(SourcesAction::Register(spec)), Action::Stamps(stamp)] {
         let signed = AccountTransaction::sign(&account_key(0), CHAIN_ID, 3, Amount(1 << 40), action);
         seeds.push(made(b'r', &Transaction::Account(signed.expect("a signature")).encode()));
     }
@@ -571,7 +580,17 @@ pub fn types_seeds() -> Vec<Vec<u8>> {
         error: Some(TransactionError::Accounts(AccountsError::NonceGap { expected: 1, got: 2 })),
     };
     let value = |key: &[u8]| state.get(key).cloned().unwrap_or_default();
-    let bodies: [(u8, Vec<u8>); 17] = [
+    let stamp = StampRecord {
+        hash: Digest([1; 32]),
+        topic: "drill".to_owned(),
+        account: Address([2; 20]),
+        note: String::new(),
+        height: 3,
+        number: 4,
+        time: genesis.time,
+        transaction: Digest([5; 32]),
+    };
+    let bodies: [(u8, Vec<u8>); 18] = [
         (0, canonical::encode(&Block { transactions: transactions.clone(), ..empty })),
         (1, canonical::encode(&header)),
         (2, canonical::encode(&certificate)),
@@ -598,6 +617,7 @@ pub fn types_seeds() -> Vec<Vec<u8>> {
         (16, value(ledger::keys::SUPPLY)),
         (17, value(&ledger::keys::pool("staking"))),
         (18, canonical::encode(&Deposit { owner: Address([5; 20]), amount: Amount(6) })),
+        (19, canonical::encode(&stamp)),
     ];
     bodies.into_iter().map(|(kind, body)| [&[kind][..], &body].concat()).collect()
 }

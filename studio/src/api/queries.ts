@@ -23,6 +23,7 @@ import type {
   Status,
   SupplyInfo,
   TradeView,
+  TransactionDetail,
   TransactionSummary,
   ValidatorInfo,
 } from "./types";
@@ -106,7 +107,7 @@ export function useTransaction(hash: string) {
   const client = useQueryClient();
   const transaction = useQuery({
     queryKey: ["transaction", hash],
-    queryFn: ({ signal }) => get<TransactionSummary>(`/v1/transactions/${part(hash)}`, signal),
+    queryFn: ({ signal }) => get<TransactionDetail>(`/v1/transactions/${part(hash)}`, signal),
     refetchInterval: ({ state }) => (typeof state.data?.height === "number" ? false : WAITING_MS),
     enabled: hash !== "",
   });
@@ -115,8 +116,12 @@ export function useTransaction(hash: string) {
   useEffect(() => {
     if (sender === null) return;
     const stop = stream.subscribe({ feed: "receipts", account: sender }, (message) => {
-      if ("op" in message && message.op === "receipt" && message.transaction.hash === hash)
-        client.setQueryData(["transaction", hash], message.transaction);
+      if (!("op" in message) || message.op !== "receipt" || message.transaction.hash !== hash) return;
+      const { transaction } = message;
+      client.setQueryData<TransactionDetail>(
+        ["transaction", hash],
+        (before) => before && { ...before, ...transaction },
+      );
     });
     // It may have come into a block before the subscription began.
     void client.invalidateQueries({ queryKey: ["transaction", hash] });

@@ -56,6 +56,27 @@ describe("stream", () => {
     expect(heard).toEqual(["a", "b"]);
   });
 
+  it("sends stamps and events of the ledger to whom they belong, by each filter", () => {
+    const stream = make();
+    const heard: string[] = [];
+    const account = "0x1111111111111111111111111111111111111111";
+    const listen = (name: string, topic: Topic) => stream.subscribe(topic, () => heard.push(name));
+    listen("all stamps", { feed: "stamps" });
+    listen("drills", { feed: "stamps", stamp_topic: "xnode.drill" });
+    listen("others", { feed: "stamps", account: "0x2222222222222222222222222222222222222222" });
+    listen("transfers", { feed: "events", kind: "transferred" });
+    listen("of the account", { feed: "events", account });
+    socket(0).accept();
+    expect(socket(0).sent.map(({ id }) => id)).toHaveLength(5);
+    expect(new Set(socket(0).sent.map(({ id }) => id)).size).toBe(5);
+    socket(0).say({ op: "stamp", stamp: { topic: "xnode.drill", account } });
+    expect(heard.splice(0)).toEqual(["all stamps", "drills"]);
+    socket(0).say({ op: "event", event: { kind: "stamped", accounts: [account.toUpperCase()], validators: [] } });
+    expect(heard.splice(0)).toEqual(["of the account"]);
+    socket(0).say({ op: "event", event: { kind: "transferred", accounts: [], validators: [] } });
+    expect(heard.splice(0)).toEqual(["transfers"]);
+  });
+
   it("sends events only to whom they belong", () => {
     const stream = make();
     const listener = vi.fn();

@@ -1,14 +1,25 @@
-import type { Feed, MarketEvent, StreamMessage, Topic as SaidTopic, TransactionSummary } from "./types";
+import type {
+  EventInfo,
+  Feed,
+  MarketEvent,
+  StampInfo,
+  StreamMessage,
+  Topic as SaidTopic,
+  TransactionSummary,
+} from "./types";
 
 /**
- * What is subscribed to: a market feed (with exchange and symbol), `receipts` (of an account), or `blocks`, `chunks`,
- * `incidents`, `status`.
+ * What is subscribed to: a market feed (with exchange and symbol), `receipts` (of an account), `stamps` (of an account, under a topic),
+ * `events` (of a kind, an account, a validator), or `blocks`, `chunks`, `incidents`, `status`.
  */
 export interface Topic {
   feed: Feed;
   exchange?: string;
   symbol?: string;
   account?: string;
+  validator?: string;
+  kind?: string;
+  stamp_topic?: string;
 }
 
 export type StreamState = "connecting" | "open" | "lost";
@@ -35,7 +46,15 @@ const WAIT_MS_MAX = 15_000;
 const SILENCE_MS_MAX = 10_000;
 
 const keyOf = (topic: Topic | SaidTopic) =>
-  `${topic.feed}|${topic.exchange ?? ""}|${topic.symbol ?? ""}|${topic.account?.toLowerCase() ?? ""}`;
+  [
+    topic.feed,
+    topic.exchange ?? "",
+    topic.symbol ?? "",
+    topic.account?.toLowerCase() ?? "",
+    topic.validator?.toLowerCase() ?? "",
+    topic.kind ?? "",
+    topic.stamp_topic ?? "",
+  ].join("|");
 
 /** The topic that a message belongs to. */
 export function topicOf(message: StreamMessage | MarketEvent): string | null {
@@ -74,10 +93,29 @@ function isAbout({ sender, to }: TransactionSummary, topic: Topic): boolean {
   );
 }
 
+const isOneOf = (addresses: readonly string[], wanted: string | undefined) =>
+  !wanted || addresses.some((each) => each.toLowerCase() === wanted.toLowerCase());
+
+/** True where a stamp is one of those that a topic of the stream is about. */
+const isStampOf = (stamp: StampInfo, topic: Topic) =>
+  topic.feed === "stamps" &&
+  isOneOf([stamp.account], topic.account) &&
+  (!topic.stamp_topic || topic.stamp_topic === stamp.topic);
+
+/** True where an event is one of those that a topic is about. Of an exchange the node alone knows the sources. */
+const isEventOf = (event: EventInfo, topic: Topic) =>
+  topic.feed === "events" &&
+  !topic.exchange &&
+  (!topic.kind || topic.kind === event.kind) &&
+  isOneOf(event.accounts, topic.account) &&
+  isOneOf(event.validators, topic.validator);
+
 /** Whether a message about a whole source, or about what went wrong in it, concerns a topic. */
 function concerns(message: StreamMessage | MarketEvent, topic: Topic): boolean {
   if ("op" in message) {
     if (message.op === "receipt") return isAbout(message.transaction, topic);
+    if (message.op === "stamp") return isStampOf(message.stamp, topic);
+    if (message.op === "event") return isEventOf(message.event, topic);
     return (message.op === "stale" || message.op === "fresh") && message.exchange === topic.exchange;
   }
   return (

@@ -52,6 +52,17 @@ it("reads a text, a choice and a list", () => {
   expect(listed(" , \n")).toEqual([]);
 });
 
+it("reads a hash in the one form that is signed, and a text that may be left out", () => {
+  const digits = "AB".repeat(32);
+  expect(value("hash", ` ${digits} `)).toBe(`0x${digits.toLowerCase()}`);
+  expect(value("hash", `0x${digits}`)).toBe(`0x${digits.toLowerCase()}`);
+  expect(wrong("hash", digits.slice(2))).toMatch(/62 characters/);
+  expect(wrong("hash", `${digits}ab`)).toMatch(/66 characters/);
+  expect(wrong("hash", "")).toMatch(/needed/);
+  expect(value("optional_text", "  ")).toBe("");
+  expect(value("optional_text", " a note ")).toBe("a note");
+});
+
 const action: ActionInfo = {
   kind: "lock",
   title: "Lock OPEN",

@@ -6,6 +6,9 @@ import { units } from "./decimals";
 /** A field that was read: its value for the node, or what is wrong with it. */
 export type Read = { value: FieldValue } | { wrong: string };
 
+/** A hash as people write it. */
+const HASH = /^(0x)?[0-9a-f]{64}$/i;
+
 /** Largest whole number of a field: 2^64 - 1, as in the ledger. */
 const UINT_MAX = (1n << 64n) - 1n;
 
@@ -26,6 +29,7 @@ export function labelOf(field: ActionField): string {
 export function readField(field: ActionField, written: string): Read {
   const text = written.trim();
   if (field.type === "texts") return { value: listed(written) };
+  if (field.type === "optional_text") return { value: text };
   if (text === "") return { wrong: "This is needed." };
   switch (field.type) {
     case "address":
@@ -42,6 +46,11 @@ export function readField(field: ActionField, written: string): Read {
       return BigInt(text) > UINT_MAX
         ? { wrong: "The number is larger than 2^64 - 1." }
         : { value: BigInt(text).toString() };
+    case "hash":
+      // As the typed data has it, so that what is signed can be compared with what was written.
+      return HASH.test(text)
+        ? { value: `0x${text.replace(/^0x/i, "").toLowerCase()}` }
+        : { wrong: `A SHA-256 is 64 hexadecimal digits; these are ${text.replace(/^0x/i, "").length} characters.` };
     case "choice":
       return field.choices.includes(text)
         ? { value: text }

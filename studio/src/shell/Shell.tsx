@@ -9,6 +9,7 @@ import { age, clock, instant, lasting } from "../lib/format";
 import { useStill } from "../lib/heights";
 import { useNow } from "../lib/now";
 import { ageOf, BLOCK_STALE_MS, STATUS_STALE_MS } from "../lib/staleness";
+import { SearchField } from "./SearchField";
 import { setTheme, THEMES, useTheme } from "./theme";
 import { WalletButton } from "./WalletButton";
 import { XnodeBanner, XnodeFoot, XnodeSession } from "./XnodeBanner";
@@ -34,6 +35,7 @@ export function Shell() {
           Openmesh
         </Link>
         <Sections />
+        {isXnode ? null : <SearchField />}
         <div className="row tools">
           <ThemeSwitch />
           {isXnode ? <XnodeSession /> : <WalletButton />}
@@ -71,10 +73,16 @@ function useFeed(): void {
 
 /** The sections, with the pages that belong to each though their addresses do not begin with its own. */
 const SECTIONS: { to: string; name: string; pages: RegExp }[] = [
-  { to: "/", name: "Network", pages: /^\/($|blocks|validators)/ },
-  { to: "/data", name: "Data", pages: /^\/(data|sources|chunks)/ },
+  { to: "/", name: "Network", pages: /^\/$/ },
+  { to: "/data", name: "Data", pages: /^\/(data|sources)/ },
   { to: "/sql", name: "SQL", pages: /^\/sql/ },
   { to: "/transactions", name: "Transactions", pages: /^\/(transactions|accounts|actions|supply)/ },
+  {
+    to: "/explorer",
+    name: "Explorer",
+    pages:
+      /^\/(explorer|search|blocks|validators|chunks|epochs|events|evidence|incidents|parameters|stamps)(\/|$)/,
+  },
   { to: "/apps", name: "Apps", pages: /^\/(apps|store|compose|deploy|deployments)(\/|$)/ },
   { to: "/node", name: "Node", pages: /^\/node(\/|$)/ },
 ];

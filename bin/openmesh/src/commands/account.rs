@@ -69,6 +69,7 @@ fn new(file: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Reads the key of an account from a file.
 fn read_key(file: &Path) -> Result<AccountKey, Failure> {
     let text = std::fs::read_to_string(file).map_err(|e| {
         Failure::from_display(file.display(), &e)
@@ -81,7 +82,7 @@ fn read_key(file: &Path) -> Result<AccountKey, Failure> {
 }
 
 /// The key of a command that signs; clap has asked for it.
-fn given_key(file: Option<&Path>) -> Result<AccountKey, Failure> {
+pub(super) fn given_key(file: Option<&Path>) -> Result<AccountKey, Failure> {
     read_key(file.ok_or_else(|| Failure::usage("--key FILE is missing"))?)
 }
 
@@ -113,7 +114,11 @@ fn asked(kind: &str, fields: BTreeMap<String, FieldInput>) -> ActionRequest {
 }
 
 /// Prints what an action would cost in the next block.
-async fn estimate(client: &Client, kind: &str, fields: BTreeMap<String, FieldInput>) -> Result<(), Failure> {
+pub(super) async fn estimate(
+    client: &Client,
+    kind: &str,
+    fields: BTreeMap<String, FieldInput>,
+) -> Result<(), Failure> {
     action_of(kind, &fields)?;
     let request = EstimateRequest { action: asked(kind, fields) };
     let estimate: EstimateInfo = client.post(openmesh_api::path::ESTIMATE, &request).await?;
@@ -142,7 +147,7 @@ fn estimated(estimate: &EstimateInfo) -> Result<String, Failure> {
 
 /// Signs and sends an action, and waits for its block. Returns the height. Fails if a field is wrong, or if the action is
 /// refused or not committed in time.
-async fn perform(
+pub(super) async fn perform(
     client: &Client,
     key: &AccountKey,
     kind: &str,

@@ -5,23 +5,17 @@
 //! that does; the header with that root is
 //! signed by validators that the genesis leads to, through every change of the set since.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use openmesh_api::{PROOF_BUNDLE_VERSION, ProofBundle, ProvenValidatorChange};
+use openmesh_api::{PROOF_BUNDLE_VERSION, ProofBundle};
 use openmesh_lake::{LakeError, chunk_of_parquet, rows_of_parquet, window_parquet};
-use openmesh_ledger::light::{self, ValidatorChange};
-use openmesh_ledger::{
-    AcceptedChunk, Certificate, ClosedEpoch, Fact, FactProof, Genesis, Header, Origin, ValidatorSet, WindowsFact, keys,
-};
+use openmesh_ledger::{AcceptedChunk, ClosedEpoch, Fact, FactProof, Header, Origin, WindowsFact, keys, light};
 use openmesh_primitives::{ContentId, canonical};
 use openmesh_storage::{StateProof, verify_proof};
 
+use super::proved::{Trusted, bytes_of, decode, read, refuse, signatures, trusted};
 use crate::cli::VerifyArgs;
 use crate::failure::Failure;
-
-/// Largest file that is read, in bytes: windows are far smaller.
-const FILE_BYTES_MAX: u64 = 512 << 20;
 
 /// Checks the file and prints each step.
 ///
@@ -111,28 +105,6 @@ fn parse_bundle(proof: &str) -> Result<ProofBundle, Failure> {
     serde_json::from_str(proof).map_err(broken)
 }
 
-/// The verifier's own knowledge, from the genesis.
-struct Trusted {
-    name: String,
-    chain_id: u64,
-    validators: ValidatorSet,
-    origins: BTreeMap<String, Origin>,
-}
-
-fn trusted(path: &Path) -> Result<Trusted, Failure> {
-    let genesis: Genesis = serde_json::from_slice(&read(path)?).map_err(|e| {
-        Failure::from_display(format!("{} is not a genesis file", path.display()), &e)
-            .hint("take genesis.json from somebody you trust, not from where the window came from")
-    })?;
-    let validators = genesis.validator_set().map_err(|e| Failure::from_display(path.display(), &e))?;
-    let origins = genesis.sources.into_iter().map(|source| (source.id.to_string(), source.origin)).collect();
-    Ok(Trusted { name: genesis.name, chain_id: genesis.chain_id, validators, origins })
-}
-
-fn refuse(step: &str, why: impl std::fmt::Display) -> Failure {
-    Failure::new(format!("NOT PROVED: {step}: {why}"))
-}
-
 fn check(chunk: &[u8], bundle: &ProofBundle, trusted: &Trusted) -> Result<(), Failure> {
     if bundle.chain_id != trusted.chain_id {
         let other = format!("it is of chain {}, the genesis is of chain {}", bundle.chain_id, trusted.chain_id);
@@ -150,17 +122,7 @@ fn check(chunk: &[u8], bundle: &ProofBundle, trusted: &Trusted) -> Result<(), Fa
     verify_proof(&header.state_root, &key, Some(&value), &proof).map_err(|e| refuse("state root", e))?;
     println!("ok  state       accepted at height {}, under root {}", accepted.height, header.state_root);
 
-    let validators = follow(bundle, trusted)?;
-    let certificate: Certificate = decode("certificate", &bundle.certificate)?;
-    light::verify(trusted.chain_id, &validators, &header, &certificate).map_err(|e| refuse("signatures", e))?;
-    println!(
-        "ok  signatures  header {} of height {} signed by {} of the {} validators that the genesis leads to (more than 2/3 of their power)",
-        header.hash(),
-        header.height,
-        certificate.signatures.len(),
-        validators.len()
-    );
-    Ok(())
+    signatures(trusted, &header, &bundle.certificate, &bundle.changes)
 }
 
 /// Entry of the ledger's state that a bundle is about, and the agreement that it shows.
@@ -209,59 +171,14 @@ fn chunk_of_fact(bundle: &ProofBundle, fact: &Fact) -> Result<AcceptedChunk, Fai
     }
 }
 
-/// Returns the validators that are in force after the bundle's changes.
-fn follow(bundle: &ProofBundle, trusted: &Trusted) -> Result<ValidatorSet, Failure> {
-    let change = |change: &ProvenValidatorChange| {
-        Ok(ValidatorChange {
-            header: decode("changes.header", &change.header)?,
-            certificate: decode("changes.certificate", &change.certificate)?,
-            validators: decode("changes.validators", &change.validators)?,
-        })
-    };
-    let changes = bundle.changes.iter().map(change).collect::<Result<Vec<_>, Failure>>()?;
-    let validators = light::follow(trusted.chain_id, &trusted.validators, &changes)
-        .map_err(|e| refuse("changes of validators", e))?;
-    if let Some(last) = changes.last() {
-        println!(
-            "ok  validators  {} changes of the set followed, the last at height {}",
-            changes.len(),
-            last.header.height
-        );
-    }
-    Ok(validators)
-}
-
 /// Writes a file that is not there yet.
-fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let failed = |e: std::io::Error| Failure::from_display(path.display(), &e);
     let mut file = std::fs::File::create_new(path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::AlreadyExists => failed(e).hint("--write makes a new file and replaces none"),
+        std::io::ErrorKind::AlreadyExists => failed(e).hint("it takes a new file and replaces none"),
         _ => failed(e),
     })?;
     std::io::Write::write_all(&mut file, bytes).map_err(failed)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let size = std::fs::metadata(path).map_err(|e| Failure::from_display(path.display(), &e))?.len();
-    if size > FILE_BYTES_MAX {
-        return Err(Failure::usage(format!("{}: {size} bytes are more than any window has", path.display())));
-    }
-    std::fs::read(path).map_err(|e| Failure::from_display(path.display(), &e))
-}
-
-fn bytes_of(field: &str, text: &str) -> Result<Vec<u8>, Failure> {
-    let bytes = hex::decode(text).map_err(|e| Failure::from_display(format!("NOT PROVED: the proof's {field}"), &e))?;
-    // One text for the same bytes: lower case.
-    if hex::encode(&bytes) != text {
-        Err(refuse("proof", format!("{field} has letters in upper case")))
-    } else {
-        Ok(bytes)
-    }
-}
-
-fn decode<T: borsh::BorshDeserialize>(field: &str, text: &str) -> Result<T, Failure> {
-    canonical::decode(&bytes_of(field, text)?)
-        .map_err(|e| Failure::from_display(format!("NOT PROVED: the proof's {field}"), &e))
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 #[path = "../../../../crates/storage/tests/it/chain.rs"]
 mod chain;
 
+use std::collections::BTreeMap;
+
 use openmesh_ledger::current_epoch;
 use openmesh_storage::StoreConfig;
 

@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use crate::network::binary;
 
+/// SHA-256 of nothing.
+const HASH: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
 async fn run(arguments: &[&str]) -> (i32, String, String) {
     let output = binary().args(arguments).output().await.unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -17,7 +20,9 @@ async fn run(arguments: &[&str]) -> (i32, String, String) {
 async fn help_names_every_door() {
     let (code, out, _) = run(&["--help"]).await;
     assert_eq!(code, 0);
-    for word in ["up", "node", "venues", "sql", "verify", "doctor", "market", "chain", "account", "genesis", "supply"] {
+    for word in [
+        "up", "node", "venues", "sql", "verify", "stamp", "doctor", "market", "chain", "account", "genesis", "supply",
+    ] {
         assert!(out.contains(word), "{word} is not in\n{out}");
     }
 }
@@ -32,6 +37,20 @@ async fn errors_say_what_was_wrong_and_what_to_do() {
         ),
         (&["market", "decode", "/nowhere"][..], 1, &["/nowhere", "hint:"][..]),
         (&["verify", "/nowhere", "--trust", "/nowhere"][..], 1, &["/nowhere"][..]),
+        (&["stamp", "/nowhere", "--topic", "a", "--key", "/nowhere"][..], 1, &["/nowhere", "64 hexadecimal digits"][..]),
+        (&["stamp", HASH, "--topic", "a\u{7}b", "--key", "/nowhere"][..], 2, &["topic: a control character"][..]),
+        (&["stamp", HASH, "--topic", "A", "--key", "/nowhere"][..], 2, &["a-z, 0-9"][..]),
+        (&["stamp", &HASH[2..], "--topic", "a", "--key", "/nowhere"][..], 2, &["62 hexadecimal digits"][..]),
+        (&["stamp", HASH, "--key", "/nowhere"][..], 2, &["--topic"][..]),
+        (&["stamp", HASH, "--topic", "a", "--key", "/nowhere"][..], 1, &["/nowhere", "openmesh account new"][..]),
+        (&["stamp", HASH, "--topic", "a"][..], 2, &["--key"][..]),
+        (
+            &["stamp", HASH, "--topic", "a", "--estimate", "--api", "127.0.0.1:9"][..],
+            1,
+            &["no answer from http://127.0.0.1:9"][..],
+        ),
+        (&["stamp", "check", HASH, "--proof", "/nowhere"][..], 2, &["--trust"][..]),
+        (&["stamp", "check", HASH, "--api", "127.0.0.1:9"][..], 1, &["no answer from http://127.0.0.1:9"][..]),
         (&["node", "--home", "/nowhere"][..], 2, &["node.toml", "hint:"][..]),
         (&["up", "--replay", "/nowhere"][..], 2, &["/nowhere", "hint:"][..]),
         (&["up", "--replay", "/", "--speed", "banana"][..], 2, &["banana", "or max"][..]),

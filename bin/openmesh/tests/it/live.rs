@@ -13,15 +13,16 @@ use crate::network::{Network, PATIENCE, signal};
 const EXCHANGE: &str = "kraken";
 const SYMBOL: &str = "BTC.USD";
 
-struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
+/// A client of the stream.
+pub struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Client {
-    async fn open(network: &Network) -> Client {
+    pub async fn open(network: &Network) -> Client {
         let url = network.apis[0].replacen("http", "ws", 1) + "/v1/stream";
         Client(connect_async(url).await.expect("a WebSocket").0)
     }
 
-    async fn say(&mut self, text: impl Into<String>) {
+    pub async fn say(&mut self, text: impl Into<String>) {
         self.0.send(Message::text(text.into())).await.expect("sent");
     }
 
@@ -35,7 +36,7 @@ impl Client {
     }
 
     /// The next message of which this is true.
-    async fn until(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub async fn until(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let search = async {
             loop {
                 if let Message::Text(text) = self.message().await {

@@ -16,6 +16,7 @@ mod path;
 #[path = "../../../../crates/xnode/tests/it/ports.rs"]
 mod ports;
 mod siege;
+mod stamps;
 mod supervisor;
 mod xnode_access;
 mod xnode_export;

@@ -31,7 +31,7 @@ use crate::error::Refusal;
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     tags(
-        (name = "ledger", description = "Status, blocks, validators, transactions, accounts, incidents"),
+        (name = "ledger", description = "Status, blocks, validators, transactions, accounts, events, epochs, incidents, stamps, parameters, search"),
         (name = "data", description = "Sources, agreement, chunks, downloads and proofs"),
         (name = "market", description = "Live books, candles, trades, and the stream"),
         (name = "sql", description = "All tables, read-only"),
@@ -65,7 +65,7 @@ const BODY_REFUSALS: [(&str, &str); 4] = [
 ];
 
 /// Forms of parameters by where they stand (`path`, `query`, or the path of the one operation) and their names.
-const PATTERNS: [(&str, &str, &str); 13] = [
+const PATTERNS: [(&str, &str, &str); 22] = [
     ("path", "address", ADDRESS),
     ("query", "account", ADDRESS),
     ("query", "attester", ADDRESS),
@@ -76,11 +76,22 @@ const PATTERNS: [(&str, &str, &str); 13] = [
     ("path", "symbol", SYMBOL),
     (path::BLOCKS, "cursor", "^[0-9]{1,19}$"),
     (path::TRANSACTIONS, "cursor", "^[0-9]{1,19}-[0-9]{1,9}$"),
+    (path::EVENTS, "cursor", "^[0-9]{1,19}-[0-9]{1,9}$"),
+    (path::EPOCHS, "cursor", "^[0-9]{1,19}$"),
+    (path::EPOCH, "number", "^[0-9]{1,19}$"),
+    (path::WINDOW, "window", "^[0-9]{1,19}$"),
+    (path::INCIDENT, "id", "^([0-9]{1,19}-[0-9]{1,9}|site-[0-9]{1,19})$"),
+    // Letters, digits and signs as they stand in a name, an address or a hash.
+    (path::SEARCH, "text", "^[A-Za-z0-9._-]{1,128}$"),
     // A time in nanoseconds, or a place in the ledger.
     (path::INCIDENTS, "cursor", "^([0-8]?[0-9]{1,18}|h[0-9]{1,19}-[0-9]{1,9})$"),
     // A number of the recent ones, or a place among those of one source.
     (path::CHUNKS, "cursor", "^[0-9]{1,19}(:[ -~]*)?$"),
     (path::VALIDATORS, "cursor", ADDRESS),
+    ("query", "hash", "^[0-9a-fA-F]{64}$"),
+    ("query", "topic", "^[a-z0-9._-]{1,64}$"),
+    // A place in the ledger; of one hash, topic, account and place as hexadecimal digits.
+    (path::STAMPS, "cursor", "^([0-9]{1,19}-[0-9]{1,9}|([0-9a-f]{2}){34,97})$"),
 ];
 /// In one case: in both, the letters' case is a checksum (EIP-55), which no pattern can say.
 const ADDRESS: &str = "^0x([0-9a-f]{40}|[0-9A-F]{40})$";
@@ -180,6 +191,8 @@ fn limits() -> Value {
         "trades_max": limits::TRADES_MAX,
         "agreement_windows_max": limits::AGREEMENT_WINDOWS_MAX,
         "transaction_wait_ms_max": limits::TRANSACTION_WAIT_MS_MAX,
+        "search_bytes_max": limits::SEARCH_BYTES_MAX,
+        "search_hits_max": limits::SEARCH_HITS_MAX,
         "connections_max": limits::CONNECTIONS_MAX,
         "streams_max": limits::STREAMS_MAX,
         "stream_subscriptions_max": limits::STREAM_SUBSCRIPTIONS_MAX,

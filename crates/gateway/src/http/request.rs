@@ -8,7 +8,7 @@ use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use openmesh_api::ErrorCode;
 use openmesh_api::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX};
-use openmesh_primitives::{Address, Timestamp};
+use openmesh_primitives::{Address, Digest, Timestamp};
 use serde::de::DeserializeOwned;
 
 use crate::error::Refusal;
@@ -108,6 +108,20 @@ pub fn address(text: &str) -> Result<Address, Refusal> {
     text.parse().map_err(|e| {
         let hint = "an address is 0x and 40 hexadecimal digits";
         Refusal::new(ErrorCode::BadAddress, format!("{text:.60}: {e}"), hint)
+    })
+}
+
+/// A number of an epoch or a window.
+pub fn number(text: &str) -> Result<u64, Refusal> {
+    text.parse().map_err(|_| {
+        Refusal::new(ErrorCode::BadNumber, format!("{text:.40?} is no number"), "a whole number from 0 on")
+    })
+}
+
+/// A hash from a person or a program.
+pub fn hash(text: &str) -> Result<Digest, Refusal> {
+    text.parse().map_err(|e| {
+        Refusal::new(ErrorCode::BadHash, format!("{text:.80}: {e}"), "a hash has 64 hexadecimal digits")
     })
 }
 

@@ -178,7 +178,8 @@ impl Index {
             | LedgerEvent::Accounts(_)
             | LedgerEvent::Epochs(_)
             | LedgerEvent::Fees(_)
-            | LedgerEvent::Deposits(_) => {}
+            | LedgerEvent::Deposits(_)
+            | LedgerEvent::Stamps(_) => {}
         }
     }
 

@@ -11,7 +11,7 @@ use tokio::sync::broadcast::{Receiver, Sender};
 
 /// News of a feed that wait for a slow listener before it is told that it missed some.
 const NEWS_MAX: usize = 1_024;
-/// The same of receipts: a full block alone has thousands.
+/// The same of receipts, stamps and events: a full block alone has thousands.
 const RECEIPTS_MAX: usize = 8_192;
 
 /// A message for all listeners of a feed, serialised once.
@@ -21,6 +21,12 @@ pub struct Item {
     pub source: Option<String>,
     /// The accounts that it is about.
     pub accounts: Vec<Address>,
+    /// The validators that it is about.
+    pub validators: Vec<Address>,
+    /// Its kind in the words of its feed, where the feed has kinds.
+    pub kind: Option<String>,
+    /// Topic of the stamp that it is about.
+    pub stamp_topic: Option<String>,
     /// The message as JSON.
     pub json: String,
 }
@@ -29,13 +35,31 @@ impl Item {
     /// A message about a source or about none. A message that does not serialise would be a bug of its type: it comes out empty.
     pub fn new(message: &StreamMessage, source: Option<&str>) -> Item {
         let json = serde_json::to_string(message).unwrap_or_default();
-        Item { source: source.map(String::from), accounts: Vec::new(), json }
+        Item { source: source.map(String::from), json, ..Item::default() }
     }
 
     /// The same about accounts.
     #[must_use]
     pub fn of_accounts(self, accounts: Vec<Address>) -> Item {
         Item { accounts, ..self }
+    }
+
+    /// The same about validators.
+    #[must_use]
+    pub fn of_validators(self, validators: Vec<Address>) -> Item {
+        Item { validators, ..self }
+    }
+
+    /// The same of a kind.
+    #[must_use]
+    pub fn of_kind(self, kind: &str) -> Item {
+        Item { kind: Some(kind.into()), ..self }
+    }
+
+    /// The same about a stamp under a topic.
+    #[must_use]
+    pub fn of_stamp_topic(self, topic: &str) -> Item {
+        Item { stamp_topic: Some(topic.into()), ..self }
     }
 }
 
@@ -46,6 +70,8 @@ pub struct News {
     chunks: Sender<Arc<Item>>,
     incidents: Sender<Arc<Item>>,
     receipts: Sender<Arc<Item>>,
+    stamps: Sender<Arc<Item>>,
+    events: Sender<Arc<Item>>,
     status: Sender<Arc<Item>>,
 }
 
@@ -53,7 +79,8 @@ impl Default for News {
     fn default() -> News {
         let channel = || Sender::new(NEWS_MAX);
         let (blocks, chunks, incidents, status) = (channel(), channel(), channel(), channel());
-        News { blocks, chunks, incidents, status, receipts: Sender::new(RECEIPTS_MAX) }
+        let many = || Sender::new(RECEIPTS_MAX);
+        News { blocks, chunks, incidents, status, receipts: many(), stamps: many(), events: many() }
     }
 }
 
@@ -64,6 +91,8 @@ impl News {
             Feed::Chunks => Some(&self.chunks),
             Feed::Incidents => Some(&self.incidents),
             Feed::Receipts => Some(&self.receipts),
+            Feed::Stamps => Some(&self.stamps),
+            Feed::Events => Some(&self.events),
             Feed::Status => Some(&self.status),
             _ => None,
         }

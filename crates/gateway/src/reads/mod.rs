@@ -2,5 +2,8 @@
 
 pub mod blocks;
 pub mod chunk;
+pub mod events;
 pub mod incidents;
+pub mod proof;
+pub mod stamps;
 pub mod windows;

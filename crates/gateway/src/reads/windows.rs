@@ -187,7 +187,7 @@ fn attesters(record: &WindowRecord, stream: &str, abstentions: &[(Address, Vec<S
 }
 
 /// Validators that abstained from streams of a window: of an open one from their statements, which a closed one sums up.
-fn abstentions(
+pub fn abstentions(
     state: &StateView,
     id: &str,
     window: u64,

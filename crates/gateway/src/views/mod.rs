@@ -4,11 +4,16 @@
 pub mod agreement;
 pub mod blocks;
 pub mod chunks;
+pub mod epochs;
+pub mod events;
 pub mod incidents;
 pub mod market;
+pub mod parameters;
 pub mod sources;
+pub mod stamps;
 pub mod status;
 pub mod supply;
 pub mod transactions;
 pub mod validators;
+pub mod windows;
 pub mod words;

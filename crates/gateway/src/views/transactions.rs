@@ -1,8 +1,12 @@
 //! Transactions.
 
 use openmesh_api as api;
-use openmesh_ledger::{AccountsAction, Action, Class, Header, Receipt, SourcesAction, Transaction};
-use openmesh_primitives::{Address, canonical};
+use openmesh_ledger::{
+    AccountsAction, Action, Attestation, ChunkClaim, Class, Evidence, Header, Receipt, SignedBlock, SourcesAction,
+    StampsAction, Transaction,
+};
+use openmesh_primitives::eip712::Value;
+use openmesh_primitives::{Address, Amount, canonical};
 use openmesh_storage::StoredBlock;
 
 use super::words;
@@ -13,7 +17,7 @@ pub fn receiver(bytes: &[u8]) -> Option<Address> {
     match canonical::decode(bytes) {
         Ok(Transaction::Account(t)) => match t.action {
             Action::Accounts(AccountsAction::Transfer { to, .. }) => Some(to),
-            Action::Sources(_) => None,
+            Action::Sources(_) | Action::Stamps(_) => None,
         },
         _ => None,
     }
@@ -81,6 +85,75 @@ pub fn summary(bytes: &[u8], committed: Option<(&Header, &Receipt)>) -> api::Tra
     summary
 }
 
+/// A transaction with what it carries: as it waits, or with its block and its receipt.
+pub fn detail(bytes: &[u8], committed: Option<(&Header, &Receipt)>) -> api::TransactionDetail {
+    let mut detail = api::TransactionDetail {
+        summary: summary(bytes, committed),
+        fields: Vec::new(),
+        attestation: None,
+        evidence: None,
+    };
+    match canonical::decode(bytes) {
+        Ok(Transaction::Account(t)) => detail.fields = values(&t.action),
+        Ok(Transaction::Attestation(a)) => detail.attestation = Some(attestation(&a)),
+        Ok(Transaction::Evidence(e)) => detail.evidence = Some(evidence(&e)),
+        Err(_) => {}
+    }
+    detail
+}
+
+/// Fields of an action by its declaration, so that an action of a new module is shown without a line here.
+fn values(action: &Action) -> Vec<api::ActionValue> {
+    let message = action.typed_message(0, Amount::ZERO);
+    let text = |value: &Value<'_>| match value {
+        Value::Text(text) => vec![(*text).to_string()],
+        Value::Address(address) => vec![address.to_string()],
+        Value::Uint(number) => vec![number.to_string()],
+        Value::Bytes32(bytes) => vec![hex::encode(bytes)],
+        Value::Texts(texts) => texts.to_vec(),
+    };
+    let both = action.descriptor().fields.iter().zip(&message.fields);
+    both.map(|(field, typed)| {
+        let declared = words::field_info(field);
+        api::ActionValue {
+            name: declared.name,
+            kind: declared.kind,
+            label: declared.label,
+            unit: declared.unit,
+            values: text(&typed.value),
+        }
+    })
+    .collect()
+}
+
+fn attestation(attestation: &Attestation) -> api::AttestationInfo {
+    let claim = |claim: &ChunkClaim| api::ClaimInfo {
+        stream: claim.stream.clone(),
+        cid: claim.cid.to_string(),
+        bytes: claim.bytes,
+        events: claim.events,
+    };
+    api::AttestationInfo {
+        source: attestation.source.clone(),
+        window: attestation.window,
+        epoch: attestation.epoch,
+        claims: attestation.chunks.iter().map(claim).collect(),
+        abstained: attestation.abstained.clone(),
+    }
+}
+
+fn evidence(evidence: &Evidence) -> api::EvidenceInfo {
+    let block = |message: &SignedBlock| message.block.map(|block| block.to_string());
+    api::EvidenceInfo {
+        validator: evidence.validator().to_string(),
+        height: evidence.height,
+        round: evidence.round,
+        step: evidence.step.as_str().into(),
+        first: block(&evidence.first),
+        second: block(&evidence.second),
+    }
+}
+
 /// Puts an action in words.
 fn describe_action(action: &Action, summary: &mut api::TransactionSummary) {
     use SourcesAction::{Register, Retire, Update};
@@ -94,5 +167,8 @@ fn describe_action(action: &Action, summary: &mut api::TransactionSummary) {
         Action::Sources(Register(spec)) => summary.action = format!("register source {}", spec.id),
         Action::Sources(Update { id, .. }) => summary.action = format!("change source {id}"),
         Action::Sources(Retire { id }) => summary.action = format!("retire source {id}"),
+        Action::Stamps(StampsAction::Stamp { hash, topic, .. }) => {
+            summary.action = format!("stamp {hash} under {topic}");
+        }
     }
 }

@@ -47,11 +47,14 @@ pub fn action_info(action: &ActionDescriptor, params: &Params, base_fee: Amount)
     }
 }
 
-fn field_info(field: &FieldDescriptor) -> api::ActionField {
+/// Declaration of a field of an action.
+pub fn field_info(field: &FieldDescriptor) -> api::ActionField {
     let (kind, choices): (_, &[&str]) = match field.kind {
         FieldKind::Address => (api::FieldType::Address, &[]),
         FieldKind::Amount => (api::FieldType::Amount, &[]),
         FieldKind::Text => (api::FieldType::Text, &[]),
+        FieldKind::OptionalText => (api::FieldType::OptionalText, &[]),
+        FieldKind::Hash => (api::FieldType::Hash, &[]),
         FieldKind::Texts => (api::FieldType::Texts, &[]),
         FieldKind::Uint => (api::FieldType::Uint, &[]),
         FieldKind::Choice(choices) => (api::FieldType::Choice, choices),
@@ -128,7 +131,13 @@ pub const fn market_feed(feed: api::Feed) -> Option<Feed> {
         api::Feed::Liquidations => Some(Feed::Liquidations),
         api::Feed::MarkPrice => Some(Feed::MarkPrice),
         api::Feed::IndexPrice => Some(Feed::IndexPrice),
-        api::Feed::Blocks | api::Feed::Chunks | api::Feed::Incidents | api::Feed::Receipts | api::Feed::Status => None,
+        api::Feed::Blocks
+        | api::Feed::Chunks
+        | api::Feed::Incidents
+        | api::Feed::Receipts
+        | api::Feed::Stamps
+        | api::Feed::Events
+        | api::Feed::Status => None,
     }
 }
 

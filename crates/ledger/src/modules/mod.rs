@@ -9,6 +9,7 @@ pub mod evidence;
 pub mod fees;
 pub mod incidents;
 pub mod sources;
+pub mod stamps;
 pub mod supply;
 pub mod validators;
 pub mod windows;

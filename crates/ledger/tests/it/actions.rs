@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use openmesh_ledger::{
     AccountsAction, Action, FieldError, FieldInput, FieldKind, Fields, Origin, Params, SUPPLY_CAP, SourceKind,
-    SourceSpec, SourcesAction, weight_fee,
+    SourceSpec, SourcesAction, StampsAction, weight_fee,
 };
-use openmesh_primitives::{Address, Amount, canonical};
+use openmesh_primitives::{Address, Amount, Digest, canonical, sha256};
 
 fn examples() -> Vec<Action> {
     let source = SourceSpec {
@@ -26,6 +26,7 @@ fn examples() -> Vec<Action> {
         SourcesAction::Register(source).into(),
         SourcesAction::Update { id: "kraken".into(), symbols, feeds }.into(),
         SourcesAction::Retire { id: "kraken".into() }.into(),
+        StampsAction::Stamp { hash: sha256(&[b"report"]), topic: "xnode.drill".into(), note: "a note".into() }.into(),
     ]
 }
 
@@ -38,7 +39,7 @@ fn fields_of(action: &Action) -> BTreeMap<String, FieldInput> {
         Value::Address(address) => FieldInput::Text(address.to_string()),
         Value::Uint(number) => FieldInput::Text(number.to_string()),
         Value::Texts(texts) => FieldInput::Texts(texts.to_vec()),
-        Value::Bytes32(bytes) => FieldInput::Text(format!("{bytes:02x?}")),
+        Value::Bytes32(bytes) => FieldInput::Text(Digest(*bytes).to_string()),
     };
     action.descriptor().fields.iter().zip(&message.fields).map(|(f, t)| (f.name.to_string(), input(&t.value))).collect()
 }
@@ -81,9 +82,16 @@ fn what_is_missing_left_over_or_malformed_is_named() {
     for action in examples() {
         let kind = action.descriptor().kind;
         let whole = fields_of(&action);
+        let may_lack = |name: &str| {
+            action.descriptor().fields.iter().any(|f| f.name == name && f.kind == FieldKind::OptionalText)
+        };
         for name in whole.keys() {
             let mut less = whole.clone();
             less.remove(name);
+            if may_lack(name) {
+                assert!(Action::from_fields(kind, Fields::new(less)).is_ok(), "{name} is optional");
+                continue;
+            }
             let error = Action::from_fields(kind, Fields::new(less)).unwrap_err();
             assert!(matches!(error, FieldError::Missing(missing) if missing == name), "{error}");
         }
@@ -104,6 +112,16 @@ fn what_is_missing_left_over_or_malformed_is_named() {
         assert!(matches!(transfer(to, amount), Err(FieldError::Value { .. })));
     }
     assert!(matches!(Action::from_fields("mint", Fields::default()), Err(FieldError::Kind(kind)) if kind == "mint"));
+    let stamp = |hash: &str| {
+        let fields = [("hash", hash), ("topic", "drill")];
+        let fields = fields.map(|(name, text)| (name.to_string(), FieldInput::Text(text.to_string())));
+        Action::from_fields("stamp", Fields::new(fields.into()))
+    };
+    assert!(stamp(&format!("0x{}", "ab".repeat(32))).is_ok());
+    for wrong in [String::new(), "abc".to_string(), "ab".repeat(31), "ab".repeat(33), "xy".repeat(32)] {
+        let error = stamp(&wrong).unwrap_err();
+        assert_eq!(error, FieldError::Hash { field: "hash", characters: wrong.len() });
+    }
     let mut odd = fields_of(&examples()[1]);
     odd.insert("origin".into(), FieldInput::Text("dreamt".into()));
     let error = Action::from_fields("register_source", Fields::new(odd)).unwrap_err();

@@ -1,10 +1,13 @@
 //! Bytes that must never change: other programs and stored data depend on them.
 
 use openmesh_ledger::{
-    AccountTransaction, AccountsAction, Action, Attestation, ChunkClaim, EpochRecord, FeeOffer, Origin, SourceKind,
-    SourceSpec, SourcesAction, Transaction, TypedMessage, Validator, ValidatorSet, assign, keys, verify_stateless,
+    AccountTransaction, AccountsAction, Action, Attestation, ChunkClaim, EpochRecord, Fact, FeeOffer, Origin,
+    SourceKind, SourceSpec, SourcesAction, StampRecord, StampsAction, Transaction, TypedMessage, Validator,
+    ValidatorSet, assign, keys, verify_stateless,
 };
-use openmesh_primitives::{AccountKey, Address, Amount, ContentId, Digest, ValidatorKey, canonical, sha256};
+use openmesh_primitives::{
+    AccountKey, Address, Amount, ContentId, Digest, Timestamp, ValidatorKey, canonical, sha256,
+};
 
 /// The first account of the well-known test mnemonic ("test test ... junk").
 const KEY: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
@@ -59,6 +62,18 @@ fn vectors() -> Vec<(u64, u64, FeeOffer, Action, &'static str, &'static str)> {
             "283c6a745f4327bad1cfd72ba970a955ab53f6316838c1721740fc248d63c467",
             "c270ba45536bc91cfe8947171c9d4d43569c33ea9c8c90bfe0ac43d9539e78a82c63e2d55a631206cc2cb8bae16e681560a66e3c1c6c1880b7796fb89ddcd9b11b",
         ),
+        (
+            7117,
+            5,
+            FeeOffer::new(Amount(1_000_000_000_000_000), Amount(100_000_000_000_000)),
+            Action::Stamps(StampsAction::Stamp {
+                hash: sha256(&[b"abc"]),
+                topic: "xnode.drill".to_string(),
+                note: "Wiederherstellung geprüft".to_string(),
+            }),
+            "525fdfb5c37014a90a18498ded4777a799e4831f696265714e767a19981cf7d0",
+            "e9a653a0c7f8131497b200f4159325bc77321c4a50b076a2de3594de6c5ce82071674e87fdec63c0a6fab850cee06bf78de233539ddb666ca5a6bcede9d402651b",
+        ),
     ]
 }
 
@@ -86,6 +101,7 @@ fn type_texts() {
         "RegisterSource(string id,string exchange,string kind,string[] symbols,string[] feeds,uint256 windowMs,\
          string origin,uint256 nonce,uint256 maxFee,uint256 tip)"
     );
+    assert_eq!(texts[4], "Stamp(bytes32 hash,string topic,string note,uint256 nonce,uint256 maxFee,uint256 tip)");
     assert_eq!(TypedMessage::domain(), ("Openmesh", "1"));
 }
 
@@ -96,7 +112,7 @@ fn shown(key: &[u8]) -> String {
 #[test]
 fn state_keys() {
     let address = Address([0xab; 20]);
-    let ab = r"\xab".repeat(20);
+    let (ab, cd) = (r"\xab".repeat(20), r"\xcd".repeat(32));
     let number = r"\x00\x00\x00\x00\x00\x00\x01\x02";
     let golden = [
         (keys::account(&address), format!("account/{ab}")),
@@ -127,11 +143,23 @@ fn state_keys() {
         (keys::CURRENT_EPOCH.to_vec(), "current-epoch".to_string()),
         (keys::FACTS.to_vec(), "facts".to_string()),
         (keys::PRESENCE.to_vec(), "presence".to_string()),
+        (keys::stamp(&Digest([0xcd; 32]), "xnode.drill", &address), format!("stamp/{cd}/xnode.drill/{ab}")),
+        (keys::stamp_place(258, 1), format!(r"stamp-place/{number}/\x00\x00\x00\x01")),
+        (keys::stamp_of_topic("xnode.drill", 258, 1), format!(r"stamp-topic/xnode.drill/{number}/\x00\x00\x00\x01")),
+        (keys::stamp_of_account(&address, 258, 1), format!(r"stamp-account/{ab}/{number}/\x00\x00\x00\x01")),
+        (keys::stamp_count(&address), format!("stamp-count/{ab}")),
     ];
     for (key, text) in golden {
         assert_eq!(shown(&key), text);
     }
     assert_eq!(keys::window_number(&keys::window("kraken", 258)), Some(258));
+    for key in [
+        keys::stamp_place(258, 1),
+        keys::stamp_of_topic("xnode.drill", 258, 1),
+        keys::stamp_of_account(&address, 258, 1),
+    ] {
+        assert_eq!(keys::stamp_place_of(&key), Some((258, 1)));
+    }
 }
 
 /// The names were computed by another program too: forty lines of Python with hashlib and PyNaCl, written from clause E
@@ -158,6 +186,16 @@ fn hashes_of_canonical_forms() {
     let chunk = ChunkClaim { stream: "BTC.USD/trades".to_string(), cid: ContentId::of(b"x"), bytes: 1, events: 2 };
     let attestation = Attestation::sign(&key, 7117, "kraken", 258, 3, vec![chunk], vec!["ETH.USD/trades".into()]);
     assert_eq!(attestation.verify(), Ok(()));
+    let stamp = StampRecord {
+        hash: sha256(&[b"abc"]),
+        topic: "xnode.drill".to_string(),
+        account: Address([0xab; 20]),
+        note: String::new(),
+        height: 258,
+        number: 1,
+        time: Timestamp(1_800_000_000_000_000_000),
+        transaction: Digest([0xcd; 32]),
+    };
     let golden = [
         (
             "sign bytes",
@@ -172,8 +210,9 @@ fn hashes_of_canonical_forms() {
         (
             "params",
             sha256(&[&canonical::encode(&openmesh_ledger::Params::default())]),
-            "746176c0a38fc60876a3bdf33d48b655fa87604cbe355507a5f63da9275672ba",
+            "4536adf52aeb827b163e0cf56d4a05549a5d6aec0bd3277c7120e2b20dbf6e3d",
         ),
+        ("leaf of a stamp", Fact::Stamp(stamp).leaf(), "d2a18328e0fb7c1e60f62a2185f0a96701e7ef2b26a69a7a33c10d909fe14f24"),
     ];
     let found: Vec<_> = golden.iter().map(|(name, hash, _)| (*name, hash.to_string())).collect();
     let expected: Vec<_> = golden.iter().map(|(name, _, expected)| (*name, (*expected).to_string())).collect();

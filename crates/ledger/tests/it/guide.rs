@@ -41,6 +41,7 @@ fn the_places_of_the_guide_are_where_the_modules_stand() {
         "accounts",
         "deposits",
         "sources",
+        "stamps",
         "supply",
         "fees",
         "windows",
@@ -57,7 +58,7 @@ fn the_places_of_the_guide_are_where_the_modules_stand() {
         .collect();
     assert_eq!(folders.len(), modules.len(), "{folders:?}");
     assert!(rows("2.").len() >= 10 && rows("1.").len() >= 10, "the tables of the guide");
-    for module in ["accounts", "sources"] {
+    for module in ["accounts", "sources", "stamps"] {
         for (file, line) in rows("2.") {
             let wanted = of_module(&line, module);
             let found = lines(&ledger().join("src").join(&file));
@@ -72,7 +73,7 @@ fn the_places_of_the_guide_are_where_the_modules_stand() {
 #[test]
 fn there_are_no_other_places() {
     let listed: Vec<String> = rows("2.").into_iter().map(|(file, _)| file).collect();
-    for module in ["accounts", "sources"] {
+    for module in ["accounts", "sources", "stamps"] {
         let name = of_module("EscrowsAction", module);
         for path in sources(&ledger().join("src")) {
             let relative = path.strip_prefix(ledger().join("src")).unwrap().display().to_string();
@@ -93,7 +94,7 @@ fn there_are_no_other_places() {
 #[test]
 fn the_files_of_a_module_are_those_of_the_guide() {
     let named: Vec<String> = rows("1.").into_iter().map(|(file, _)| file).collect();
-    for module in ["accounts", "sources"] {
+    for module in ["accounts", "sources", "stamps"] {
         for entry in fs::read_dir(ledger().join("src/modules").join(module)).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
             assert!(named.contains(&name) || name == "spec.rs", "{module}/{name} is not in the guide");

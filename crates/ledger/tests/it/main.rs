@@ -14,5 +14,6 @@ mod guide;
 mod light;
 mod properties;
 mod sources;
+mod stamps;
 mod supply;
 mod transactions;

@@ -2,10 +2,10 @@
 
 use openmesh_ledger::{
     AccountsAction, Action, Allocation, AllocationError, EpochsParams, FeeOffer, FileFault, Genesis, GenesisError,
-    Grant, Origin, POOLS, Params, PoolAmount, SUPPLY_CAP, SourcesAction, StateError, Supply, account, check_supply,
-    execute_block, initial_state, keys, pools, supply,
+    Grant, Origin, POOLS, Params, PoolAmount, SUPPLY_CAP, SourcesAction, StampsAction, StateError, Supply, account,
+    check_supply, execute_block, initial_state, keys, pools, supply,
 };
-use openmesh_primitives::{Address, Amount, canonical};
+use openmesh_primitives::{Address, Amount, Digest, canonical};
 use proptest::prelude::*;
 
 use crate::chain::{Chain, FEE, source};
@@ -139,6 +139,7 @@ enum Step {
     Register { from: usize, id: u8 },
     Update { from: usize, id: u8, feeds: bool },
     Retire { from: usize, id: u8 },
+    Stamp { from: usize, hash: u8 },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -147,12 +148,13 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..3usize, 0..3u8).prop_map(|(from, id)| Step::Register { from, id }),
         1 => (0..3usize, 0..3u8, any::<bool>()).prop_map(|(from, id, feeds)| Step::Update { from, id, feeds }),
         2 => (0..3usize, 0..3u8).prop_map(|(from, id)| Step::Retire { from, id }),
+        2 => (0..3usize, 0..3u8).prop_map(|(from, hash)| Step::Stamp { from, hash }),
     ]
 }
 
 /// Highest fee and tip, in eighths of the least base fee of a transfer.
 fn offers() -> impl Strategy<Value = (u16, u16)> {
-    prop_oneof![6 => (32..400u16, 0..64u16), 1 => (0..64u16, 0..400u16)]
+    prop_oneof![4 => (32..400u16, 0..64u16), 2 => (200..800u16, 0..64u16), 1 => (0..64u16, 0..400u16)]
 }
 
 type Block = (Vec<(Step, (u16, u16))>, bool);
@@ -161,12 +163,14 @@ fn history() -> impl Strategy<Value = Vec<Block>> {
     prop::collection::vec((prop::collection::vec((step(), offers()), 0..5), any::<bool>()), 1..8)
 }
 
-/// A network in which blocks fill quickly, deposits are worth something, and an epoch is two blocks.
+/// A network in which blocks fill quickly, deposits are worth something, an epoch is two blocks, and stamps stay for one.
 fn busy() -> Chain {
     let mut params =
         Params { epochs: EpochsParams { epoch_ms: 2_000, ..EpochsParams::default() }, ..Params::default() };
-    params.blocks.block_transactions_max = 24;
+    // Four stamps, the most that a block of a history has.
+    params.blocks.block_transactions_max = 100;
     params.sources.source_deposit = Amount::open(300);
+    (params.stamps.stamp_deposit, params.stamps.stamps_kept_epochs) = (Amount::open(70), 1);
     Chain::new(&[1], params)
 }
 
@@ -186,6 +190,10 @@ fn action_of(chain: &Chain, step: &Step) -> (usize, Action) {
             (*from, SourcesAction::Update { id: named(*id), symbols, feeds }.into())
         }
         Step::Retire { from, id } => (*from, SourcesAction::Retire { id: named(*id) }.into()),
+        Step::Stamp { from, hash } => {
+            let (hash, topic) = (Digest([*hash; 32]), "history".to_string());
+            (*from, StampsAction::Stamp { hash, topic, note: String::new() }.into())
+        }
     }
 }
 

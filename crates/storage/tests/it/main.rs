@@ -8,5 +8,6 @@ mod power;
 mod proofs;
 mod retention;
 mod snapshot;
+mod stamps;
 mod store;
 mod year;

@@ -85,7 +85,9 @@ export function SourcePage() {
                 <dt>Assigned now</dt>
                 <dd>
                   <ValidatorList addresses={data.assigned} />{" "}
-                  <span className="quiet">in epoch {count(data.epoch)}</span>
+                  <span className="quiet">
+                    in <Link to={`/epochs/${data.epoch}`}>epoch {count(data.epoch)}</Link>
+                  </span>
                 </dd>
               </dl>
             </Card>

@@ -6,6 +6,7 @@ import { usePager } from "../../lib/paging";
 import { useTitle } from "../../lib/title";
 import { useFilters } from "../../lib/urlState";
 import { Answer, Choice, Pages } from "../parts";
+import { AccountStamps } from "../explorer/StampPage";
 import { CLASSES, OUTCOMES } from "./TransactionsPage";
 import { TransactionTable } from "./TransactionTable";
 
@@ -41,6 +42,7 @@ export function AccountPage() {
           </Figures>
         )}
       </Answer>
+      {account.error && !account.data ? null : <AccountStamps address={address} />}
       {account.error && !account.data ? null : (
         <Card title="Its transactions" flush>
           <div className="filters">

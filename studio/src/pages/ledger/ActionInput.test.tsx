@@ -30,6 +30,8 @@ it("gives each type of field its input, with its unit and its help", async () =>
     [field("uint", { unit: "ms" }), "It in ms", "textbox"],
     [field("text"), "It", "textbox"],
     [field("texts"), "It", "textbox"],
+    [field("hash"), "It", "textbox"],
+    [field("optional_text"), "It", "textbox"],
     [field("choice", { choices: ["a", "b"] }), "It", "combobox"],
   ] as const) {
     render(<Held of={of} />);

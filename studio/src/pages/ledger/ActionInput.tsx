@@ -3,6 +3,14 @@ import type { ActionField } from "../../api/types";
 import { Badge, FieldNotes } from "../../design";
 import { labelOf, listed } from "../../lib/fields";
 
+/** What stands in an empty input, where a form alone does not say it. */
+const PLACEHOLDERS: Partial<Record<ActionField["type"], string>> = {
+  address: "0x…",
+  amount: "0.0",
+  hash: "64 hexadecimal digits",
+  optional_text: "May be left empty",
+};
+
 /** The input of one field of an action, by the type that its declaration gives. */
 export function ActionInput({
   field,
@@ -52,9 +60,9 @@ export function ActionInput({
       ) : (
         <input
           {...shared}
-          className={field.type === "address" ? "input mono" : "input"}
+          className={["address", "hash"].includes(field.type) ? "input mono" : "input"}
           inputMode={field.type === "amount" ? "decimal" : field.type === "uint" ? "numeric" : undefined}
-          placeholder={field.type === "address" ? "0x…" : field.type === "amount" ? "0.0" : undefined}
+          placeholder={PLACEHOLDERS[field.type]}
           autoComplete="off"
           spellCheck={false}
           onChange={(event) => onChange(event.target.value)}

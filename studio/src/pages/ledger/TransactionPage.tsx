@@ -5,6 +5,7 @@ import { Card, Copy } from "../../design";
 import { bytes, count, open } from "../../lib/format";
 import { useTitle } from "../../lib/title";
 import { AccountLink, Answer, At, When } from "../parts";
+import { Carried } from "./Carried";
 import { Outcome, Refusal, Sender } from "./TransactionTable";
 
 /** The fee: what it may be while the transaction waits, then what was burnt and what the proposer has. */
@@ -95,6 +96,7 @@ export function TransactionPage() {
               <dd>{bytes(data.bytes ?? 0)}</dd>
             </dl>
             {data.error ? <Refusal of={data} /> : null}
+            <Carried of={data} />
           </Card>
         )}
       </Answer>

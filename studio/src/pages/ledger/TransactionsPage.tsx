@@ -1,5 +1,4 @@
-import { Link, useNavigate } from "react-router";
-import { useState } from "react";
+import { Link } from "react-router";
 import { useTransactions } from "../../api/queries";
 import { Card } from "../../design";
 import { usePager } from "../../lib/paging";
@@ -19,17 +18,6 @@ export const OUTCOMES = [
   { value: "true", words: "Done" },
   { value: "false", words: "Refused" },
 ];
-
-/** Where a hash, a height or an address is looked at; `null` where it is none of them. */
-export function placeOf(text: string): string | null {
-  const wanted = text.trim();
-  if (/^\d+$/.test(wanted.replaceAll(",", ""))) return `/blocks/${wanted.replaceAll(",", "")}`;
-  if (/^(0x)?[0-9a-fA-F]{64}$/.test(wanted))
-    return `/transactions/${wanted.replace(/^0x/, "").toLowerCase()}`;
-  if (/^0x[0-9a-fA-F]{40}$/.test(wanted)) return `/accounts/${wanted}`;
-  if (/^baf[a-z2-7]{56,}$/.test(wanted)) return `/chunks/${wanted}`;
-  return null;
-}
 
 export function TransactionsPage() {
   useTitle("Transactions");
@@ -57,7 +45,6 @@ export function TransactionsPage() {
           </Link>
         </span>
       </div>
-      <Search />
       <Card title="Committed transactions" flush>
         <div className="filters">
           <Choice
@@ -82,51 +69,5 @@ export function TransactionsPage() {
         </Answer>
       </Card>
     </div>
-  );
-}
-
-function Search() {
-  const navigate = useNavigate();
-  const [text, setText] = useState("");
-  const [unknown, setUnknown] = useState(false);
-  return (
-    <form
-      className="row end"
-      role="search"
-      onSubmit={(event) => {
-        event.preventDefault();
-        const place = placeOf(text);
-        setUnknown(place === null);
-        if (place) void navigate(place);
-      }}
-    >
-      <label className="field grow">
-        <span>Find a transaction, account, block or chunk</span>
-        <input
-          className="input"
-          value={text}
-          placeholder="Hash, 0x address, height or CID"
-          aria-invalid={unknown}
-          aria-describedby={unknown ? "find-unknown" : undefined}
-          onChange={(event) => {
-            setText(event.target.value);
-            setUnknown(false);
-          }}
-        />
-      </label>
-      <button
-        type="submit"
-        className="button"
-        disabled={text.trim() === ""}
-        title={text.trim() === "" ? "Write what to find" : undefined}
-      >
-        Find
-      </button>
-      {unknown ? (
-        <span id="find-unknown" role="alert" className="wrong">
-          That is no hash, address, height or CID.
-        </span>
-      ) : null}
-    </form>
   );
 }

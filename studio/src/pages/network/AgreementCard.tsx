@@ -325,9 +325,14 @@ function Chosen({ source, window, onClose }: { source: string; window: number; o
             </span>
           ) : null}
         </h3>
-        <button type="button" className="button small" onClick={onClose}>
-          Close
-        </button>
+        <span className="row tight">
+          <Link className="button small" to={`/sources/${encodeURIComponent(source)}/windows/${window}`}>
+            Its page
+          </Link>
+          <button type="button" className="button small" onClick={onClose}>
+            Close
+          </button>
+        </span>
       </div>
       {chunks.error && !chunks.data ? (
         <Failure error={chunks.error} what="chunks" />

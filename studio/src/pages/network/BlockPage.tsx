@@ -1,11 +1,14 @@
 import { Link, useParams } from "react-router";
+import { useBlockEvents } from "../../api/explorer";
 import { useBlock, useStatus } from "../../api/queries";
 import { Card, Copy, Hash } from "../../design";
 import { Table } from "../../design/Table";
 import { bytes, count, open } from "../../lib/format";
+import { usePager } from "../../lib/paging";
 import { useTitle } from "../../lib/title";
+import { EventTable } from "../explorer/EventTable";
 import { TransactionTable } from "../ledger/TransactionTable";
-import { Answer, At, ValidatorLink, When } from "../parts";
+import { Answer, At, Pages, ValidatorLink, When } from "../parts";
 
 export function BlockPage() {
   const { height = "" } = useParams();
@@ -93,6 +96,7 @@ export function BlockPage() {
                 block={false}
               />
             </Card>
+            <Events height={height} />
             <Card title={`Certificate: ${data.certificate.length} signatures`} flush>
               <Table
                 label="Certificate"
@@ -112,5 +116,23 @@ export function BlockPage() {
         )}
       </Answer>
     </div>
+  );
+}
+
+/** What the block did, the last first. */
+function Events({ height }: { height: string }) {
+  const pager = usePager("events");
+  const events = useBlockEvents(height, pager.cursor);
+  return (
+    <Card title="Events" flush>
+      <Answer of={events} what="events">
+        {(page) => (
+          <>
+            <EventTable items={page.items} label="Events of the block" empty="It did nothing." block={false} />
+            <Pages of={pager} page={page} what="events" />
+          </>
+        )}
+      </Answer>
+    </Card>
   );
 }

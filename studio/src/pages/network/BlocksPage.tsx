@@ -23,7 +23,7 @@ export function BlocksPage() {
   return (
     <div className="stack">
       <p className="flat">
-        <Link to="/">Network</Link>
+        <Link to="/explorer">Explorer</Link>
       </p>
       <h1>Blocks</h1>
       <Card title="All blocks" flush>

@@ -51,7 +51,9 @@ export function ChunkPage() {
                   </dd>
                   <dt>{data.window_start ? "Window" : "Block of the chain"}</dt>
                   <dd>
-                    {count(data.window)}
+                    <Link to={`/sources/${encodeURIComponent(data.source)}/windows/${data.window}`}>
+                      {count(data.window)}
+                    </Link>
                     {data.window_start ? (
                       <>
                         : <At at={data.window_start} /> to <At at={data.window_end} />

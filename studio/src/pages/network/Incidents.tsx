@@ -105,7 +105,14 @@ export function Incidents({ source }: { source?: string }) {
               }
               tall
               columns={[
-                { head: "Age", cell: ({ time }) => <When at={time} /> },
+                {
+                  head: "Age",
+                  cell: ({ id, time }) => (
+                    <Link to={`/incidents/${encodeURIComponent(id)}`} aria-label={`Incident ${id}`}>
+                      <When at={time} />
+                    </Link>
+                  ),
+                },
                 {
                   head: "Kind",
                   cell: ({ kind }) => (

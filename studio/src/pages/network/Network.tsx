@@ -126,7 +126,9 @@ function Blocks() {
   );
 }
 
-function Validators() {
+/** All validators, or those whose name or address holds a text, with whether each is up. */
+export function Validators({ find = "" }: { find?: string }) {
+  const wanted = find.trim().toLowerCase();
   const validators = useValidators();
   const status = useStatus();
   const still = useStill();
@@ -136,9 +138,11 @@ function Validators() {
         {({ items }) => (
           <Table
             label="Validators"
-            items={items}
+            items={items.filter(({ name, address }) => `${name} ${address}`.toLowerCase().includes(wanted))}
             keyOf={(each) => each.address}
-            empty="The genesis file names no validator."
+            empty={
+              items.length > 0 ? "No validator matches this filter." : "The genesis file names no validator."
+            }
             columns={[
               {
                 head: "Validator",

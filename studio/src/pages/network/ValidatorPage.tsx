@@ -24,7 +24,7 @@ export function ValidatorPage() {
   return (
     <div className="stack">
       <p className="flat">
-        <Link to="/">Network</Link>
+        <Link to="/validators">Validators</Link>
       </p>
       <h1>{name || "Validator"}</h1>
       <p className="flat">
@@ -70,7 +70,8 @@ export function ValidatorPage() {
                         </Fragment>
                       ))}
                 </span>
-                <Link to={`/?validator=${one.address}`}>Its incidents</Link>
+                <Link to={`/incidents?validator=${one.address}`}>Its incidents</Link>
+                <Link to={`/events?validator=${one.address}`}>Its events</Link>
               </p>
             </>
           );

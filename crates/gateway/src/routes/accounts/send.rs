@@ -7,7 +7,7 @@ use openmesh_api as api;
 use openmesh_api::ErrorCode;
 use openmesh_engine::Submission;
 use openmesh_ledger::{
-    self as ledger, AccountTransaction, Action, FeeOffer, FieldInput, Fields, Transaction, estimate_fee,
+    self as ledger, AccountTransaction, Action, FeeOffer, FieldError, FieldInput, Fields, Transaction, estimate_fee,
 };
 use openmesh_primitives::eip712::Value;
 use openmesh_primitives::{AccountSignature, Amount};
@@ -133,7 +133,8 @@ fn parse_action(request: api::ActionRequest) -> Result<Action, Refusal> {
     };
     let fields = request.fields.into_iter().map(|(name, value)| (name, input(value))).collect();
     Action::from_fields(&request.kind, Fields::new(fields)).map_err(|error| {
-        Refusal::new(ErrorCode::BadAction, error.to_string(), "the actions and their fields are in /v1/actions")
+        let code = if matches!(error, FieldError::Hash { .. }) { ErrorCode::BadHash } else { ErrorCode::BadAction };
+        Refusal::new(code, error.to_string(), "the actions and their fields are in /v1/actions")
     })
 }
 

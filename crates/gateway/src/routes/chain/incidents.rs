@@ -4,8 +4,10 @@
 //! which keeps every incident since the beginning, so that a page is never the last one only because memory ends.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use openmesh_api as api;
+use openmesh_api::ErrorCode;
+use openmesh_ledger as ledger;
 use openmesh_primitives::Height;
 
 use crate::error::Refusal;
@@ -83,6 +85,41 @@ pub async fn incidents(
         Ok(Json(api::Page { items, next: next.map(|(height, number)| format!("h{height}-{number}")) }))
     })
     .await
+}
+
+/// One incident: of the ledger as long as it stands in the state, of this site as long as it is remembered.
+#[utoipa::path(get, path = api::path::INCIDENT, tag = "ledger", params(("id" = String, Path, description = "Of the list")), responses((status = 200, body = api::IncidentInfo), (status = 404, body = api::ErrorBody)))]
+pub async fn incident(State(node): State<Node>, Path(id): Path<String>) -> Result<Json<api::IncidentInfo>, Refusal> {
+    let found = match (pair(&id), id.strip_prefix("site-").and_then(|number| number.parse::<u64>().ok())) {
+        (Some((height, number)), _) => node.read(move |node| look(&node, height, number)).await?,
+        (None, Some(number)) => of_site(&node, number),
+        (None, None) => {
+            let hint = "the id of /v1/incidents: a height and a number, or site- and a number";
+            return Err(Refusal::new(ErrorCode::BadIncident, format!("{id:.60?} is no id of an incident"), hint));
+        }
+    };
+    let info = found.ok_or_else(|| {
+        let message = format!("this node does not know the incident {id:.60}");
+        let hint = "incidents of the ledger leave the state some epochs later, those of a site are forgotten with its restart";
+        Refusal::new(ErrorCode::UnknownIncident, message, hint)
+    })?;
+    Ok(Json(info))
+}
+
+fn look(node: &Node, height: Height, number: u32) -> Result<Option<api::IncidentInfo>, Refusal> {
+    let Some(incident) = ledger::incident(&node.store().state()?, height, number)? else { return Ok(None) };
+    let time = node.store().block(height)?.map(|stored| stored.block.header.time);
+    Ok(Some(views::incidents::of_ledger(&incident, time)))
+}
+
+/// An incident of this site's collector or duties, which share their numbers.
+fn of_site(node: &Node, number: u64) -> Option<api::IncidentInfo> {
+    let live = node.memory().live();
+    let of_collector = live.incidents().iter().find(|seen| seen.number == number).map(views::incidents::of_site);
+    of_collector.or_else(|| {
+        let of_duties = live.duty_incidents().into_iter().find(|(known, _)| *known == number);
+        of_duties.map(|(number, seen)| views::incidents::of_duty(number, &seen))
+    })
 }
 
 /// Takes from memory; returns a cursor where there is more of it than wanted.

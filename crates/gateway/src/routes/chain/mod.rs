@@ -1,7 +1,12 @@
-//! The chain: status, blocks, validators, transactions, incidents.
+//! The chain: status, blocks, validators, transactions, events, epochs, incidents, stamps, parameters, and what a search finds.
 
 pub mod blocks;
+pub mod epochs;
+pub mod events;
 pub mod incidents;
+pub mod parameters;
+pub mod search;
+pub mod stamps;
 pub mod status;
 pub mod supply;
 pub mod transactions;

@@ -19,7 +19,7 @@ use crate::error::Refusal;
 use crate::http::request::{self, Params, cursor, pair};
 use crate::node::Node;
 use crate::reads::blocks::{self, Place, TransactionFilter};
-use crate::views::transactions::summary;
+use crate::views::transactions::{detail, summary};
 
 /// Committed transactions, newest first.
 #[utoipa::path(get, path = api::path::TRANSACTIONS, tag = "ledger", params(api::TransactionQuery), responses((status = 200, body = api::Page<api::TransactionSummary>)))]
@@ -54,15 +54,13 @@ fn filter(query: &api::TransactionQuery) -> Result<TransactionFilter, Refusal> {
 }
 
 /// A transaction: committed, or waiting at this node. With `wait_ms` the answer comes as soon as it is in a block.
-#[utoipa::path(get, path = api::path::TRANSACTION, tag = "ledger", params(("hash" = String, Path, description = "SHA-256 of the canonical bytes, 64 hexadecimal digits"), api::WaitQuery), responses((status = 200, body = api::TransactionSummary), (status = 404, body = api::ErrorBody)))]
+#[utoipa::path(get, path = api::path::TRANSACTION, tag = "ledger", params(("hash" = String, Path, description = "SHA-256 of the canonical bytes, 64 hexadecimal digits"), api::WaitQuery), responses((status = 200, body = api::TransactionDetail), (status = 404, body = api::ErrorBody)))]
 pub async fn transaction(
     State(node): State<Node>,
     Path(hash): Path<String>,
     Params(query): Params<api::WaitQuery>,
-) -> Result<Json<api::TransactionSummary>, Refusal> {
-    let digest: Digest = hash.parse().map_err(|e| {
-        Refusal::new(ErrorCode::BadHash, format!("{hash:.80}: {e}"), "a transaction's hash is 64 hexadecimal digits")
-    })?;
+) -> Result<Json<api::TransactionDetail>, Refusal> {
+    let digest = request::hash(&hash)?;
     let wait_ms = query.wait_ms.unwrap_or(0);
     if wait_ms > TRANSACTION_WAIT_MS_MAX {
         let hint = format!("wait_ms may be 0 to {TRANSACTION_WAIT_MS_MAX}; ask again after that");
@@ -74,18 +72,18 @@ pub async fn transaction(
     loop {
         height.borrow_and_update();
         let found = node.read(move |node| look(&node, &digest)).await?;
-        if found.height.is_some() || tokio::time::timeout_at(deadline, height.changed()).await.is_err() {
+        if found.summary.height.is_some() || tokio::time::timeout_at(deadline, height.changed()).await.is_err() {
             return Ok(Json(found));
         }
     }
 }
 
-fn look(node: &Node, digest: &Digest) -> Result<api::TransactionSummary, Refusal> {
+fn look(node: &Node, digest: &Digest) -> Result<api::TransactionDetail, Refusal> {
     if let Some(found) = committed(node.store(), digest)? {
         return Ok(found);
     }
     if let Some(bytes) = node.pending(digest)? {
-        return Ok(summary(&bytes, None));
+        return Ok(detail(&bytes, None));
     }
     // It may have been committed between the two looks.
     committed(node.store(), digest)?.ok_or_else(|| {
@@ -97,8 +95,8 @@ fn look(node: &Node, digest: &Digest) -> Result<api::TransactionSummary, Refusal
     })
 }
 
-fn committed(store: &Store, hash: &Digest) -> Result<Option<api::TransactionSummary>, Refusal> {
+fn committed(store: &Store, hash: &Digest) -> Result<Option<api::TransactionDetail>, Refusal> {
     let Some((stored, at)) = blocks::committed(store, hash)? else { return Ok(None) };
     let both = stored.block.transactions.get(at).zip(stored.receipts.get(at));
-    Ok(both.map(|(bytes, receipt)| summary(bytes, Some((&stored.block.header, receipt)))))
+    Ok(both.map(|(bytes, receipt)| detail(bytes, Some((&stored.block.header, receipt)))))
 }

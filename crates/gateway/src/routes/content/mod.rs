@@ -4,3 +4,4 @@ pub mod agreement;
 pub mod chunks;
 pub mod files;
 pub mod sources;
+pub mod windows;

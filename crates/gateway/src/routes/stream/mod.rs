@@ -39,7 +39,7 @@ const REASON_BYTES_MAX: usize = 123;
 /// Time between two pings, in seconds: proxies give up connections that are silent for a minute.
 const PING_SECONDS: u64 = 20;
 
-/// A WebSocket: subscriptions to market feeds, blocks, chunks, incidents, receipts and the status.
+/// A WebSocket: subscriptions to market feeds, blocks, chunks, incidents, receipts, stamps, events and the status.
 #[utoipa::path(get, path = api::path::STREAM, tag = "market", responses((status = 101, description = "WebSocket: StreamRequest in; StreamMessage and MarketEvent out"), (status = 426, description = "Not asked for as a WebSocket"), (status = 503, description = "This node has no place for another stream")))]
 pub async fn connect(State(node): State<Node>, upgrade: WebSocketUpgrade) -> Result<Response, Refusal> {
     let place = node.streams().take(peer::current()).ok_or_else(|| {
@@ -147,14 +147,16 @@ fn answer(node: &Node, text: &str, subscriptions: &mut Subscriptions, sender: &S
     };
     match request {
         StreamRequest::Ping { id } => StreamMessage::Pong { id },
-        StreamRequest::Unsubscribe { feed, exchange, symbol, account, id } => {
-            match unsubscribe(Topic { feed, exchange, symbol, account }, subscriptions) {
+        StreamRequest::Unsubscribe { feed, exchange, symbol, account, validator, kind, stamp_topic, id } => {
+            let topic = Topic { feed, exchange, symbol, account, validator, kind, stamp_topic };
+            match unsubscribe(topic, subscriptions) {
                 Ok(topic) => StreamMessage::Unsubscribed { topic, id },
                 Err(refused) => error(refused, id),
             }
         }
-        StreamRequest::Subscribe { feed, exchange, symbol, account, id } => {
-            match subscribe(node, Topic { feed, exchange, symbol, account }, subscriptions, sender) {
+        StreamRequest::Subscribe { feed, exchange, symbol, account, validator, kind, stamp_topic, id } => {
+            let topic = Topic { feed, exchange, symbol, account, validator, kind, stamp_topic };
+            match subscribe(node, topic, subscriptions, sender) {
                 Ok(topic) => StreamMessage::Subscribed { topic, id },
                 Err(refused) => error(refused, id),
             }

@@ -23,7 +23,9 @@ pub(crate) fn close(context: &mut Context<'_>, earner: Address) -> Result<(), St
     if next != base_fee {
         context.state.put(keys::BASE_FEE.to_vec(), &next);
     }
-    if next != base_fee || collected.load.weight > 0 {
+    // Nothing is said of a block that had the least base fee, and after which it is that again.
+    let lowest = context.rules.params.accounts.fee_min;
+    if next != lowest || base_fee != lowest || collected.load.weight > 0 {
         let (burnt, tips) = (collected.burnt, collected.tips);
         context.emit(FeesEvent::Collected { base_fee, next_base_fee: next, burnt, tips, load, height });
     }

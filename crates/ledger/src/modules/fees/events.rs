@@ -6,8 +6,8 @@ use openmesh_primitives::{Amount, Height};
 /// An event of fees.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum FeesEvent {
-    /// The fees of a block with account transactions, or after which the base fee changes. A block without this event had the
-    /// least base fee, and so has the one after it.
+    /// The fees of a block with account transactions, or with another base fee than the least one, itself or the one after it. A
+    /// block without this event had the least base fee, and so has the one after it.
     Collected {
         /// Base fee of a unit of weight in this block.
         base_fee: Amount,

@@ -73,8 +73,7 @@ fn retire(context: &mut Context<'_>, mut record: SourceRecord) {
 }
 
 /// Takes the sources out of the register that were retired an epoch before the one that begins, which frees their places and
-/// gives their deposits back.
-/// Its last record is left of each. Fails if the store does.
+/// gives their deposits back. Its last record is left of each. Fails if the store does.
 pub(crate) fn remove_retired(context: &mut Context<'_>) -> Result<(), StateError> {
     let epoch = context.rules.epoch;
     let mut count = source_count(&context.state)?;
