@@ -18,6 +18,7 @@ pub mod limits;
 mod market;
 pub mod path;
 mod query;
+mod rpc;
 mod sql;
 mod stream;
 
@@ -29,6 +30,7 @@ pub use event::*;
 pub use ledger::*;
 pub use market::*;
 pub use query::*;
+pub use rpc::*;
 pub use sql::*;
 pub use stream::*;
 

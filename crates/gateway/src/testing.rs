@@ -76,10 +76,16 @@ impl Chain {
 
     /// Commits a block with so many transfers.
     pub fn transfers(&mut self, number: usize) {
+        let transfer = || Action::Accounts(AccountsAction::Transfer { to: receiver(), amount: Amount(1) });
+        self.actions((0..number).map(|_| transfer()).collect());
+    }
+
+    /// Commits a block with these actions, each for a fee of 1 OPEN.
+    pub fn actions(&mut self, actions: Vec<Action>) {
         let (state, tip) = (self.store.state().unwrap(), self.store.tip());
-        let candidates: Vec<_> = (0..number)
-            .map(|_| {
-                let action = Action::Accounts(AccountsAction::Transfer { to: receiver(), amount: Amount(1) });
+        let candidates: Vec<_> = actions
+            .into_iter()
+            .map(|action| {
                 let signed = AccountTransaction::sign(&key(), CHAIN_ID, self.nonce, Amount::open(1), action).unwrap();
                 self.nonce += 1;
                 Arc::new(verify_stateless(&Transaction::Account(signed).encode()).unwrap())

@@ -2,5 +2,6 @@
 
 pub mod blocks;
 pub mod chunk;
+pub mod ethereum;
 pub mod incidents;
 pub mod windows;

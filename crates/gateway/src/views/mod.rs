@@ -4,6 +4,7 @@
 pub mod agreement;
 pub mod blocks;
 pub mod chunks;
+pub mod ethereum;
 pub mod incidents;
 pub mod market;
 pub mod sources;
