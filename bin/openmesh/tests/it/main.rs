@@ -11,6 +11,7 @@ mod live;
 mod live_venues;
 mod network;
 mod path;
+mod rpc;
 mod siege;
 mod supervisor;
 mod xnode_access;

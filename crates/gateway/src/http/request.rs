@@ -72,7 +72,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
         let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let essence = kind.split(';').next().unwrap_or_default().trim();
         if !essence.eq_ignore_ascii_case("application/json") {
-            let message = format!("the body is said to be {kind:.60?}, and not JSON");
+            let message = format!("the body is said to be \"{kind:.60}\", and not JSON");
             return Err(Refusal::new(ErrorCode::NotJson, message, "send content-type: application/json"));
         }
         let reading = Bytes::from_request(request, state);

@@ -4,7 +4,7 @@ use openmesh_api::limits::{RPC_FEE_BLOCKS_MAX, RPC_PERCENTILES_MAX};
 use openmesh_primitives::{Address, Digest};
 use serde_json::{Map, Value};
 
-use super::fault::{Fault, INVALID_INPUT, INVALID_PARAMS, METHOD_NOT_FOUND, METHOD_NOT_SUPPORTED};
+use super::fault::{Fault, INVALID_INPUT, INVALID_PARAMS, METHOD_NOT_FOUND, METHOD_NOT_SUPPORTED, quoted};
 use super::quantity::{read_quantity, read_wide_quantity};
 
 /// A block as a request names it.
@@ -164,7 +164,7 @@ fn unsupported(method: &str) -> Fault {
         ),
         _ => Fault::new(
             METHOD_NOT_FOUND,
-            format!("there is no method {method:.60?} here"),
+            format!("there is no method {} here", quoted(method)),
             "the methods are in clause 12 of docs/spec/rpc.md; the ledger's own words are in the API, GET /openapi.json",
         ),
     }
@@ -205,8 +205,8 @@ impl<'a> Params<'a> {
 
     fn quantity(&mut self, name: &str) -> Result<u64, Fault> {
         let text = self.text(name, QUANTITY_HINT)?;
-        read_quantity(text)
-            .ok_or_else(|| self.fault(name, format_args!("{text:.40?} is no quantity of at most 64 bits"), QUANTITY_HINT))
+        let message = || format!("{} is no quantity of at most 64 bits", quoted(text));
+        read_quantity(text).ok_or_else(|| self.fault(name, message(), QUANTITY_HINT))
     }
 
     fn address(&mut self, name: &str) -> Result<Address, Fault> {
@@ -216,7 +216,7 @@ impl<'a> Params<'a> {
 
     fn digest(&mut self, name: &str) -> Result<Digest, Fault> {
         let text = self.text(name, HASH_HINT)?;
-        digest(text).ok_or_else(|| self.fault(name, format_args!("{text:.80?} is no hash"), HASH_HINT))
+        digest(text).ok_or_else(|| self.fault(name, format!("{} is no hash", quoted(text)), HASH_HINT))
     }
 
     /// True or false; false where it is left out.
@@ -234,7 +234,7 @@ impl<'a> Params<'a> {
     /// A block by its tag or height.
     fn height(&mut self, name: &str) -> Result<At, Fault> {
         let text = self.text(name, BLOCK_HINT)?;
-        tagged(text).ok_or_else(|| self.fault(name, format_args!("{text:.40?} is no block"), BLOCK_HINT))
+        tagged(text).ok_or_else(|| self.fault(name, format!("{} is no block", quoted(text)), BLOCK_HINT))
     }
 
     /// A block whose state is meant: by tag or height, or an object of EIP-1898; the newest where it is left out.
@@ -262,7 +262,8 @@ impl<'a> Params<'a> {
             }
         };
         let read: Option<Vec<u32>> = items.iter().map(percentile).collect();
-        read.filter(|all| all.is_sorted()).ok_or_else(|| self.fault(name, "not all of them are percentiles", PERCENTILES_HINT))
+        let message = "not all of them are percentiles";
+        read.filter(|all| all.is_sorted()).ok_or_else(|| self.fault(name, message, PERCENTILES_HINT))
     }
 
     /// A transaction that is a transfer, in what wallets say of one.
@@ -270,7 +271,10 @@ impl<'a> Params<'a> {
         const HINT: &str = "a transaction is an object of from, to and value, such as {\"to\":\"0x…\",\"value\":\"0x1\"}";
         let members = match self.next() {
             Some(Value::Object(members)) => members,
-            Some(other) => return Err(self.fault(name, format_args!("an object is expected, {} came", kind(other)), HINT)),
+            Some(other) => {
+                let message = format!("an object is expected, {} came", kind(other));
+                return Err(self.fault(name, message, HINT));
+            }
             None => return Err(self.fault(name, "it is missing", HINT)),
         };
         for (member, value) in members.iter().filter(|(_, value)| !value.is_null()) {
@@ -298,7 +302,7 @@ impl<'a> Params<'a> {
         const HINT: &str = "newHeads is the one subject here; everything else is on the WebSocket /v1/stream";
         match self.text(name, HINT)? {
             "newHeads" => Ok(Subject::NewHeads),
-            other => Err(self.fault(name, format_args!("{other:.40?} cannot be subscribed to"), HINT)),
+            other => Err(self.fault(name, format!("{} cannot be subscribed to", quoted(other)), HINT)),
         }
     }
 

@@ -23,6 +23,15 @@ pub const METHOD_NOT_SUPPORTED: i32 = -32_004;
 /// Too much at once.
 pub const LIMIT_EXCEEDED: i32 = -32_005;
 
+/// Letters of a stranger's text that an error repeats: enough to recognise it.
+const SHOWN_MAX: usize = 40;
+
+/// A stranger's text in quotation marks, cut short and without letters that a terminal would obey.
+pub fn quoted(text: &str) -> String {
+    let shown: String = text.chars().take(SHOWN_MAX).collect();
+    format!("{shown:?}")
+}
+
 /// An error of JSON-RPC: what was wrong, where, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -55,5 +64,16 @@ impl Fault {
 impl From<Fault> for RpcError {
     fn from(fault: Fault) -> RpcError {
         RpcError { code: fault.code, message: fault.message, data: RpcHint { hint: fault.hint } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_strangers_are_cut_short() {
+        assert_eq!(quoted("latest\u{1b}"), "\"latest\\u{1b}\"");
+        assert_eq!(quoted(&"x".repeat(1_000)).len(), SHOWN_MAX + 2);
     }
 }
