@@ -91,11 +91,12 @@ fn request(members: &Map<String, Value>) -> Result<(&str, &[Value]), &'static st
         return Err("jsonrpc is \"2.0\", and nothing else is spoken here");
     }
     let Some(Value::String(method)) = members.get("method") else { return Err("method is text") };
-    match members.get("params") {
-        None | Some(Value::Null) => Ok((method, &[])),
-        Some(Value::Array(params)) => Ok((method, params)),
-        Some(_) => Err("params is a list, by position"),
-    }
+    let params: &[Value] = match members.get("params") {
+        None | Some(Value::Null) => &[],
+        Some(Value::Array(params)) => params.as_slice(),
+        Some(_) => return Err("params is a list, by position"),
+    };
+    Ok((method.as_str(), params))
 }
 
 #[cfg(test)]

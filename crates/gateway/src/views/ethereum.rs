@@ -170,21 +170,15 @@ fn gas_of(transaction: &AccountTransaction) -> u64 {
 pub fn block(stored: &StoredBlock, fees: &Fees, shown: Shown) -> BlockView {
     let header = &stored.block.header;
     let hash = digest(&header.hash());
-    let (mut gas_used, mut transactions) = (0u64, None);
-    for placed in of_accounts(stored) {
-        gas_used = gas_used.saturating_add(placed.gas());
-    }
-    match shown {
-        Shown::Head => {}
-        Shown::Hashes => {
-            let hashes = of_accounts(stored).map(|placed| digest(&placed.hash())).collect();
-            transactions = Some(Transactions::Hashes(hashes));
-        }
+    let placed: Vec<Placed<'_>> = of_accounts(stored).collect();
+    let gas_used = placed.iter().fold(0u64, |sum, placed| sum.saturating_add(placed.gas()));
+    let transactions = match shown {
+        Shown::Head => None,
+        Shown::Hashes => Some(Transactions::Hashes(placed.iter().map(|placed| digest(&placed.hash())).collect())),
         Shown::Whole => {
-            let whole = of_accounts(stored).map(|placed| in_block(&placed, header, &hash)).collect();
-            transactions = Some(Transactions::Whole(whole));
+            Some(Transactions::Whole(placed.iter().map(|placed| in_block(placed, header, &hash)).collect()))
         }
-    }
+    };
     BlockView {
         number: quantity(header.height),
         parent_hash: digest(&header.parent),
