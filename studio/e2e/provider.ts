@@ -143,7 +143,7 @@ export class TestWallet {
       throw invalid(`Expected 0x-prefixed, unpadded, non-zero hexadecimal string 'chainId'. Received: ${String(chainId)}`);
     if (typeof chainName !== "string" || chainName === "") throw invalid("Expected non-empty string 'chainName'.");
     const currency = nativeCurrency as { name?: unknown; symbol?: unknown; decimals?: unknown } | undefined;
-    if (currency?.decimals !== 18) throw invalid("Expected the number 18 for 'nativeCurrency.decimals'.");
+    if (!currency || currency.decimals !== 18) throw invalid("Expected the number 18 for 'nativeCurrency.decimals'.");
     if (typeof currency.symbol !== "string" || !/^.{2,6}$/.test(currency.symbol))
       throw invalid("Expected 2-6 character string 'nativeCurrency.symbol'.");
     const url = firstTaken(chain["rpcUrls"]);

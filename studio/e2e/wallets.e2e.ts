@@ -95,6 +95,13 @@ describe("the network in a wallet", () => {
     expect(second.chainId).toBe(chain);
   });
 
+  it("answers pages of other origins, as wallets and pages of others are", async () => {
+    const options = await fetch(`${network.url}/v1/rpc`, { method: "OPTIONS" });
+    expect([options.status, options.headers.get("access-control-allow-origin")]).toEqual([204, "*"]);
+    expect(options.headers.get("access-control-allow-methods")).toContain("POST");
+    expect(options.headers.get("access-control-allow-headers")).toContain("content-type");
+  });
+
   it("can be entered by hand", async () => {
     const page = await visit("/");
     await page.getByText("This browser has no wallet to add the network to").waitFor();

@@ -291,7 +291,7 @@ mod tests {
         chain
     }
 
-    /// What is answered to a method; a fault as its number.
+    /// The answer to a method; a fault as its number.
     fn asked(chain: &Chain, engine: EngineStatus, rows: usize, method: &str, params: Value) -> Result<Value, i32> {
         let mut hashes = Hashes::default();
         for height in 2..=chain.store.tip().height {

@@ -1,7 +1,7 @@
 //! JSON-RPC as wallets speak it: requests, forms of values, errors. Pure; `docs/spec/rpc.md`.
 //!
-//! What a wallet sends is judged whole before anything of the node is looked at: bounds of a body before it is parsed, its form, the method, each
-//! parameter. So a request that is none costs no place among reads and scans, and the fuzzer reaches all of it without a node.
+//! A request is judged whole before anything of the node is looked at: bounds of its body before that is parsed, its form, the method,
+//! each parameter. So one that is none costs no place among reads and scans, and the fuzzer reaches all of it without a node.
 
 mod ask;
 mod fault;

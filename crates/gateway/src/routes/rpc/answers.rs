@@ -77,7 +77,7 @@ pub async fn head(node: &Node, height: Height) -> Result<Option<Box<RawValue>>, 
     node.read(move |node| Ok(with_world(&node, |world| world.head(height)))).await?
 }
 
-/// What is read by key looks at no rows.
+/// The budget of what looks at no rows.
 fn no_rows() -> Budget {
     Budget::new(0, Duration::ZERO, CancellationToken::new())
 }
