@@ -8,10 +8,10 @@ import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { chromium, type Browser, type BrowserContextOptions, type Page } from "playwright-core";
-import { hexToString, type Hex, type TypedDataDefinition } from "viem";
 import type { PrivateKeyAccount } from "viem/accounts";
 import { expect } from "vitest";
 import { BROWSER, FLAGS } from "./chromium.mjs";
+import { ProviderError, TestWallet } from "./provider";
 
 export const TARGET = process.env["CARGO_TARGET_DIR"] ?? join(homedir(), ".cache/openmesh/target");
 export const BINARY = join(TARGET, "debug/openmesh");
@@ -185,35 +185,72 @@ export async function paste(page: Page, label: string, text: string): Promise<vo
   }, text);
 }
 
+/** What a wallet tells of itself (EIP-6963). */
+interface Announced {
+  uuid: string;
+  name: string;
+  rdns: string;
+}
+
+const FIRST: Announced = {
+  uuid: "350670db-19fa-4704-a166-e52e178b59d2",
+  name: "Test Wallet",
+  rdns: "org.example.wallet",
+};
+
+/** An answer of a wallet with the chain that is active in it afterwards. An error goes over as what it says: of a thrown one the number is lost. */
+type Carried = { chainId: string } & ({ result: unknown } | { error: { code: number; message: string } });
+
 /**
- * Announces a wallet to a page (EIP-6963). The key stays on this side; the page gets only what a wallet's provider gives.
+ * Announces a wallet to a page (EIP-6963), and returns it. The key stays on this side; the page gets only what a wallet's provider gives.
  */
-export async function giveWallet(page: Page, account: PrivateKeyAccount): Promise<void> {
-  await page.context().exposeFunction("walletRequest", async (method: string, parameters: string[]) => {
-    if (method === "eth_requestAccounts") return [account.address.toLowerCase()];
-    if (method === "personal_sign")
-      return account.signMessage({ message: hexToString((parameters[0] ?? "0x") as Hex) });
-    if (method === "eth_signTypedData_v4" && parameters[0]?.toLowerCase() === account.address.toLowerCase())
-      return account.signTypedData(JSON.parse(parameters[1] ?? "") as TypedDataDefinition);
-    throw new Error(`${method} is not expected`);
+export async function giveWallet(
+  page: Page,
+  account: PrivateKeyAccount,
+  info: Announced = FIRST,
+): Promise<TestWallet> {
+  const wallet = new TestWallet(account);
+  const door = `wallet_${info.uuid.replaceAll("-", "")}`;
+  const answer = async (method: string, params: unknown[]): Promise<Carried> => {
+    try {
+      const result = await wallet.request(method, params);
+      return { result, chainId: wallet.chainId };
+    } catch (error) {
+      if (!(error instanceof ProviderError)) throw error;
+      return { error: { code: error.code, message: error.message }, chainId: wallet.chainId };
+    }
+  };
+  await page.context().exposeFunction(door, answer);
+  await page.context().addInitScript(announcing, { door, info });
+  return wallet;
+}
+
+/** Runs in the page: a provider of EIP-1193 in front of the wallet, which tells of another chain as it is changed. */
+function announcing({ door, info }: { door: string; info: Announced }): void {
+  const ask = (
+    window as unknown as Record<string, (method: string, parameters: unknown[]) => Promise<Carried>>
+  )[door];
+  const listeners = new Set<(value: unknown) => void>();
+  let active = "";
+  const request = async ({ method, params = [] }: { method: string; params?: unknown[] }) => {
+    const carried = await ask?.(method, params);
+    if (!carried) throw new Error("the wallet is gone");
+    if (active !== "" && carried.chainId !== active) for (const listener of listeners) listener(carried.chainId);
+    active = carried.chainId;
+    // As wallets do: what is thrown is no Error.
+    if ("error" in carried) throw carried.error;
+    return carried.result;
+  };
+  const detail = Object.freeze({
+    info: { ...info, icon: "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg'/>" },
+    provider: {
+      request,
+      on: (event: string, listener: (value: unknown) => void) =>
+        event === "chainChanged" ? listeners.add(listener) : undefined,
+      removeListener: (_: string, listener: (value: unknown) => void) => listeners.delete(listener),
+    },
   });
-  await page.context().addInitScript(() => {
-    const ask = (
-      window as unknown as { walletRequest: (method: string, parameters: unknown[]) => Promise<unknown> }
-    ).walletRequest;
-    const detail = Object.freeze({
-      info: {
-        uuid: "350670db-19fa-4704-a166-e52e178b59d2",
-        name: "Test Wallet",
-        icon: "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg'/>",
-        rdns: "org.example.wallet",
-      },
-      provider: {
-        request: ({ method, params = [] }: { method: string; params?: unknown[] }) => ask(method, params),
-      },
-    });
-    const announce = () => window.dispatchEvent(new CustomEvent("eip6963:announceProvider", { detail }));
-    window.addEventListener("eip6963:requestProvider", announce);
-    announce();
-  });
+  const announce = () => window.dispatchEvent(new CustomEvent("eip6963:announceProvider", { detail }));
+  window.addEventListener("eip6963:requestProvider", announce);
+  announce();
 }

@@ -1,4 +1,5 @@
 import { createBrowserRouter } from "react-router";
+import { Explored } from "./pages/Explored";
 import { Home } from "./pages/Home";
 import { ErrorPage, NotFound } from "./shell/ErrorPage";
 import { Shell } from "./shell/Shell";
@@ -28,6 +29,10 @@ export const router = createBrowserRouter([
             path: "blocks",
             lazy: async () => ({ Component: (await import("./pages/network/BlocksPage")).BlocksPage }),
           },
+          // Addresses that wallets make of an explorer's (EIP-3091).
+          { path: "block/:name", element: <Explored of="blocks" /> },
+          { path: "tx/:name", element: <Explored of="transactions" /> },
+          { path: "address/:name", element: <Explored of="accounts" /> },
           {
             path: "transactions",
             lazy: async () => ({

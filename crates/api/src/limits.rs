@@ -43,3 +43,19 @@ pub const STREAM_SUBSCRIPTIONS_MAX: usize = 256;
 pub const STREAM_REQUEST_BYTES_MAX: usize = 4_096;
 /// Longest silence of a client on a stream, in seconds: three pings.
 pub const STREAM_SILENCE_SECONDS_MAX: u64 = 60;
+/// Requests of one batch of JSON-RPC: what a wallet asks for at once when it wakes up, several times over.
+pub const RPC_BATCH_MAX: usize = 100;
+/// Levels of lists and objects in a body of JSON-RPC: a wallet's deepest has four.
+pub const RPC_DEPTH_MAX: usize = 32;
+/// Values in a body of JSON-RPC: a full batch with a dozen parameters each, several times over. Each takes some dozen bytes of memory.
+pub const RPC_VALUES_MAX: usize = 16_384;
+/// Bytes of the answers of a batch of JSON-RPC after which the rest of it is refused: a full block with its transactions, or hundreds of others.
+pub const RPC_ANSWER_BYTES_MAX: usize = 8 << 20;
+/// Time of a batch of JSON-RPC after which the rest of it is refused, in milliseconds: wallets give up not much later.
+pub const RPC_BATCH_MS_MAX: u64 = 10_000;
+/// Blocks of one answer of `eth_feeHistory`: what Ethereum's nodes give.
+pub const RPC_FEE_BLOCKS_MAX: u64 = 1_024;
+/// Percentiles of one request of `eth_feeHistory`: what Ethereum's nodes take.
+pub const RPC_PERCENTILES_MAX: usize = 100;
+/// Subscriptions of one WebSocket of JSON-RPC: there is one subject.
+pub const RPC_SUBSCRIPTIONS_MAX: usize = 16;

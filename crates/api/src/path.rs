@@ -78,9 +78,11 @@ pub const SIGN_IN: &str = "/v1/auth/sign-in";
 pub const SESSION: &str = "/v1/auth/session";
 /// The WebSocket.
 pub const STREAM: &str = "/v1/stream";
+/// JSON-RPC for wallets: requests by `POST`, and a WebSocket.
+pub const RPC: &str = "/v1/rpc";
 
 /// Every path of the contract.
-pub const ALL: [&str; 39] = [
+pub const ALL: [&str; 40] = [
     STATUS,
     BLOCKS,
     BLOCK,
@@ -120,6 +122,7 @@ pub const ALL: [&str; 39] = [
     SIGN_IN,
     SESSION,
     STREAM,
+    RPC,
 ];
 
 /// The path of a template with its first parameter filled in. The value goes in as it is: hashes, addresses, CIDs and numbers

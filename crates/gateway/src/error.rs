@@ -14,6 +14,8 @@ use openmesh_primitives::report;
 use openmesh_pythia::QueryError;
 use openmesh_storage::StoreError;
 
+use crate::rpc::{Fault, INTERNAL, INVALID_INPUT, INVALID_REQUEST, LIMIT_EXCEEDED, RESOURCE_UNAVAILABLE};
+
 /// Seconds after which a refused request may be worth another try, where this node is busy or not ready.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
@@ -51,6 +53,11 @@ impl Refusal {
         self.code
     }
 
+    /// Status over HTTP.
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// A fault of this node: logged here, where it is consumed; the asker learns only that there is one.
     pub fn internal(what: &'static str, error: &dyn std::error::Error) -> Refusal {
         tracing::error!(what, error = report(error), "a request failed through this node's fault");
@@ -76,9 +83,35 @@ impl IntoResponse for Refusal {
     }
 }
 
+impl From<Refusal> for Fault {
+    /// The same in the words of JSON-RPC. Clause 7 of `docs/spec/rpc.md`.
+    fn from(refusal: Refusal) -> Fault {
+        let code = match refusal.code {
+            ErrorCode::Internal => INTERNAL,
+            ErrorCode::Busy => LIMIT_EXCEEDED,
+            ErrorCode::BodyTooLarge | ErrorCode::BodyTooSlow | ErrorCode::NotJson => INVALID_REQUEST,
+            _ if refusal.code.retry() == Retry::Never => INVALID_INPUT,
+            _ => RESOURCE_UNAVAILABLE,
+        };
+        Fault::new(code, refusal.message, refusal.hint)
+    }
+}
+
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Refusal {
         Refusal::internal("reading the ledger", &error)
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Fault {
+        Refusal::from(error).into()
+    }
+}
+
+impl From<StateError> for Fault {
+    fn from(error: StateError) -> Fault {
+        Refusal::from(error).into()
     }
 }
 
@@ -170,6 +203,19 @@ mod tests {
         assert_eq!((busy.status(), busy.headers()[RETRY_AFTER].as_bytes()), (StatusCode::TOO_MANY_REQUESTS, &b"1"[..]));
         let stopping = Refusal::new(ErrorCode::Stopping, "m", "h").into_response();
         assert!(!stopping.headers().contains_key(RETRY_AFTER), "it will not be there in a second");
+    }
+
+    #[test]
+    fn refusals_have_numbers_of_json_rpc() {
+        for (code, expected) in [
+            (ErrorCode::Busy, LIMIT_EXCEEDED),
+            (ErrorCode::Internal, INTERNAL),
+            (ErrorCode::BodyTooLarge, INVALID_REQUEST),
+            (ErrorCode::Stopping, RESOURCE_UNAVAILABLE),
+            (ErrorCode::BadHash, INVALID_INPUT),
+        ] {
+            assert_eq!(Fault::from(Refusal::new(code, "m", "h")), Fault::new(expected, "m", "h"), "{code}");
+        }
     }
 
     #[test]

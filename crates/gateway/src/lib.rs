@@ -7,9 +7,10 @@
 //! # Why it is shaped so
 //! `deps` are the handles; `threads` are the gateway's own, behind those of consensus; `places`, `turns` and `lanes` are shared out among
 //! the addresses that ask (`peer`); `memory` is fed by one task (`follow`) and read by everybody; `views` are pure functions from what
-//! rooms know to the words of the contract; `reads` ask the ledger's store within a budget (`work`); `routes` are one function
-//! for each path and import all of these, and nothing imports a route. Every answer, also a refused one, carries the provenance
-//! of the market data in a header that one layer sets, so that no handler can forget it.
+//! rooms know to the words of the contract; `rpc` is what wallets speak, and `fees` what the ledger charges in their words; `reads` ask
+//! the ledger's store within a budget (`work`); `routes` are one function for each path and import all of these, and nothing imports a
+//! route. Every answer, also a refused one, carries the provenance of the market data in a header that one layer sets, so that no handler
+//! can forget it.
 //!
 //! # On failure
 //! A fault of this node is logged where it is consumed and answered as `internal` without its details. A client that is
@@ -18,6 +19,7 @@
 mod clock;
 mod deps;
 mod error;
+mod fees;
 mod follow;
 mod http;
 mod lanes;
@@ -28,6 +30,7 @@ mod places;
 mod reads;
 mod router;
 mod routes;
+pub mod rpc;
 mod running;
 pub mod sessions;
 #[cfg(test)]

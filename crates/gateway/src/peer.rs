@@ -27,6 +27,11 @@ pub async fn asked_by<T>(address: IpAddr, answer: impl Future<Output = T>) -> T 
     PEER.scope(address.into(), answer).await
 }
 
+/// Works for a peer beyond the answer to its request.
+pub async fn answering<T>(peer: Peer, work: impl Future<Output = T>) -> T {
+    PEER.scope(peer, work).await
+}
+
 /// The peer whose request the current task answers; outside of any, nobody's.
 pub fn current() -> Peer {
     PEER.try_with(|peer| *peer).unwrap_or(Peer(IpAddr::V6(Ipv6Addr::UNSPECIFIED)))

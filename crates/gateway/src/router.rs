@@ -20,7 +20,7 @@ use utoipa_axum::routes;
 use crate::error::Refusal;
 use crate::http::{body, contract, download, headers, studio, xnode};
 use crate::node::Node;
-use crate::routes::{accounts, chain, content, market, sql, stream};
+use crate::routes::{accounts, chain, content, market, rpc, sql, stream};
 
 fn api_routes() -> OpenApiRouter<Node> {
     OpenApiRouter::with_openapi(contract::Contract::openapi())
@@ -63,6 +63,7 @@ fn api_routes() -> OpenApiRouter<Node> {
         .routes(routes!(accounts::sign_in::sign_in))
         .routes(routes!(accounts::sign_in::session, accounts::sign_in::sign_out))
         .routes(routes!(stream::connect))
+        .routes(routes!(rpc::http::rpc, rpc::socket::rpc_stream))
 }
 
 /// The OpenAPI description as JSON, the text of `openapi/openmesh.json`.

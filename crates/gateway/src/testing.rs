@@ -92,8 +92,8 @@ impl Chain {
         self.actions(of.iter().map(|each| stamp(each).into()).collect());
     }
 
-    /// Commits a block with these actions.
-    fn actions(&mut self, actions: Vec<Action>) {
+    /// Commits a block with these actions, each for a fee of 1 OPEN.
+    pub fn actions(&mut self, actions: Vec<Action>) {
         let (state, tip) = (self.store.state().unwrap(), self.store.tip());
         let candidates: Vec<_> = actions
             .into_iter()

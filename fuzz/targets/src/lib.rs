@@ -115,6 +115,8 @@ pub const TARGETS: &[Target] = &[
     #[cfg(feature = "gateway")]
     Target { name: "sign_in", run: gateway::sign_in, seeds: gateway::sign_in_seeds, mutations: 2_000 },
     #[cfg(feature = "gateway")]
+    Target { name: "json_rpc", run: gateway::json_rpc, seeds: gateway::json_rpc_seeds, mutations: 8_000 },
+    #[cfg(feature = "gateway")]
     Target { name: "segment_manifest", run: gateway::segments, seeds: gateway::segments_seeds, mutations: 500 },
     #[cfg(feature = "images")]
     Target { name: "layer_archive", run: images::archive, seeds: images::archive_seeds, mutations: 8_000 },

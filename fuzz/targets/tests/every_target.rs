@@ -129,6 +129,8 @@ tests! {
     #[cfg(feature = "gateway")]
     sign_in,
     #[cfg(feature = "gateway")]
+    json_rpc,
+    #[cfg(feature = "gateway")]
     segment_manifest,
     #[cfg(feature = "images")]
     layer_archive,

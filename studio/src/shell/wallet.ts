@@ -5,8 +5,11 @@ import { get, post, remove } from "../api/client";
 import { hasCookie, keepNodeToken, nodeTokenNow } from "../api/token";
 import type { NonceResponse, SessionInfo, Status } from "../api/types";
 
+/** EIP-1193. Not every wallet tells of changes. */
 export interface Provider {
   request(call: { method: string; params?: unknown[] }): Promise<unknown>;
+  on?(event: string, listener: (value: unknown) => void): unknown;
+  removeListener?(event: string, listener: (value: unknown) => void): unknown;
 }
 
 /** EIP-6963: what a wallet announces about itself. */
@@ -118,10 +121,29 @@ export async function signOut(): Promise<void> {
   forgetSession();
 }
 
-/** What to tell somebody whose wallet or node refused. */
+/** What wallets say no to, by their numbers (EIP-1193, EIP-1474, EIP-3085). */
+const REFUSALS: Record<number, string> = {
+  4001: "You declined in the wallet.",
+  4100: "The wallet has not shared this account with this page: connect it there, then try again.",
+  4200: "This wallet cannot do that.",
+  4900: "The wallet is not connected to any network.",
+  4901: "The wallet is not connected to this network.",
+  4902: "The wallet does not know this network: add it first.",
+  [-32002]: "The wallet is asking already: open it and answer there.",
+};
+
+/** The number that a wallet refuses with; some wrap the one that they mean. */
+export function codeOf(error: unknown): number | null {
+  if (typeof error !== "object" || error === null) return null;
+  const { code, data } = error as { code?: unknown; data?: { originalError?: { code?: unknown } } };
+  const inner = data?.originalError?.code;
+  return typeof inner === "number" ? inner : typeof code === "number" ? code : null;
+}
+
+/** What to tell somebody whose wallet or node refused. Wallets throw what is no `Error` too. */
 export function refusal(error: unknown): string {
-  // EIP-1193: 4001 is the user's own "no".
-  if (typeof error === "object" && error !== null && "code" in error && error.code === 4001)
-    return "You declined in the wallet.";
-  return error instanceof Error ? error.message : "The wallet refused.";
+  const words = REFUSALS[codeOf(error) ?? 0];
+  if (words) return words;
+  const message = (error as { message?: unknown } | null)?.message;
+  return typeof message === "string" && message !== "" ? message : "The wallet refused.";
 }

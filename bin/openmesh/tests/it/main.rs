@@ -15,6 +15,7 @@ mod network;
 mod path;
 #[path = "../../../../crates/xnode/tests/it/ports.rs"]
 mod ports;
+mod rpc;
 mod siege;
 mod stamps;
 mod supervisor;

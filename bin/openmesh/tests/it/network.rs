@@ -149,6 +149,13 @@ impl Network {
         (answer.status().as_u16(), answer.json().await.unwrap_or(Value::Null))
     }
 
+    /// `POST` of bytes under a content type at the first node: status and body.
+    pub async fn post_bytes(&self, path: &str, kind: &str, body: impl Into<reqwest::Body>) -> (u16, Value) {
+        let request = self.http.post(format!("{}{path}", self.apis[0])).header("content-type", kind);
+        let answer = request.body(body).send().await.expect(path);
+        (answer.status().as_u16(), answer.json().await.unwrap_or(Value::Null))
+    }
+
     /// Rows of a query at the first node.
     pub async fn sql(&self, sql: &str) -> Vec<Vec<Value>> {
         let (status, body) = self.post(0, "/v1/sql", &serde_json::json!({ "sql": sql })).await;

@@ -36,7 +36,8 @@ use crate::error::Refusal;
         (name = "market", description = "Live books, candles, trades, and the stream"),
         (name = "sql", description = "All tables, read-only"),
         (name = "transactions", description = "Typed data to sign, and sending"),
-        (name = "sign-in", description = "EIP-4361 with a cookie or a bearer token")
+        (name = "sign-in", description = "EIP-4361 with a cookie or a bearer token"),
+        (name = "wallets", description = "JSON-RPC, as far as wallets need it to add the network and to show it")
     ),
     components(schemas(
         openmesh_api::StreamRequest,
@@ -144,7 +145,10 @@ fn complete_operation(path: &str, operation: &mut Value) {
     for (status, meaning) in REFUSALS {
         responses.entry(status).or_insert_with(|| json!({ "description": meaning }));
     }
-    for (status, meaning) in BODY_REFUSALS.iter().filter(|_| has_body) {
+    // JSON-RPC tells a shape that is another in its own words, and as a success of HTTP.
+    let says_shape = has_body && path != path::RPC;
+    let of_bodies = BODY_REFUSALS.iter().filter(|(status, _)| has_body && (says_shape || *status != "422"));
+    for (status, meaning) in of_bodies {
         responses.entry(*status).or_insert_with(|| json!({ "description": meaning }));
     }
     for (status, response) in responses.iter_mut() {
@@ -198,6 +202,14 @@ fn limits() -> Value {
         "stream_subscriptions_max": limits::STREAM_SUBSCRIPTIONS_MAX,
         "stream_request_bytes_max": limits::STREAM_REQUEST_BYTES_MAX,
         "stream_silence_seconds_max": limits::STREAM_SILENCE_SECONDS_MAX,
+        "rpc_batch_max": limits::RPC_BATCH_MAX,
+        "rpc_depth_max": limits::RPC_DEPTH_MAX,
+        "rpc_values_max": limits::RPC_VALUES_MAX,
+        "rpc_answer_bytes_max": limits::RPC_ANSWER_BYTES_MAX,
+        "rpc_batch_ms_max": limits::RPC_BATCH_MS_MAX,
+        "rpc_fee_blocks_max": limits::RPC_FEE_BLOCKS_MAX,
+        "rpc_percentiles_max": limits::RPC_PERCENTILES_MAX,
+        "rpc_subscriptions_max": limits::RPC_SUBSCRIPTIONS_MAX,
     })
 }
 

@@ -7,5 +7,6 @@ pub mod headers;
 pub mod instrument;
 pub mod request;
 pub mod serve;
+pub mod socket;
 pub mod studio;
 pub mod xnode;

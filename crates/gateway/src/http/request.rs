@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use openmesh_api::ErrorCode;
 use openmesh_api::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX};
@@ -56,6 +58,30 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
                 _ => (ErrorCode::BadJson, "the body's shape stands in /openapi.json; unknown fields are refused"),
             };
             Refusal::new(code, rejection.body_text(), hint).with_status(rejection.status())
+        })
+    }
+}
+
+/// The bytes of a body that is said to be JSON, as they came.
+#[derive(Debug)]
+pub struct JsonBytes(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for JsonBytes {
+    type Rejection = Refusal;
+    async fn from_request(request: Request, state: &S) -> Result<JsonBytes, Refusal> {
+        let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let essence = kind.split(';').next().unwrap_or_default().trim();
+        if !essence.eq_ignore_ascii_case("application/json") {
+            let message = format!("the body is said to be \"{kind:.60}\", and not JSON");
+            return Err(Refusal::new(ErrorCode::NotJson, message, "send content-type: application/json"));
+        }
+        let reading = Bytes::from_request(request, state);
+        let Ok(read) = tokio::time::timeout(Duration::from_secs(BODY_SECONDS_MAX), reading).await else {
+            return Err(too_slow());
+        };
+        read.map(JsonBytes).map_err(|rejection| {
+            let refusal = Refusal::new(ErrorCode::BodyTooLarge, rejection.body_text(), "a body may have 1 MiB");
+            refusal.with_status(rejection.status())
         })
     }
 }

@@ -4,6 +4,7 @@
 //! belongs together.
 
 mod counts;
+mod hashes;
 mod index;
 mod live;
 mod news;
@@ -20,6 +21,7 @@ use openmesh_storage::{Store, StoreError};
 use tokio::sync::watch;
 
 pub use counts::Counts;
+pub use hashes::{Found, Hashes};
 pub use index::{BLOCKS_BACK, ChunkFilter, Index, Outcome, RecentChunk, Signatures};
 pub use live::{Activity, Live, SiteIncident, TimedTrade};
 pub use news::{Item, News};
@@ -30,6 +32,7 @@ pub use waiting::{Waiting, is_dropped};
 #[derive(Debug)]
 pub struct Memory {
     index: Mutex<Index>,
+    hashes: Mutex<Hashes>,
     register: RwLock<Arc<Register>>,
     counts: Mutex<Counts>,
     waiting: Mutex<Waiting>,
@@ -49,6 +52,7 @@ impl Memory {
     pub fn new(register: Register, counts: Counts) -> Memory {
         Memory {
             index: Mutex::default(),
+            hashes: Mutex::default(),
             register: RwLock::new(Arc::new(register)),
             counts: Mutex::new(counts),
             waiting: Mutex::default(),
@@ -67,11 +71,12 @@ impl Memory {
         let tip = store.tip().height;
         let from = tip.saturating_sub(BLOCKS_BACK) + 1;
         {
-            let (mut index, register) = (memory.index(), memory.register());
+            let (mut index, mut hashes, register) = (memory.index(), memory.hashes(), memory.register());
             // What the blocks that are read back do not count.
             index.incidents_total = index::incidents_before(&state, from).map_err(broken)?;
             each_block(store, from, tip, |stored| {
                 index.block(&stored.block, &stored.events, &register);
+                hashes.remember(stored.block.header.height, stored.block.hash());
             })?;
         }
         memory.height.send_replace(tip);
@@ -81,6 +86,11 @@ impl Memory {
     /// Recent chunks, incidents, signatures.
     pub fn index(&self) -> MutexGuard<'_, Index> {
         lock(&self.index)
+    }
+
+    /// Heights of the newest blocks by their hashes.
+    pub fn hashes(&self) -> MutexGuard<'_, Hashes> {
+        lock(&self.hashes)
     }
 
     /// Transactions that wait.
@@ -136,6 +146,7 @@ impl Memory {
         if !self.index().block(block, events, &register) {
             return false;
         }
+        self.hashes().remember(block.header.height, block.hash());
         let mut waiting = self.waiting();
         receipts.iter().filter(|receipt| receipt.ok()).for_each(|receipt| waiting.forget(&receipt.hash));
         drop(waiting);

@@ -4,5 +4,6 @@ pub mod accounts;
 pub mod chain;
 pub mod content;
 pub mod market;
+pub mod rpc;
 pub mod sql;
 pub mod stream;

@@ -5,6 +5,7 @@ pub mod agreement;
 pub mod blocks;
 pub mod chunks;
 pub mod epochs;
+pub mod ethereum;
 pub mod events;
 pub mod incidents;
 pub mod market;

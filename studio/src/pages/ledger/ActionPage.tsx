@@ -12,6 +12,8 @@ import { units } from "../../lib/decimals";
 import { useTitle } from "../../lib/title";
 import { useFilters } from "../../lib/urlState";
 import { membersSigned, prepare, send, type Offer } from "../../shell/action";
+import { beOn, chainOf } from "../../shell/chain";
+import { useChainAgain } from "../../shell/useChain";
 import { refusal } from "../../shell/wallet";
 import { Answer } from "../parts";
 import { ActionInput } from "./ActionInput";
@@ -93,7 +95,15 @@ function Form({ action, payer }: { action: ActionInfo; payer: Payer }) {
       return prepare(status.data, payer.address, action, values, fees);
     },
   });
-  const sending = useMutation({ mutationFn: (offer: Offer) => send(payer.wallet, offer) });
+  const again = useChainAgain();
+  const sending = useMutation({
+    mutationFn: async (offer: Offer) => {
+      if (!status.data) throw new Error("The node has not answered yet.");
+      await beOn(payer.wallet, chainOf(status.data, location.origin));
+      return send(payer.wallet, offer);
+    },
+    onSettled: () => again(payer.wallet),
+  });
   const begin = () => {
     sending.reset();
     offering.reset();

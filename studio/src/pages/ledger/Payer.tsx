@@ -1,9 +1,11 @@
 import { useMutation } from "@tanstack/react-query";
 import { useSyncExternalStore } from "react";
-import { useAccount } from "../../api/queries";
+import { useAccount, useStatus } from "../../api/queries";
 import { Notice } from "../../design";
 import { open } from "../../lib/format";
 import { accountOf } from "../../shell/action";
+import { chainOf } from "../../shell/chain";
+import { WrongChain } from "../../shell/NetworkInWallet";
 import { currentWallets, refusal, subscribeWallets, type Wallet } from "../../shell/wallet";
 import { AccountLink } from "../parts";
 
@@ -25,20 +27,26 @@ export function From({
 }) {
   const wallets = useSyncExternalStore(subscribeWallets, currentWallets);
   const account = useAccount(payer?.address ?? "");
+  const status = useStatus();
   const choosing = useMutation({
     mutationFn: async (wallet: Wallet) => ({ wallet, address: await accountOf(wallet) }),
     onSuccess: onPayer,
   });
   if (payer)
     return (
-      <div className="row spread">
-        <span>
-          {payer.wallet.info.name}: <AccountLink address={payer.address} />
-          {account.data ? <span className="quiet"> has {open(account.data.balance)}</span> : null}
-        </span>
-        <button type="button" className="button small" onClick={() => onPayer(null)}>
-          Choose another
-        </button>
+      <div className="stack">
+        <div className="row spread">
+          <span>
+            {payer.wallet.info.name}: <AccountLink address={payer.address} />
+            {account.data ? <span className="quiet"> has {open(account.data.balance)}</span> : null}
+          </span>
+          <button type="button" className="button small" onClick={() => onPayer(null)}>
+            Choose another
+          </button>
+        </div>
+        {status.data ? (
+          <WrongChain wallet={payer.wallet} chain={chainOf(status.data, location.origin)} />
+        ) : null}
       </div>
     );
   if (wallets.length === 0)

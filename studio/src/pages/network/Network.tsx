@@ -7,6 +7,8 @@ import { age, count, duration, instant, rate } from "../../lib/format";
 import { useStill } from "../../lib/heights";
 import { BLOCK_STALE_MS } from "../../lib/staleness";
 import { useTitle } from "../../lib/title";
+import { chainOf } from "../../shell/chain";
+import { NetworkInWallet } from "../../shell/NetworkInWallet";
 import { Answer } from "../parts";
 import { AgreementCard } from "./AgreementCard";
 import { BlockTable } from "./BlockTable";
@@ -27,7 +29,19 @@ export function Network() {
         <Validators />
       </div>
       <Incidents />
+      <Wallets />
     </div>
+  );
+}
+
+function Wallets() {
+  const status = useStatus();
+  return (
+    <Card title="In your wallet">
+      <Answer of={status} what="the status">
+        {(data) => <NetworkInWallet chain={chainOf(data, location.origin)} />}
+      </Answer>
+    </Card>
   );
 }
 

@@ -11,13 +11,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
+use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
-use futures::stream::SplitSink;
-use futures::{Sink, SinkExt, StreamExt};
-use openmesh_api::limits::{
-    STREAM_REQUEST_BYTES_MAX, STREAM_SILENCE_SECONDS_MAX, STREAM_SUBSCRIPTIONS_MAX, STREAMS_MAX,
-};
+use futures::StreamExt;
+use openmesh_api::limits::{STREAM_REQUEST_BYTES_MAX, STREAM_SILENCE_SECONDS_MAX, STREAM_SUBSCRIPTIONS_MAX};
 use openmesh_api::{self as api, ErrorCode, StreamMessage, StreamRequest, Topic};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
@@ -25,40 +22,21 @@ use tokio_util::task::AbortOnDropHandle;
 use self::feeds::{Sender, follow_market, follow_news};
 use self::subject::{Refused, Subject};
 use crate::error::Refusal;
+use crate::http::socket::{MESSAGE_BYTES_MAX, PING_SECONDS, leave, no_place, send};
 use crate::node::Node;
 use crate::peer;
 
 /// Messages that wait for one client: some seconds of a busy book.
 const QUEUE_MAX: usize = 1_024;
-/// Longest time in which a client takes no message before it is left: its own buffer and the system's are full by then.
-const SEND_SECONDS_MAX: u64 = 20;
-/// Longest message that is read to its end, to say what is wrong with it.
-const MESSAGE_BYTES_MAX: usize = 1 << 20;
-/// Longest reason in a frame that closes. Source: RFC 6455, 5.5.
-const REASON_BYTES_MAX: usize = 123;
-/// Time between two pings, in seconds: proxies give up connections that are silent for a minute.
-const PING_SECONDS: u64 = 20;
 
 /// A WebSocket: subscriptions to market feeds, blocks, chunks, incidents, receipts, stamps, events and the status.
 #[utoipa::path(get, path = api::path::STREAM, tag = "market", responses((status = 101, description = "WebSocket: StreamRequest in; StreamMessage and MarketEvent out"), (status = 426, description = "Not asked for as a WebSocket"), (status = 503, description = "This node has no place for another stream")))]
 pub async fn connect(State(node): State<Node>, upgrade: WebSocketUpgrade) -> Result<Response, Refusal> {
-    let place = node.streams().take(peer::current()).ok_or_else(|| {
-        let message = format!("of this node's {STREAMS_MAX} streams none is left for your address");
-        Refusal::new(ErrorCode::TooManyStreams, message, "try again in a minute, or ask another node")
-    })?;
+    let place = node.streams().take(peer::current()).ok_or_else(no_place)?;
     Ok(upgrade.max_message_size(MESSAGE_BYTES_MAX).on_upgrade(async move |socket| {
         serve(node, socket).await;
         drop(place);
     }))
-}
-
-/// Sends; returns false where the client has gone, or takes nothing.
-async fn send(sink: &mut (impl Sink<Message> + Unpin), message: Message) -> bool {
-    send_within(Duration::from_secs(SEND_SECONDS_MAX), sink, message).await
-}
-
-async fn send_within(longest: Duration, sink: &mut (impl Sink<Message> + Unpin), message: Message) -> bool {
-    matches!(tokio::time::timeout(longest, sink.send(message)).await, Ok(Ok(())))
 }
 
 async fn serve(node: Node, socket: WebSocket) {
@@ -124,13 +102,6 @@ fn heed(
         Some(Err(error)) => Heeded::Leave(close_code::PROTOCOL, error.to_string()),
         Some(Ok(Message::Close(_))) | None => Heeded::Gone,
     }
-}
-
-/// Leaves a client, and says why; that it may have left already is fine. A reason has at most 123 bytes (RFC 6455).
-async fn leave(mut sink: SplitSink<WebSocket, Message>, code: u16, reason: String) {
-    let end = reason.floor_char_boundary(REASON_BYTES_MAX);
-    let reason = reason[..end].into();
-    let _ = send(&mut sink, Message::Close(Some(CloseFrame { code, reason }))).await;
 }
 
 /// Subscriptions of one connection by their topics in the usual form.
@@ -252,18 +223,6 @@ mod tests {
             EventKind::IndexPrice(Price { price: one }),
             EventKind::Incident(Incident { kind: IncidentKind::Gap, feed: Some(Feed::Book), detail: "d".into() }),
         ]
-    }
-
-    #[tokio::test]
-    async fn a_client_that_reads_nothing_is_left() {
-        let (mut sink, _unread) = futures::channel::mpsc::channel::<Message>(0);
-        let message = || Message::Text("x".into());
-        let longest = Duration::from_millis(50);
-        // What the buffers between take is sent.
-        while send_within(longest, &mut sink, message()).await {}
-        let (mut gone, receiver) = futures::channel::mpsc::channel::<Message>(0);
-        drop(receiver);
-        assert!(!send_within(Duration::from_secs(60), &mut gone, message()).await);
     }
 
     /// The contract's type is written by hand beside the events: what is sent must be it, field by field.

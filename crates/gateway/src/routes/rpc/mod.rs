@@ -1,0 +1,6 @@
+//! JSON-RPC for wallets, over HTTP and as a WebSocket. `docs/spec/rpc.md`.
+
+mod answers;
+pub mod http;
+pub mod socket;
+mod subscriptions;
