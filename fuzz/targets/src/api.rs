@@ -57,7 +57,7 @@ pub fn bodies_seeds() -> Vec<Vec<u8>> {
         r#"{"op":"unsubscribe","feed":"blocks"}"#,
         r#"{"op":"ping"}"#,
         r#"{"bytes":"00ff"}"#,
-        r#"{"action":{"kind":"transfer","to":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed","amount":"1"},"nonce":0,"fee":"1","signature":"0x00"}"#,
+        r#"{"action":{"kind":"transfer","to":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed","amount":"1"},"nonce":0,"max_fee":"2","tip":"1","signature":"0x00"}"#,
         r#"{"from":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed","action":{"kind":"register_source","id":"x","exchange":"kraken","source_kind":"market","symbols":["BTC.USD"],"feeds":["trades"],"window_ms":10000,"origin":"live"}}"#,
         r#"{"message":"example.org wants you to sign in","signature":"0x00"}"#,
         r#"{"sql":"select 1","limit":10,"timeout_ms":1000}"#,
