@@ -92,5 +92,6 @@ fn with_world<T>(node: &Node, look: impl FnOnce(&World<'_>) -> T) -> T {
         engine: node.deps().engine.status(),
         find: &find,
         pending: &pending,
+        nonce_after: &|address| node.deps().engine.nonce_after_waiting(address),
     })
 }
