@@ -1,5 +1,6 @@
 //! Answers to wallets from the ledger's store. Clauses 9 to 18 of `docs/spec/rpc.md`.
 
+use openmesh_api::limits::RPC_ANSWER_BYTES_MAX;
 use openmesh_engine::EngineStatus;
 use openmesh_ledger::{self as ledger, Account, keys};
 use openmesh_primitives::{Address, Digest, Height, canonical};
@@ -11,7 +12,9 @@ use super::blocks;
 use crate::error::Refusal;
 use crate::fees::Fees;
 use crate::memory::Found;
-use crate::rpc::{Ask, At, Fault, INVALID_PARAMS, METHOD_NOT_SUPPORTED, RESOURCE_NOT_FOUND, quantity, raw};
+use crate::rpc::{
+    Ask, At, Fault, INVALID_INPUT, INVALID_PARAMS, METHOD_NOT_SUPPORTED, RESOURCE_NOT_FOUND, quantity, raw,
+};
 use crate::views::ethereum::{self as views, Shown};
 use crate::work::Budget;
 
@@ -90,6 +93,16 @@ pub const fn class(ask: &Ask) -> Class {
     }
 }
 
+/// Fails where a block has more bytes as an answer than any answer may have. Clause 4 of `docs/spec/rpc.md`.
+fn short(bytes: usize, most: usize) -> Result<(), Fault> {
+    if bytes <= most {
+        return Ok(());
+    }
+    let message = format!("this block would be an answer of {bytes} bytes or more, at most {most} are sent");
+    let hint = "ask for it with the hashes of its transactions, and for each of them by eth_getTransactionByHash";
+    Err(Fault::new(INVALID_INPUT, message, hint))
+}
+
 impl World<'_> {
     /// The answer to a method. Each block that `eth_feeHistory` looks at takes one row of the budget. Fails where this node does not hold
     /// what is asked for, or cannot read it.
@@ -110,11 +123,7 @@ impl World<'_> {
             Ask::EstimateGas => raw(&quantity(self.fees()?.transfer_gas())),
             Ask::Balance { address, at } => raw(&quantity(self.account(address, *at)?.balance.0)),
             Ask::Nonce { address, at } => raw(&quantity(self.nonce(address, *at)?)),
-            Ask::Block { at, whole } => {
-                let fees = self.fees()?;
-                let shown = if *whole { Shown::Whole } else { Shown::Hashes };
-                raw(&self.block(*at)?.map(|stored| views::block(&stored, &fees, shown)))
-            }
+            Ask::Block { at, whole } => self.shown(*at, if *whole { Shown::Whole } else { Shown::Hashes }),
             Ask::Transaction(hash) => self.transaction(hash),
             Ask::Receipt(hash) => self.receipt(hash),
             Ask::FeeHistory { count, newest, percentiles } => self.fee_history(*count, *newest, percentiles, budget),
@@ -190,6 +199,16 @@ impl World<'_> {
             return Err(Fault::new(RESOURCE_NOT_FOUND, message, hint));
         }
         Ok(found)
+    }
+
+    /// A block as it is asked for; `null` where there is none yet, or none of this hash. Fails also where it would be too long: of that
+    /// nothing is built where its number of transactions tells.
+    fn shown(&self, at: At, shown: Shown) -> Result<Box<RawValue>, Fault> {
+        let Some(stored) = self.block(at)? else { return raw(&None::<()>) };
+        short(views::bytes_min(&stored, shown), RPC_ANSWER_BYTES_MAX)?;
+        let answer = raw(&views::block(&stored, &self.fees()?, shown))?;
+        short(answer.get().len(), RPC_ANSWER_BYTES_MAX)?;
+        Ok(answer)
     }
 
     /// The next nonce of an account after a block, and after what waits where that is asked for. That is looked at first: a block that is
@@ -435,6 +454,14 @@ mod tests {
         let none = ask(&chain, "eth_feeHistory", json!(["0x0", "latest", []])).unwrap();
         assert_eq!((&none["oldestBlock"], &none["gasUsedRatio"]), (&json!("0x4"), &json!([])));
         assert_eq!(ask(&chain, "eth_feeHistory", json!(["0x1", "0x4", []])), Err(INVALID_PARAMS));
+    }
+
+    #[test]
+    fn an_answer_that_is_too_long_is_refused_with_what_to_ask_for() {
+        assert_eq!(short(10, 10), Ok(()));
+        let fault = short(11, 10).unwrap_err();
+        assert_eq!(fault.code, INVALID_INPUT);
+        assert!(fault.message.contains("11") && fault.hint.contains("eth_getTransactionByHash"), "{fault:?}");
     }
 
     #[test]
