@@ -49,8 +49,9 @@ pub const RPC_BATCH_MAX: usize = 100;
 pub const RPC_DEPTH_MAX: usize = 32;
 /// Values in a body of JSON-RPC: a full batch with a dozen parameters each, several times over. Each takes some dozen bytes of memory.
 pub const RPC_VALUES_MAX: usize = 16_384;
-/// Bytes of the answers of a batch of JSON-RPC after which the rest of it is refused: a full block with its transactions, or hundreds of others.
-pub const RPC_ANSWER_BYTES_MAX: usize = 8 << 20;
+/// Bytes of an answer of JSON-RPC, and of all those of a batch: more than five thousand whole transactions. Whoever reads slowly holds as much of this node's
+/// memory with each connection.
+pub const RPC_ANSWER_BYTES_MAX: usize = 4 << 20;
 /// Time of a batch of JSON-RPC after which the rest of it is refused, in milliseconds: wallets give up not much later.
 pub const RPC_BATCH_MS_MAX: u64 = 10_000;
 /// Blocks of one answer of `eth_feeHistory`: what Ethereum's nodes give.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use malachite_app::engine::network::NetworkRef;
-use openmesh_primitives::{Digest, Height};
+use openmesh_primitives::{Address, Digest, Height};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{broadcast, mpsc, watch};
 
@@ -78,6 +78,12 @@ impl Handle {
     /// stopped. At most as much as the mempool may hold.
     pub fn waiting(&self) -> Vec<Vec<u8>> {
         self.0.mempool.waiting()
+    }
+
+    /// The nonce of an account after all those that wait here without a gap from its next one on; `None` where nothing of it waits. That
+    /// may be a block old: the account's own nonce counts where it is higher.
+    pub fn nonce_after_waiting(&self, account: &Address) -> Option<u64> {
+        self.0.mempool.nonce_after(account)
     }
 
     /// Committed blocks from now on. A listener that falls behind is told so and reads the store.

@@ -14,7 +14,7 @@ use openmesh_primitives::report;
 use openmesh_pythia::QueryError;
 use openmesh_storage::StoreError;
 
-use crate::rpc::{Fault, INTERNAL, INVALID_INPUT, INVALID_REQUEST, LIMIT_EXCEEDED, RESOURCE_UNAVAILABLE};
+use crate::rpc::{self, Fault, INTERNAL, INVALID_INPUT, INVALID_REQUEST, LIMIT_EXCEEDED, RESOURCE_UNAVAILABLE};
 
 /// Seconds after which a refused request may be worth another try, where this node is busy or not ready.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
@@ -53,9 +53,16 @@ impl Refusal {
         self.code
     }
 
-    /// Status over HTTP.
-    pub const fn status(&self) -> StatusCode {
-        self.status
+    /// The same as an answer of JSON-RPC to a body that nobody read, with the status that says so. Clause 5 of `docs/spec/rpc.md`.
+    pub fn into_rpc(self) -> Response {
+        let (status, again) = (self.status, self.again());
+        with_again(rpc::refused(status, self.into()), again)
+    }
+
+    /// True where the same request may be sent again in a moment.
+    fn again(&self) -> bool {
+        let busy = matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        busy && self.code.retry() == Retry::Later
     }
 
     /// A fault of this node: logged here, where it is consumed; the asker learns only that there is one.
@@ -68,19 +75,23 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
+        let again = self.again();
         let error = ApiError {
             code: self.code,
             message: self.message,
             hint: Some(self.hint),
             ledger_code: self.ledger_code.map(ToString::to_string),
         };
-        let mut response = (self.status, Json(ErrorBody { error })).into_response();
-        let busy = matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-        if busy && self.code.retry() == Retry::Later {
-            response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
-        }
-        response
+        with_again((self.status, Json(ErrorBody { error })).into_response(), again)
     }
+}
+
+/// Says when to ask again, where that may help.
+fn with_again(mut response: Response, again: bool) -> Response {
+    if again {
+        response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
+    }
+    response
 }
 
 impl From<Refusal> for Fault {
@@ -212,6 +223,8 @@ mod tests {
             (ErrorCode::Internal, INTERNAL),
             (ErrorCode::BodyTooLarge, INVALID_REQUEST),
             (ErrorCode::Stopping, RESOURCE_UNAVAILABLE),
+            (ErrorCode::Joining, RESOURCE_UNAVAILABLE),
+            (ErrorCode::DiskFull, RESOURCE_UNAVAILABLE),
             (ErrorCode::BadHash, INVALID_INPUT),
         ] {
             assert_eq!(Fault::from(Refusal::new(code, "m", "h")), Fault::new(expected, "m", "h"), "{code}");

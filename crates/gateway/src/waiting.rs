@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Uri;
+use axum::response::IntoResponse;
 use axum::routing::{any, get};
-use openmesh_api::ErrorCode;
+use openmesh_api::{ErrorCode, path};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -46,9 +48,12 @@ pub async fn answer_waiting(
     let listen = |source| StartError::Listen { address, source };
     let listener = listen_again(address).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
-    let refuse = move || {
+    let refuse = move |uri: Uri| {
         let Waiting { code, message, hint } = reason();
-        std::future::ready(Refusal::new(code, message, hint))
+        let refusal = Refusal::new(code, message, hint);
+        // A wallet asks again after this status, and shows these words.
+        let response = if uri.path() == path::RPC { refusal.into_rpc() } else { refusal.into_response() };
+        std::future::ready(response)
     };
     let metrics = move || std::future::ready(metrics_of(&registry));
     let app = Router::new().route("/metrics", get(metrics)).fallback(any(refuse));
@@ -105,6 +110,9 @@ mod tests {
             assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after: "), "{answer}");
             assert!(answer.contains("\"disk_full\"") && answer.contains("no room"), "{answer}");
         }
+        let wallet = ask(address, path::RPC).await;
+        assert!(wallet.starts_with("HTTP/1.1 503") && wallet.contains("retry-after: "), "{wallet}");
+        assert!(wallet.contains(r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32002,"message":"no room""#), "{wallet}");
         said.send_replace(waiting("still none"));
         assert!(ask(address, "/v1/status").await.contains("still none"), "the newest reason");
         assert!(ask(address, "/metrics").await.contains("openmesh_disk_waiting 1"));

@@ -297,6 +297,11 @@ impl Accounts {
         self.entries.get(queue.by_nonce.get(&queue.next)?)
     }
 
+    /// The nonce of an account after those that wait without a gap; `None` where nothing of it waits.
+    pub(crate) fn end_of(&self, account: &Address) -> Option<u64> {
+        self.queues.get(account).map(|queue| queue.end)
+    }
+
     /// An account's ready transactions in the order of their nonces.
     pub(crate) fn ready_of(&self, account: &Address) -> impl Iterator<Item = &Arc<VerifiedTransaction>> {
         let ready = self.queues.get(account).into_iter().flat_map(|q| q.by_nonce.range(q.next..q.end));

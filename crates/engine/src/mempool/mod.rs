@@ -173,6 +173,11 @@ impl Mempool {
         self.pool().waiting()
     }
 
+    /// The nonce of an account after those that wait without a gap.
+    pub(crate) fn nonce_after(&self, account: &Address) -> Option<u64> {
+        self.pool().accounts.end_of(account)
+    }
+
     /// The verified transactions of a block, as far as they wait here.
     pub(crate) fn verified(&self, hashes: &[Digest]) -> Vec<Option<Arc<VerifiedTransaction>>> {
         let pool = self.pool();

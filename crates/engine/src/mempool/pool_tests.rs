@@ -76,8 +76,11 @@ fn queues_wait_for_their_gaps() {
     let (first, second) = (transfer(1, 5, 100), transfer(1, 6, 100));
     insert(&mut pool, &second, 5).unwrap();
     assert!(!pool.has_work() && pool.candidates(1 << 20, Amount::ZERO).is_empty());
+    let sender = first.sender();
+    assert_eq!(pool.accounts.end_of(&sender), Some(5), "what is ahead of a gap is no next nonce");
     insert(&mut pool, &first, 5).unwrap();
     assert!(pool.has_work());
+    assert_eq!((pool.accounts.end_of(&sender), pool.accounts.end_of(&Address([9; 20]))), (Some(7), None));
     assert_eq!(hashes(&pool.candidates(1 << 20, Amount::ZERO)), vec![first.hash(), second.hash()]);
     assert_eq!(insert(&mut pool, &first, 5), Err(PoolError::Known));
 }

@@ -11,7 +11,6 @@ use openmesh_api::limits::BODY_BYTES_MAX;
 use openmesh_api::{ErrorCode, path};
 
 use crate::error::Refusal;
-use crate::rpc;
 
 /// Bytes of a refused body that are read and forgotten: most clients read no answer before they have sent all, and a
 /// connection that is closed on unread bytes is reset, which takes the answer away from them.
@@ -37,7 +36,7 @@ pub async fn bounded(request: Request, next: Next) -> Response {
                 format!("the body has {length} bytes, at most {BODY_BYTES_MAX} are taken"),
                 "send less: the limits stand in /openapi.json under x-limits",
             );
-            if is_rpc { rpc::refused(refusal.status(), refusal.into()) } else { refusal.into_response() }
+            if is_rpc { refusal.into_rpc() } else { refusal.into_response() }
         }
         _ => next.run(request).await,
     }

@@ -1,5 +1,6 @@
 //! Answers to wallets from the ledger's store. Clauses 9 to 18 of `docs/spec/rpc.md`.
 
+use openmesh_api::limits::RPC_ANSWER_BYTES_MAX;
 use openmesh_engine::EngineStatus;
 use openmesh_ledger::{self as ledger, Account, keys};
 use openmesh_primitives::{Address, Digest, Height, canonical};
@@ -11,7 +12,9 @@ use super::blocks;
 use crate::error::Refusal;
 use crate::fees::Fees;
 use crate::memory::Found;
-use crate::rpc::{Ask, At, Fault, INVALID_PARAMS, METHOD_NOT_SUPPORTED, RESOURCE_NOT_FOUND, quantity, raw};
+use crate::rpc::{
+    Ask, At, Fault, INVALID_INPUT, INVALID_PARAMS, METHOD_NOT_SUPPORTED, RESOURCE_NOT_FOUND, quantity, raw,
+};
 use crate::views::ethereum::{self as views, Shown};
 use crate::work::Budget;
 
@@ -29,6 +32,8 @@ pub struct World<'a> {
     pub find: &'a dyn Fn(&Digest) -> Found,
     /// Bytes of a transaction that waits here.
     pub pending: &'a dyn Fn(&Digest) -> Result<Option<Vec<u8>>, Refusal>,
+    /// Nonce of an account after what waits here without a gap.
+    pub nonce_after: &'a dyn Fn(&Address) -> Option<u64>,
 }
 
 /// Progress of a node that is behind. Source: EIP-1474, `eth_syncing`.
@@ -88,6 +93,16 @@ pub const fn class(ask: &Ask) -> Class {
     }
 }
 
+/// Fails where a block has more bytes as an answer than any answer may have. Clause 4 of `docs/spec/rpc.md`.
+fn short(bytes: usize, most: usize) -> Result<(), Fault> {
+    if bytes <= most {
+        return Ok(());
+    }
+    let message = format!("this block would be an answer of {bytes} bytes or more, at most {most} are sent");
+    let hint = "ask for it with the hashes of its transactions, and for each of them by eth_getTransactionByHash";
+    Err(Fault::new(INVALID_INPUT, message, hint))
+}
+
 impl World<'_> {
     /// The answer to a method. Each block that `eth_feeHistory` looks at takes one row of the budget. Fails where this node does not hold
     /// what is asked for, or cannot read it.
@@ -107,12 +122,8 @@ impl World<'_> {
             Ask::PriorityFee => raw(&quantity(self.fees()?.priority_fee_per_gas())),
             Ask::EstimateGas => raw(&quantity(self.fees()?.transfer_gas())),
             Ask::Balance { address, at } => raw(&quantity(self.account(address, *at)?.balance.0)),
-            Ask::Nonce { address, at } => raw(&quantity(self.account(address, *at)?.nonce)),
-            Ask::Block { at, whole } => {
-                let fees = self.fees()?;
-                let shown = if *whole { Shown::Whole } else { Shown::Hashes };
-                raw(&self.block(*at)?.map(|stored| views::block(&stored, &fees, shown)))
-            }
+            Ask::Nonce { address, at } => raw(&quantity(self.nonce(address, *at)?)),
+            Ask::Block { at, whole } => self.shown(*at, if *whole { Shown::Whole } else { Shown::Hashes }),
             Ask::Transaction(hash) => self.transaction(hash),
             Ask::Receipt(hash) => self.receipt(hash),
             Ask::FeeHistory { count, newest, percentiles } => self.fee_history(*count, *newest, percentiles, budget),
@@ -151,7 +162,7 @@ impl World<'_> {
     /// The height of a block; `None` for a hash of no block here.
     fn height(&self, at: At) -> Result<Option<Height>, Fault> {
         match at {
-            At::Newest => Ok(Some(self.store.tip().height)),
+            At::Newest | At::Pending => Ok(Some(self.store.tip().height)),
             At::Oldest => Ok(Some(self.store.oldest_block().max(1))),
             At::Height(height) => Ok(Some(height)),
             At::Hash(hash) => match self.place(&hash)? {
@@ -191,11 +202,29 @@ impl World<'_> {
         Ok(found)
     }
 
+    /// A block as it is asked for; `null` where there is none yet, or none of this hash. Fails also where it would be too long: of that
+    /// nothing is built where its number of transactions tells.
+    fn shown(&self, at: At, shown: Shown) -> Result<Box<RawValue>, Fault> {
+        let Some(stored) = self.block(at)? else { return raw(&None::<()>) };
+        short(views::bytes_min(&stored, shown), RPC_ANSWER_BYTES_MAX)?;
+        let answer = raw(&views::block(&stored, &self.fees()?, shown))?;
+        short(answer.get().len(), RPC_ANSWER_BYTES_MAX)?;
+        Ok(answer)
+    }
+
+    /// The next nonce of an account after a block, and after what waits where that is asked for. That is looked at first: a block that is
+    /// committed between the two looks then makes the account's own nonce the higher one.
+    fn nonce(&self, address: &Address, at: At) -> Result<u64, Fault> {
+        let waiting = if at == At::Pending { (self.nonce_after)(address) } else { None };
+        let committed = self.account(address, at)?.nonce;
+        Ok(waiting.map_or(committed, |after| after.max(committed)))
+    }
+
     /// An account after a block; one that never received anything is empty.
     fn account(&self, address: &Address, at: At) -> Result<Account, Fault> {
         let state = self.store.state()?;
         let height = match at {
-            At::Newest => state.tip().height,
+            At::Newest | At::Pending => state.tip().height,
             other => self.height(other)?.ok_or_else(|| {
                 Fault::new(RESOURCE_NOT_FOUND, "no block here has this hash", "latest is the newest block")
             })?,
@@ -316,8 +345,17 @@ mod tests {
         let pending = |hash: &Digest| -> Result<Option<Vec<u8>>, Refusal> {
             Ok((*hash == Digest([9; 32])).then(|| waits.clone()))
         };
-        let world =
-            World { store: &chain.store, version: "1.2.3", chain_id: 7, engine, find: &find, pending: &pending };
+        // Two of the payer wait.
+        let nonce_after = |of: &Address| (*of == sender()).then_some(5);
+        let world = World {
+            store: &chain.store,
+            version: "1.2.3",
+            chain_id: 7,
+            engine,
+            find: &find,
+            pending: &pending,
+            nonce_after: &nonce_after,
+        };
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
         let Ok(Incoming::One(call)) = crate::rpc::parse(body.as_bytes()) else { panic!("{body}") };
         let mut budget = Budget::new(rows, Duration::from_secs(3_600), CancellationToken::new());
@@ -356,7 +394,12 @@ mod tests {
             ("eth_getBalance", json!([payer, "0x0"]), json!(format!("{:#x}", 1_000 * 10u128.pow(18)))),
             ("eth_getBalance", json!([unknown, "0x1"]), json!("0x0")),
             ("eth_getBalance", json!([unknown]), json!("0x0")),
-            ("eth_getTransactionCount", json!([payer, "pending"]), json!("0x3")),
+            ("eth_getTransactionCount", json!([payer]), json!("0x3")),
+            ("eth_getTransactionCount", json!([payer, "pending"]), json!("0x5")),
+            ("eth_getTransactionCount", json!([payer, "0x3"]), json!("0x3")),
+            ("eth_getTransactionCount", json!([receiver().to_string(), "pending"]), json!("0x0")),
+            ("eth_getTransactionCount", json!([unknown, "pending"]), json!("0x0")),
+            ("eth_getBalance", json!([payer, "pending"]), json!(format!("{:#x}", 997 * 10u128.pow(18) - 3))),
             ("eth_getTransactionCount", json!([payer, "earliest"]), json!("0x2")),
             ("eth_getTransactionCount", json!([receiver().to_string(), "latest"]), json!("0x0")),
             ("eth_getBlockByNumber", json!(["0x4", false]), json!(null)),
@@ -416,6 +459,14 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_is_too_long_is_refused_with_what_to_ask_for() {
+        assert_eq!(short(10, 10), Ok(()));
+        let fault = short(11, 10).unwrap_err();
+        assert_eq!(fault.code, INVALID_INPUT);
+        assert!(fault.message.contains("11") && fault.hint.contains("eth_getTransactionByHash"), "{fault:?}");
+    }
+
+    #[test]
     fn a_head_is_a_block_without_transactions() {
         let chain = chain();
         let world = World {
@@ -425,6 +476,8 @@ mod tests {
             engine: ENGINE,
             find: &|_| Found::Nowhere,
             pending: &|_| Ok(None),
+            // As before the last two blocks.
+            nonce_after: &|_| Some(1),
         };
         let head: Value = serde_json::from_str(world.head(3).unwrap().unwrap().get()).unwrap();
         assert_eq!((&head["number"], head.get("transactions")), (&json!("0x3"), None));
@@ -436,6 +489,8 @@ mod tests {
             let block: Value = serde_json::from_str(answer.get()).unwrap();
             assert_eq!(block["number"], expected, "the memory of hashes may be behind");
         }
+        let pending = world.answer(&Ask::Nonce { address: sender(), at: At::Pending }, &mut budget).unwrap();
+        assert_eq!(pending.get(), "\"0x3\"", "a look at what waits may be a block old");
         let refused = world.answer(&Ask::Subscribe(crate::rpc::Subject::NewHeads), &mut budget).unwrap_err();
         assert_eq!(refused.code, METHOD_NOT_SUPPORTED);
     }

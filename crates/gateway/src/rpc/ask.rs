@@ -12,6 +12,8 @@ use super::quantity::{read_quantity, read_wide_quantity};
 pub enum At {
     /// The newest one; all of them are final.
     Newest,
+    /// The newest one with what waits after it, which only nonces know.
+    Pending,
     /// The oldest one that this node holds.
     Oldest,
     /// By its height.
@@ -336,7 +338,8 @@ fn kind(value: &Value) -> &'static str {
 
 fn tagged(text: &str) -> Option<At> {
     match text {
-        "latest" | "safe" | "finalized" | "pending" => Some(At::Newest),
+        "latest" | "safe" | "finalized" => Some(At::Newest),
+        "pending" => Some(At::Pending),
         "earliest" => Some(At::Oldest),
         number => read_quantity(number).map(At::Height),
     }
@@ -405,7 +408,7 @@ mod tests {
             ("eth_getBalance", json!([ADDRESS]), Ask::Balance { address, at: At::Newest }),
             ("eth_getBalance", json!([ADDRESS, "0x1b4"]), Ask::Balance { address, at: At::Height(0x1b4) }),
             ("eth_getBalance", json!([ADDRESS, { "blockHash": hash }]), Ask::Balance { address, at: At::Hash(digest) }),
-            ("eth_getTransactionCount", json!([ADDRESS, "pending"]), Ask::Nonce { address, at: At::Newest }),
+            ("eth_getTransactionCount", json!([ADDRESS, "pending"]), Ask::Nonce { address, at: At::Pending }),
             ("eth_getTransactionCount", json!([ADDRESS, { "blockNumber": "0x2" }]), Ask::Nonce { address, at: At::Height(2) }),
             ("eth_getCode", json!([ADDRESS, "latest"]), Ask::Code),
             ("eth_getBlockByNumber", json!(["earliest", true]), Ask::Block { at: At::Oldest, whole: true }),
@@ -420,11 +423,11 @@ mod tests {
         ] {
             assert_eq!(ask(method, params.clone()), Ok(expected), "{method} {params}");
         }
-        let history = |percentiles: Vec<u32>, count| Ask::FeeHistory { count, newest: At::Newest, percentiles };
+        let history = |newest, percentiles: Vec<u32>, count| Ask::FeeHistory { count, newest, percentiles };
         let asked = |params| ask("eth_feeHistory", params);
-        assert_eq!(asked(json!(["0x5", "latest", [10, 20.5, 100]])), Ok(history(vec![10_000, 20_500, 100_000], 5)));
-        assert_eq!(asked(json!(["0xffff", "latest"])), Ok(history(Vec::new(), RPC_FEE_BLOCKS_MAX)));
-        assert_eq!(asked(json!(["0x0", "pending", null])), Ok(history(Vec::new(), 0)));
+        assert_eq!(asked(json!(["0x5", "latest", [10, 20.5, 100]])), Ok(history(At::Newest, vec![10_000, 20_500, 100_000], 5)));
+        assert_eq!(asked(json!(["0xffff", "latest"])), Ok(history(At::Newest, Vec::new(), RPC_FEE_BLOCKS_MAX)));
+        assert_eq!(asked(json!(["0x0", "pending", null])), Ok(history(At::Pending, Vec::new(), 0)));
     }
 
     #[test]

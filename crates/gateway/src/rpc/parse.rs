@@ -6,6 +6,9 @@ use serde_json::{Map, Value};
 use super::ask::Ask;
 use super::fault::{Fault, PARSE};
 
+/// Numbers below it are told apart also where they are kept as floating point.
+const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+
 /// A request, or what came in the place of one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
@@ -47,14 +50,14 @@ fn bounded(body: &[u8]) -> Result<(), Fault> {
             _ if escaped => escaped = false,
             b'\\' if quoted => escaped = true,
             b'"' => quoted = !quoted,
-            _ if quoted => {}
-            b'[' | b'{' => (depth, values) = (depth + 1, values + 1),
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            b',' => {
+            b'[' | b'{' if !quoted => (depth, values) = (depth + 1, values + 1),
+            b']' | b'}' if !quoted => depth = depth.saturating_sub(1),
+            b',' if !quoted => {
                 values += 1;
                 requests += usize::from(is_batch && depth == 1);
             }
-            _ => {}
+            // Most bytes, which change nothing.
+            _ => continue,
         }
         let beyond = [
             (requests, RPC_BATCH_MAX, "requests in a batch"),
@@ -75,13 +78,22 @@ fn call(value: Value) -> Call {
         return refused(Some(Value::Null), "a request is an object");
     };
     let id = members.remove("id");
-    if id.as_ref().is_some_and(|id| !matches!(id, Value::Null | Value::Number(_) | Value::String(_))) {
-        return refused(Some(Value::Null), "id is a number, a text or null");
+    if id.as_ref().is_some_and(|id| !is_id(id)) {
+        return refused(Some(Value::Null), "id is a number of at most 64 bits, a text or null");
     }
     match request(&members) {
         Ok((method, params)) => Call { id, ask: Ask::of(method, params) },
         // Without id or method it is no notification but nothing that JSON-RPC knows, and that is answered.
         Err(message) => refused(Some(id.unwrap_or_default()), message),
+    }
+}
+
+/// True for an id that can be repeated as it came: of a number beyond 64 bits only the first digits are known.
+fn is_id(id: &Value) -> bool {
+    match id {
+        Value::Null | Value::String(_) => true,
+        Value::Number(number) => !number.is_f64() || number.as_f64().is_some_and(|number| number.abs() < EXACT_MAX),
+        Value::Bool(_) | Value::Array(_) | Value::Object(_) => false,
     }
 }
 
@@ -132,6 +144,8 @@ mod tests {
         assert_eq!(one(notification), (None, Ok(Ask::ChainId)));
         let unknown = r#"{"jsonrpc":"2.0","method":"eth_nothing"}"#;
         assert_eq!(one(unknown), (None, Err(METHOD_NOT_FOUND)), "a notification that fails has no answer");
+        let twice = r#"{"jsonrpc":"2.0","id":1,"method":"eth_call","id":2,"method":"eth_chainId"}"#;
+        assert_eq!(one(twice), (Some(json!(2)), Ok(Ask::ChainId)), "the last of two counts");
         let wrong = r#"{"jsonrpc":"2.0","id":9,"method":"eth_getBalance","params":[7]}"#;
         assert_eq!(one(wrong), (Some(json!(9)), Err(INVALID_PARAMS)));
     }
@@ -152,6 +166,9 @@ mod tests {
             (r#"{"jsonrpc":"2.0","id":3,"method":"eth_chainId","params":"x"}"#, json!(3)),
             (r#"{"jsonrpc":"2.0","id":[3],"method":"eth_chainId"}"#, json!(null)),
             (r#"{"jsonrpc":"2.0","id":true,"method":"eth_chainId"}"#, json!(null)),
+            (r#"{"jsonrpc":"2.0","id":18446744073709551616,"method":"eth_chainId"}"#, json!(null)),
+            (r#"{"jsonrpc":"2.0","id":-9223372036854775809,"method":"eth_chainId"}"#, json!(null)),
+            (r#"{"jsonrpc":"2.0","id":1e300,"method":"eth_chainId"}"#, json!(null)),
         ] {
             assert_eq!(one(body), (Some(id), Err(INVALID_REQUEST)), "{body}");
         }
@@ -159,7 +176,9 @@ mod tests {
 
     #[test]
     fn what_is_not_json_is_refused_whole() {
-        for body in ["", " ", "{", "[1,]", "hello", "{'a':1}", "NaN", "[1] [2]", "\u{feff}{}", r#"{"a":"\x"}"#] {
+        let surrogate = r#"{"id":"\ud800"}"#;
+        let byte_order_mark = "\u{feff}{}";
+        for body in ["", " ", "{", "[1,]", "hello", "{'a':1}", "NaN", "[1] [2]", "1e999", byte_order_mark, surrogate] {
             assert_eq!(refused(body.as_bytes()), PARSE, "{body:?}");
         }
         assert_eq!(refused(&[0xff, 0xfe, 0x00]), PARSE);

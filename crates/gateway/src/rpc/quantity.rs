@@ -7,7 +7,8 @@ const WIDE_DIGITS_MAX: usize = 64;
 
 /// A number as a quantity.
 pub fn quantity(number: impl Into<u128>) -> String {
-    format!("{:#x}", number.into())
+    let number: u128 = number.into();
+    format!("{number:#x}")
 }
 
 /// Bytes, big-endian, as a quantity: without leading zeros.

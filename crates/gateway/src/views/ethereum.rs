@@ -174,6 +174,19 @@ fn gas_of(transaction: &AccountTransaction) -> u64 {
     fees::gas(u64::from(transaction.action.descriptor().weight))
 }
 
+/// Least bytes of a block as JSON, told by the number of its transactions alone.
+pub fn bytes_min(stored: &StoredBlock, shown: Shown) -> usize {
+    let each = match shown {
+        Shown::Head => 0,
+        // The hash in quotation marks.
+        Shown::Hashes => 68,
+        // Names of members, two hashes, two addresses and the signature.
+        Shown::Whole => 512,
+    };
+    let of_accounts = |bytes: &&Vec<u8>| bytes.first() == Some(&ACCOUNT_VARIANT);
+    stored.block.transactions.iter().filter(of_accounts).count().saturating_mul(each)
+}
+
 /// A block.
 pub fn block(stored: &StoredBlock, fees: &Fees, shown: Shown) -> BlockView {
     let header = &stored.block.header;
@@ -509,6 +522,18 @@ mod tests {
         assert_eq!(shown["gas"], quantity(4 * 21_000u64), "its weight");
         let whole = json_of(&block(&stored, &fees(), Shown::Whole));
         assert_eq!((&whole["transactions"][0], &whole["gasUsed"]), (&shown, &shown["gas"]));
+    }
+
+    #[test]
+    fn the_least_length_of_a_block_is_no_more_than_its_length() {
+        let mut chain = Chain::new();
+        chain.transfers(40);
+        let stored = chain.store.block(1).unwrap().unwrap();
+        for (shown, least) in [(Shown::Head, 0), (Shown::Hashes, 40 * 68), (Shown::Whole, 40 * 512)] {
+            assert_eq!(bytes_min(&stored, shown), least);
+            let length = json_of(&block(&stored, &fees(), shown)).to_string().len();
+            assert!((least..least * 2 + 4_096).contains(&length), "{shown:?}: {length}");
+        }
     }
 
     #[test]

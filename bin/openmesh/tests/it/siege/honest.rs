@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 /// Time between two requests of one honest client.
 const PAUSE: Duration = Duration::from_millis(100);
-/// The same of the one that asks in SQL.
+/// The same of those that ask in SQL and in JSON-RPC.
 const SQL_PAUSE: Duration = Duration::from_millis(500);
 /// Longest time that an honest client waits for an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -50,15 +50,20 @@ pub async fn clients(api: String, time: Duration) -> Measured {
         runtime.block_on(async {
             let until = Instant::now() + time;
             let sql = r#"{"sql":"SELECT count(*) AS blocks, max(height) AS height FROM ledger_blocks"}"#;
-            let (blocks, status, chunks, accounts, query) = tokio::join!(
+            let wallet = concat!(
+                r#"[{"jsonrpc":"2.0","id":1,"method":"eth_blockNumber"},{"jsonrpc":"2.0","id":2,"method":"eth_getBalance","#,
+                r#""params":["0x00000000000000000000000000000000000000aa","latest"]}]"#
+            );
+            let (blocks, status, chunks, accounts, query, wallet) = tokio::join!(
                 blocks(&api, until),
                 asks(&api, "status", "/v1/status", None, until),
                 asks(&api, "chunks", "/v1/chunks?source=kraken&limit=50", None, until),
                 asks(&api, "transactions", "/v1/transactions?limit=50", None, until),
                 asks(&api, "sql", "/v1/sql", Some(sql), until),
+                asks(&api, "wallet", "/v1/rpc", Some(wallet), until),
             );
             let mut measured = blocks;
-            for (name, (times, failures)) in [status, chunks, accounts, query] {
+            for (name, (times, failures)) in [status, chunks, accounts, query, wallet] {
                 measured.times.insert(name, times);
                 measured.failures.extend(failures);
             }
@@ -88,7 +93,8 @@ async fn asks(api: &str, name: &'static str, path: &str, body: Option<&'static s
             Ok::<_, reqwest::Error>((answer.status(), answer.text().await?))
         };
         match answer.await {
-            Ok((status, _)) if status.is_success() => times.push(begun.elapsed()),
+            // JSON-RPC refuses with the status of a success.
+            Ok((status, text)) if status.is_success() && !text.contains(r#""error":{"#) => times.push(begun.elapsed()),
             Ok((status, text)) => failures.push(format!("{name}: {status} {text:.200}")),
             Err(error) => failures.push(format!("{name}: {error:?}")),
         }

@@ -148,7 +148,7 @@ async fn connect(node: SocketAddr, number: u64) -> std::io::Result<TcpStream> {
 }
 
 /// Kinds of attack, in turn.
-const KINDS: u64 = 14;
+const KINDS: u64 = 17;
 
 /// One hostile client.
 async fn attack(node: SocketAddr, number: u64, counts: &Counts) -> std::io::Result<()> {
@@ -163,12 +163,15 @@ async fn attack(node: SocketAddr, number: u64, counts: &Counts) -> std::io::Resu
         4 => ask(&mut stream, &get("/v1/blocks?limit=1000000000"), counts).await,
         5 => ask(&mut stream, &post("/v1/sql", BOMBS[(round % BOMBS.len() as u64) as usize]), counts).await,
         6 => drip(&mut stream, b"GET /v1/status HTTP/1.1\r\nhost: here\r\nx-slow: ").await,
-        7 => drip(&mut stream, slow_body().as_bytes()).await,
+        7 => drip(&mut stream, slow_body("/v1/sql").as_bytes()).await,
         8 => reset(stream, b"GET /v1/blocks?limit=500 HTTP/1.1\r\nhost: here\r\n\r\n").await,
         9 => reset(stream, b"POST /v1/sql HTTP/1.1\r\nhost: here\r\ncontent-length: 900\r\n\r\n{\"sql\":").await,
         10 => oversized(&mut stream, counts).await,
-        11 => deaf(stream).await,
+        11 => deaf(stream, "/v1/stream", &feeds()).await,
         12 => ask(&mut stream, &garbage(number), counts).await,
+        13 => ask(&mut stream, &post("/v1/rpc", &json_rpc(round)), counts).await,
+        14 => drip(&mut stream, slow_body("/v1/rpc").as_bytes()).await,
+        15 => deaf(stream, "/v1/rpc", &heads()).await,
         _ => drip(&mut stream, b"").await,
     }
 }
@@ -192,9 +195,40 @@ fn post(path: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-fn slow_body() -> String {
-    "POST /v1/sql HTTP/1.1\r\nhost: here\r\ncontent-type: application/json\r\ncontent-length: 60000\r\n\r\n{\"sql\":\""
-        .into()
+fn slow_body(path: &str) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: here\r\ncontent-type: application/json\r\ncontent-length: 60000\r\n\r\n{{\"sql\":\""
+    )
+}
+
+/// A request of JSON-RPC, so many times in one batch.
+fn batch(times: usize, method: &str, params: &str) -> String {
+    let one = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
+    format!("[{}]", vec![one; times].join(","))
+}
+
+/// Bodies of JSON-RPC that ask for much, and such as are refused before they are read.
+fn json_rpc(round: u64) -> String {
+    let account = format!("0x{round:040x}");
+    match round % 6 {
+        0 => batch(100, "eth_feeHistory", r#"["0x400","latest",[0,25,50,75,100]]"#),
+        1 => batch(100, "eth_getBlockByNumber", r#"["latest",true]"#),
+        // Each with a path through the tree of that height.
+        2 => batch(100, "eth_getBalance", &format!(r#"["{account}","0x1"]"#)),
+        3 => batch(100, "eth_getTransactionCount", &format!(r#"["{account}","pending"]"#)),
+        4 => batch(10_000, "eth_chainId", "[]"),
+        _ => "[".repeat(500_000),
+    }
+}
+
+/// Subscriptions to what the API's stream tells.
+fn feeds() -> Vec<String> {
+    ["blocks", "chunks", "incidents", "status"].map(|feed| format!(r#"{{"op":"subscribe","feed":"{feed}"}}"#)).into()
+}
+
+/// As many subscriptions to blocks as there may be and more, and work beside them.
+fn heads() -> Vec<String> {
+    vec![batch(20, "eth_subscribe", r#"["newHeads"]"#), batch(100, "eth_getBlockByNumber", r#"["latest",true]"#)]
 }
 
 fn garbage(number: u64) -> Vec<u8> {
@@ -259,17 +293,29 @@ async fn oversized(stream: &mut TcpStream, counts: &Counts) -> std::io::Result<(
     heard(stream, counts).await
 }
 
-/// A WebSocket that subscribes to what there is, and never reads.
-async fn deaf(mut stream: TcpStream) -> std::io::Result<()> {
-    let upgrade = "GET /v1/stream HTTP/1.1\r\nhost: here\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-        sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+/// A WebSocket that says all this, and never reads.
+async fn deaf(mut stream: TcpStream, path: &str, texts: &[String]) -> std::io::Result<()> {
+    let upgrade = format!(
+        "GET {path} HTTP/1.1\r\nhost: here\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
     stream.write_all(upgrade.as_bytes()).await?;
-    for feed in ["blocks", "chunks", "incidents", "status"] {
-        let text = format!(r#"{{"op":"subscribe","feed":"{feed}"}}"#);
-        // RFC 6455, 5.2: a final text frame, masked with zeros.
-        let mut frame = vec![0x81, 0x80 | u8::try_from(text.len()).unwrap_or(125), 0, 0, 0, 0];
-        frame.extend(text.as_bytes());
-        stream.write_all(&frame).await?;
+    for text in texts {
+        stream.write_all(&frame(text)).await?;
     }
     std::future::pending().await
+}
+
+/// A final text frame, masked with zeros. Source: RFC 6455, 5.2.
+fn frame(text: &str) -> Vec<u8> {
+    let mut frame = match u8::try_from(text.len()) {
+        Ok(length) if length < 126 => vec![0x81, 0x80 | length],
+        _ => {
+            let [high, low] = u16::try_from(text.len()).expect("at most 64 KiB").to_be_bytes();
+            vec![0x81, 0x80 | 126, high, low]
+        }
+    };
+    frame.extend([0; 4]);
+    frame.extend(text.as_bytes());
+    frame
 }

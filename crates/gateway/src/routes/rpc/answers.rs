@@ -35,25 +35,32 @@ pub async fn answers(node: &Node, body: &[u8], subscriptions: Option<&mut Subscr
 
 async fn of_batch(node: &Node, calls: Vec<Call>, mut subscriptions: Option<&mut Subscriptions>) -> Option<String> {
     let deadline = Instant::now() + Duration::from_millis(RPC_BATCH_MS_MAX);
-    let (mut texts, mut bytes) = (Vec::new(), 0usize);
+    let (mut texts, mut room, mut ended) = (Vec::new(), RPC_ANSWER_BYTES_MAX, None);
     for Call { id, ask } in calls {
         // A notification changes nothing here, and nobody would hear what came of it.
         let Some(id) = id else { continue };
-        let outcome = match ask {
-            Ok(_) if bytes > RPC_ANSWER_BYTES_MAX => Err(too_much("its answers are too long")),
-            Ok(_) if Instant::now() >= deadline => Err(too_much("it took too long")),
-            Ok(ask) => outcome(node, ask, subscriptions.as_deref_mut()).await,
-            Err(fault) => Err(fault),
+        if ended.is_none() && Instant::now() >= deadline {
+            ended = Some("it took too long");
+        }
+        let mut outcome = match (ask, ended) {
+            (Ok(_), Some(why)) => Err(too_much(why)),
+            (Ok(ask), None) => outcome(node, ask, subscriptions.as_deref_mut()).await,
+            (Err(fault), _) => Err(fault),
         };
+        if outcome.as_ref().is_ok_and(|result| result.get().len() > room) {
+            let why = "its answers are too long";
+            (ended, outcome) = (Some(why), Err(too_much(why)));
+        }
         let text = reply(&id, outcome);
-        bytes = bytes.saturating_add(text.len());
+        room = room.saturating_sub(text.len());
         texts.push(text);
     }
     (!texts.is_empty()).then(|| batch(&texts))
 }
 
 fn too_much(why: &str) -> Fault {
-    Fault::new(LIMIT_EXCEEDED, format!("the rest of the batch is not answered: {why}"), "ask for the rest in another one")
+    let message = format!("the rest of the batch is not answered: {why}");
+    Fault::new(LIMIT_EXCEEDED, message, "ask for the rest in another one")
 }
 
 async fn outcome(node: &Node, ask: Ask, subscriptions: Option<&mut Subscriptions>) -> Outcome {
@@ -92,5 +99,6 @@ fn with_world<T>(node: &Node, look: impl FnOnce(&World<'_>) -> T) -> T {
         engine: node.deps().engine.status(),
         find: &find,
         pending: &pending,
+        nonce_after: &|address| node.deps().engine.nonce_after_waiting(address),
     })
 }
