@@ -31,7 +31,7 @@ use crate::error::Refusal;
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     tags(
-        (name = "ledger", description = "Status, blocks, validators, transactions, accounts, events, epochs, incidents, stamps, parameters, search"),
+        (name = "ledger", description = "Status, blocks, validators, transactions, accounts, supply, events, epochs, incidents, stamps, parameters, search"),
         (name = "data", description = "Sources, agreement, chunks, downloads and proofs"),
         (name = "market", description = "Live books, candles, trades, and the stream"),
         (name = "sql", description = "All tables, read-only"),
