@@ -277,6 +277,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/epochs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Epochs, newest first. */
+        get: operations["epochs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/epochs/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One epoch, with its draw as long as that stands in the state. */
+        get: operations["epoch"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Events of the ledger, newest first: of the blocks that this node keeps. */
+        get: operations["events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/incidents": {
         parameters: {
             query?: never;
@@ -286,6 +337,40 @@ export interface paths {
         };
         /** Incidents, newest first. */
         get: operations["incidents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/incidents/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One incident: of the ledger as long as it stands in the state, of this site as long as it is remembered. */
+        get: operations["incident"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/parameters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Parameters of the network as the ledger has them now, by name. */
+        get: operations["parameters"];
         put?: never;
         post?: never;
         delete?: never;
@@ -306,6 +391,23 @@ export interface paths {
         put?: never;
         /** Answers a wallet: one request of JSON-RPC 2.0, or a list of up to 100. Errors of JSON-RPC have the status 200. */
         post: operations["rpc"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Meanings of a text: at most twenty things, the likeliest first. */
+        get: operations["search"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -338,6 +440,23 @@ export interface paths {
         };
         /** One source. */
         get: operations["source"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sources/{id}/windows/{window}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A window of a source, as long as it stands in the state. */
+        get: operations["window"];
         put?: never;
         post?: never;
         delete?: never;
@@ -380,6 +499,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/stamps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Stamps, newest first; those of a hash by topic and account. */
+        get: operations["stamps"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/stamps/{hash}/proof": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Everything needed to check a stamp offline. */
+        get: operations["stamp_proof"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/status": {
         parameters: {
             query?: never;
@@ -414,23 +567,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/trades/{exchange}/{symbol}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** The newest trades at this site. */
-        get: operations["trades"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/v1/supply": {
         parameters: {
             query?: never;
@@ -440,6 +576,23 @@ export interface paths {
         };
         /** The whole of OPEN by its places, with every pool. */
         get: operations["supply"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/trades/{exchange}/{symbol}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The newest trades at this site. */
+        get: operations["trades"];
         put?: never;
         post?: never;
         delete?: never;
@@ -598,6 +751,19 @@ export interface components {
         } & {
             [key: string]: components["schemas"]["FieldValue"];
         };
+        /** @description A field of an action with its value. */
+        ActionValue: {
+            /** @description Label. */
+            label: string;
+            /** @description Name in requests. */
+            name: string;
+            /** @description Type. */
+            type: components["schemas"]["FieldType"];
+            /** @description Unit of a number or an amount. */
+            unit?: string | null;
+            /** @description Value: one text, or several of a list. */
+            values: string[];
+        };
         /** @description One window of one source. */
         AgreementCell: {
             /**
@@ -687,6 +853,25 @@ export interface components {
             ledger_code?: string | null;
             /** @description The fault and its place, for people. */
             message: string;
+        };
+        /** @description Content of an attestation: a validator's word about a window. */
+        AttestationInfo: {
+            /** @description Streams that it did not cover. */
+            abstained: string[];
+            /** @description Chunks that it claims. */
+            claims: components["schemas"]["ClaimInfo"][];
+            /**
+             * Format: int64
+             * @description Epoch under which the validator acted.
+             */
+            epoch: number;
+            /** @description Source. */
+            source: string;
+            /**
+             * Format: int64
+             * @description Number of the window.
+             */
+            window: number;
         };
         /** @description A whole block. */
         BlockDetail: components["schemas"]["BlockSummary"] & {
@@ -882,6 +1067,69 @@ export interface components {
          * @enum {string}
          */
         ChunkStatus: "accepted" | "disputed" | "uncovered";
+        /** @description A validator's claim of a chunk. */
+        ClaimInfo: {
+            /**
+             * Format: int64
+             * @description Its size in bytes.
+             */
+            bytes: number;
+            /** @description CID of the chunk. */
+            cid: string;
+            /**
+             * Format: int32
+             * @description Number of its events.
+             */
+            events: number;
+            /** @description Stream: `BTC.USDT/trades`. */
+            stream: string;
+        };
+        /** @description Validators that collect a source in an epoch. */
+        EpochAssignment: {
+            /** @description Source. */
+            source: string;
+            /** @description Validators, by address. */
+            validators: string[];
+        };
+        /** @description An epoch with its draw. */
+        EpochDetail: components["schemas"]["EpochInfo"] & {
+            /** @description Validators that were drawn for each source that is registered now; empty where the draw has left the state. */
+            assignments: components["schemas"]["EpochAssignment"][];
+            /**
+             * Format: int64
+             * @description Height of the block with which the draw was made.
+             */
+            drawn_height?: number | null;
+            /** @description Seed of the draw; `null` where the draw has left the state. */
+            seed?: string | null;
+        };
+        /** @description An epoch in a list. */
+        EpochInfo: {
+            /**
+             * Format: int64
+             * @description Number of its facts, so far.
+             */
+            facts: number;
+            /**
+             * Format: int64
+             * @description Height of its first block; 0 before the first block of all.
+             */
+            first_height: number;
+            /**
+             * Format: int64
+             * @description Height of its last block; `null` of the current one.
+             */
+            last_height?: number | null;
+            /**
+             * Format: int64
+             * @description Number, from 0.
+             */
+            number: number;
+            /** @description Merkle root over its facts, which stays in the state for ever; `null` of the current one. */
+            root?: string | null;
+            /** @description Time of its first block; `null` where this node does not hold that block any more. */
+            started?: string | null;
+        };
         /** @description Body of every answer that is not a success. */
         ErrorBody: {
             /** @description The error. */
@@ -891,7 +1139,7 @@ export interface components {
          * @description Stable word of a refusal.
          * @enum {string}
          */
-        ErrorCode: "bad_request" | "unknown_parameter" | "bad_parameter" | "bad_limit" | "bad_cursor" | "foreign_cursor" | "bad_address" | "bad_hash" | "bad_height" | "bad_cid" | "bad_symbol" | "bad_time" | "bad_amount" | "bad_bytes" | "bad_signature" | "bad_action" | "bad_query_id" | "no_source" | "bad_json" | "not_json" | "body_too_large" | "body_too_slow" | "bad_range" | "wrong_method" | "not_a_websocket" | "refused" | "unknown_path" | "unknown_file" | "no_studio" | "unknown_block" | "unknown_transaction" | "unknown_chunk" | "unknown_source" | "unknown_exchange" | "unknown_symbol" | "unknown_query" | "query_id_taken" | "book_out_of_step" | "book_too_slow" | "content_unavailable" | "proof_not_ready" | "proof_pruned" | "syncing" | "stopping" | "disk_full" | "busy" | "too_many_connections" | "too_many_streams" | "joining" | "internal" | "bad_message" | "wrong_domain" | "wrong_uri" | "wrong_chain" | "nonce_refused" | "message_expired" | "not_signed_in" | "encoding" | "size" | "chain" | "signature" | "nonce_low" | "nonce_gap" | "fee_low" | "tip_high" | "fee_unaffordable" | "fee_overflow" | "unknown_sender" | "overdraft" | "mempool" | "transaction_refused" | "syntax" | "unknown_table" | "unknown_column" | "unknown_function" | "invalid_query" | "refused_statement" | "query_too_long" | "timed_out" | "memory_limit" | "too_many_queries" | "cancelled" | "execution_failed" | "not_text" | "unknown_feed" | "no_exchange" | "no_symbol" | "not_filtered" | "subscribed_already" | "not_subscribed" | "too_many_subscriptions" | "unknown";
+        ErrorCode: "bad_request" | "unknown_parameter" | "bad_parameter" | "bad_limit" | "bad_cursor" | "foreign_cursor" | "bad_address" | "bad_hash" | "bad_height" | "bad_number" | "bad_incident" | "bad_search" | "bad_cid" | "bad_topic" | "bad_symbol" | "bad_time" | "bad_amount" | "bad_bytes" | "bad_signature" | "bad_action" | "bad_query_id" | "no_source" | "bad_json" | "not_json" | "body_too_large" | "body_too_slow" | "bad_range" | "wrong_method" | "not_a_websocket" | "refused" | "unknown_path" | "unknown_file" | "no_studio" | "unknown_block" | "unknown_transaction" | "unknown_chunk" | "unknown_epoch" | "unknown_window" | "unknown_incident" | "unknown_stamp" | "unknown_source" | "unknown_exchange" | "unknown_symbol" | "unknown_query" | "query_id_taken" | "book_out_of_step" | "book_too_slow" | "content_unavailable" | "proof_not_ready" | "proof_pruned" | "syncing" | "stopping" | "disk_full" | "busy" | "too_many_connections" | "too_many_streams" | "joining" | "internal" | "bad_message" | "wrong_domain" | "wrong_uri" | "wrong_chain" | "nonce_refused" | "message_expired" | "not_signed_in" | "encoding" | "size" | "chain" | "signature" | "nonce_low" | "nonce_gap" | "fee_low" | "tip_high" | "fee_unaffordable" | "fee_overflow" | "unknown_sender" | "overdraft" | "mempool" | "transaction_refused" | "syntax" | "unknown_table" | "unknown_column" | "unknown_function" | "invalid_query" | "refused_statement" | "query_too_long" | "timed_out" | "memory_limit" | "too_many_queries" | "cancelled" | "execution_failed" | "not_text" | "unknown_feed" | "no_exchange" | "no_symbol" | "unknown_kind" | "not_filtered" | "subscribed_already" | "not_subscribed" | "too_many_subscriptions" | "unknown";
         /** @description An estimate of an action's fees, if it is in the next block. */
         EstimateInfo: {
             /** @description Base fee of a unit of weight in the next block, in 10^-18 OPEN. */
@@ -917,16 +1165,91 @@ export interface components {
             /** @description Action. */
             action: components["schemas"]["ActionRequest"];
         };
+        /** @description An event of the ledger. What does not belong to its kind is `null` or empty. */
+        EventInfo: {
+            /** @description Accounts that it is about: of a transfer, the sender first. */
+            accounts: string[];
+            /** @description Amount of a transfer or a deposit, or what was burnt, in 10^-18 OPEN. */
+            amount?: string | null;
+            /** @description CID of a chunk. */
+            cid?: string | null;
+            /**
+             * Format: int64
+             * @description Epoch that was closed.
+             */
+            epoch?: number | null;
+            /** @description Hash that was stamped. */
+            hash?: string | null;
+            /**
+             * Format: int64
+             * @description Height of the block.
+             */
+            height: number;
+            /** @description Height and number: `12-3`. */
+            id: string;
+            /** @description Kind. */
+            kind: components["schemas"]["EventKind"];
+            /**
+             * Format: int32
+             * @description Number among the events of the block, from 0, in the order in which they happened.
+             */
+            number: number;
+            /** @description Source. */
+            source?: string | null;
+            /** @description Stream: `BTC.USDT/trades`. */
+            stream?: string | null;
+            /** @description The event in words, for people. */
+            text: string;
+            /** @description Time of the block. */
+            time: string;
+            /** @description Topic under which it was stamped. */
+            topic?: string | null;
+            /** @description Hash of the transaction. */
+            transaction?: string | null;
+            /** @description Validators that it is about. */
+            validators: string[];
+            /**
+             * Format: int64
+             * @description Number of the window.
+             */
+            window?: number | null;
+        };
+        /**
+         * @description Kind of an event of the ledger.
+         * @enum {string}
+         */
+        EventKind: "transferred" | "source_registered" | "source_updated" | "source_retired" | "chunk_accepted" | "window_closed" | "attested" | "differed" | "epoch_closed" | "incident" | "stamped" | "fees_collected" | "deposit_held" | "deposit_returned";
+        /** @description Content of evidence: two messages of one validator for one step of consensus. */
+        EvidenceInfo: {
+            /** @description Hash of the block that the first one names; `null` is a vote for none. */
+            first?: string | null;
+            /**
+             * Format: int64
+             * @description Height that both are about.
+             */
+            height: number;
+            /**
+             * Format: int64
+             * @description Round that both are about.
+             */
+            round: number;
+            /** @description Hash of the block that the second one names. */
+            second?: string | null;
+            /** @description `proposal`, `prevote` or `precommit`. */
+            step: string;
+            /** @description The validator that signed both. */
+            validator: string;
+        };
         /**
          * @description Feed of a stream: the first ones are of instruments, the others of the ledger and the node.
          * @enum {string}
          */
-        Feed: "trades" | "book" | "ticker" | "candles" | "funding" | "open_interest" | "liquidations" | "mark_price" | "index_price" | "blocks" | "chunks" | "incidents" | "receipts" | "status";
+        Feed: "trades" | "book" | "ticker" | "candles" | "funding" | "open_interest" | "liquidations" | "mark_price" | "index_price" | "blocks" | "chunks" | "incidents" | "receipts" | "stamps" | "events" | "status";
         /**
          * @description Type of a field of an action.
          * @enum {string}
          */
-        FieldType: "address" | "amount" | "text" | "texts" | "uint" | "choice";
+        FieldType: "address" | "amount" | "text" | "optional_text" | "texts" | "hash" | "uint" | "choice";
         /** @description Value of a field of an action. */
         FieldValue: number | string | string[];
         /** @description A disk of a node's data that has too little room. */
@@ -1254,6 +1577,98 @@ export interface components {
             next?: string | null;
         };
         /** @description One page of a list. */
+        Page_EpochInfo: {
+            /**
+             * @description The items, newest first unless said otherwise. A page of a filtered list may hold fewer than asked for, even none,
+             *     and still have a next one: how far a node looks for one answer has a limit.
+             */
+            items: {
+                /**
+                 * Format: int64
+                 * @description Number of its facts, so far.
+                 */
+                facts: number;
+                /**
+                 * Format: int64
+                 * @description Height of its first block; 0 before the first block of all.
+                 */
+                first_height: number;
+                /**
+                 * Format: int64
+                 * @description Height of its last block; `null` of the current one.
+                 */
+                last_height?: number | null;
+                /**
+                 * Format: int64
+                 * @description Number, from 0.
+                 */
+                number: number;
+                /** @description Merkle root over its facts, which stays in the state for ever; `null` of the current one. */
+                root?: string | null;
+                /** @description Time of its first block; `null` where this node does not hold that block any more. */
+                started?: string | null;
+            }[];
+            /** @description Pass as `cursor` for the next page; `null` at the end. */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_EventInfo: {
+            /**
+             * @description The items, newest first unless said otherwise. A page of a filtered list may hold fewer than asked for, even none,
+             *     and still have a next one: how far a node looks for one answer has a limit.
+             */
+            items: {
+                /** @description Accounts that it is about: of a transfer, the sender first. */
+                accounts: string[];
+                /** @description Amount of a transfer or a deposit, or what was burnt, in 10^-18 OPEN. */
+                amount?: string | null;
+                /** @description CID of a chunk. */
+                cid?: string | null;
+                /**
+                 * Format: int64
+                 * @description Epoch that was closed.
+                 */
+                epoch?: number | null;
+                /** @description Hash that was stamped. */
+                hash?: string | null;
+                /**
+                 * Format: int64
+                 * @description Height of the block.
+                 */
+                height: number;
+                /** @description Height and number: `12-3`. */
+                id: string;
+                /** @description Kind. */
+                kind: components["schemas"]["EventKind"];
+                /**
+                 * Format: int32
+                 * @description Number among the events of the block, from 0, in the order in which they happened.
+                 */
+                number: number;
+                /** @description Source. */
+                source?: string | null;
+                /** @description Stream: `BTC.USDT/trades`. */
+                stream?: string | null;
+                /** @description The event in words, for people. */
+                text: string;
+                /** @description Time of the block. */
+                time: string;
+                /** @description Topic under which it was stamped. */
+                topic?: string | null;
+                /** @description Hash of the transaction. */
+                transaction?: string | null;
+                /** @description Validators that it is about. */
+                validators: string[];
+                /**
+                 * Format: int64
+                 * @description Number of the window.
+                 */
+                window?: number | null;
+            }[];
+            /** @description Pass as `cursor` for the next page; `null` at the end. */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
         Page_IncidentInfo: {
             /**
              * @description The items, newest first unless said otherwise. A page of a filtered list may hold fewer than asked for, even none,
@@ -1346,6 +1761,41 @@ export interface components {
                  * @description Length of a window in milliseconds of the venue's clock.
                  */
                 window_ms: number;
+            }[];
+            /** @description Pass as `cursor` for the next page; `null` at the end. */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_StampInfo: {
+            /**
+             * @description The items, newest first unless said otherwise. A page of a filtered list may hold fewer than asked for, even none,
+             *     and still have a next one: how far a node looks for one answer has a limit.
+             */
+            items: {
+                /** @description Address of the account that stamped it. */
+                account: string;
+                /** @description The same hash as the CID of a raw block. */
+                cid: string;
+                /** @description SHA-256 of what is stamped. */
+                hash: string;
+                /**
+                 * Format: int64
+                 * @description Height of the block.
+                 */
+                height: number;
+                /** @description The account's word about it, such as a CID; may be empty. */
+                note: string;
+                /**
+                 * Format: int32
+                 * @description Number among the stamps of the block, from 0.
+                 */
+                number: number;
+                /** @description Time of the block. */
+                time: string;
+                /** @description Topic: `xnode.drill`. */
+                topic: string;
+                /** @description Hash of the transaction. */
+                transaction: string;
             }[];
             /** @description Pass as `cursor` for the next page; `null` at the end. */
             next?: string | null;
@@ -1476,6 +1926,17 @@ export interface components {
             /** @description Pass as `cursor` for the next page; `null` at the end. */
             next?: string | null;
         };
+        /** @description A parameter of the network. */
+        ParameterInfo: {
+            /** @description Its rule, for people; empty where this version of the API does not know it. */
+            meaning: string;
+            /** @description Subject and name: `windows.open_windows_max`. */
+            name: string;
+            /** @description Unit, where it has one. */
+            unit?: string | null;
+            /** @description Value, as text. */
+            value: string;
+        };
         /** @description A group of pools. */
         PoolGroup: {
             /** @description Name, such as `core`. */
@@ -1589,6 +2050,22 @@ export interface components {
             /** @description Parameters by position. */
             params?: unknown[];
         };
+        /** @description Something that a search found. */
+        SearchHit: {
+            /** @description A word more about it; may be empty. */
+            detail: string;
+            /** @description By what it is looked up: height, hash, address, id, CID, name; of stamps the hash. */
+            key: string;
+            /** @description Kind. */
+            kind: components["schemas"]["SearchKind"];
+            /** @description Name, for people. */
+            label: string;
+        };
+        /**
+         * @description Kind of what a search found.
+         * @enum {string}
+         */
+        SearchKind: "block" | "transaction" | "account" | "validator" | "source" | "chunk" | "epoch" | "incident" | "stamp" | "topic" | "action" | "parameter";
         /** @description A session. */
         SessionInfo: {
             /** @description Signed-in address. */
@@ -1773,6 +2250,65 @@ export interface components {
         };
         /** @description A value of a result as JSON. Decimals, 64-bit integers and times are texts, so that no digit is lost. */
         SqlValue: null | boolean | number | string | unknown[] | Record<string, never>;
+        /** @description A stamp: an account knew the bytes of a hash when a block was made. */
+        StampInfo: {
+            /** @description Address of the account that stamped it. */
+            account: string;
+            /** @description The same hash as the CID of a raw block. */
+            cid: string;
+            /** @description SHA-256 of what is stamped. */
+            hash: string;
+            /**
+             * Format: int64
+             * @description Height of the block.
+             */
+            height: number;
+            /** @description The account's word about it, such as a CID; may be empty. */
+            note: string;
+            /**
+             * Format: int32
+             * @description Number among the stamps of the block, from 0.
+             */
+            number: number;
+            /** @description Time of the block. */
+            time: string;
+            /** @description Topic: `xnode.drill`. */
+            topic: string;
+            /** @description Hash of the transaction. */
+            transaction: string;
+        };
+        /** @description Proof of a stamp that can be checked offline against the validators of the genesis: see `openmesh stamp check`. */
+        StampProof: {
+            /** @description Canonical bytes of the certificate of that header, hexadecimal. */
+            certificate: string;
+            /**
+             * Format: int64
+             * @description Chain id that the votes carry.
+             */
+            chain_id: number;
+            /** @description Changes of the validator set from the genesis up to the header, ascending; empty where there was none. */
+            changes: components["schemas"]["ProvenValidatorChange"][];
+            /**
+             * @description Canonical bytes of the stamp as a fact with its path to the root of its epoch, hexadecimal. Given where the stamp has left the
+             *     state: key, value and proof are then of the closed epoch.
+             */
+            fact?: string | null;
+            /** @description Canonical bytes of the header that carries the state root, hexadecimal. */
+            header: string;
+            /** @description The stamp, for people: what is proved is what stands in the entry or the fact. */
+            stamp: components["schemas"]["StampInfo"];
+            /** @description Key in the ledger's state, hexadecimal. */
+            state_key: string;
+            /** @description Canonical bytes of the Merkle proof, hexadecimal. */
+            state_proof: string;
+            /** @description Canonical bytes of the value at the key, hexadecimal. */
+            state_value: string;
+            /**
+             * Format: int32
+             * @description Format version: [`STAMP_PROOF_VERSION`].
+             */
+            version: number;
+        };
         /** @description Status of a node and its network. */
         Status: {
             /** @description Its hash. */
@@ -1959,6 +2495,16 @@ export interface components {
             transaction: components["schemas"]["TransactionSummary"];
         } | {
             /** @enum {string} */
+            op: "stamp";
+            /** @description The stamp. */
+            stamp: components["schemas"]["StampInfo"];
+        } | {
+            /** @description The event. */
+            event: components["schemas"]["EventInfo"];
+            /** @enum {string} */
+            op: "event";
+        } | {
+            /** @enum {string} */
             op: "status";
             /** @description The status. */
             status: components["schemas"]["Status"];
@@ -1973,10 +2519,16 @@ export interface components {
             feed: components["schemas"]["Feed"];
             /** @description Echoed in answers. */
             id?: string | null;
+            /** @description Kind of incidents, of actions or of events. */
+            kind?: string | null;
             /** @enum {string} */
             op: "subscribe";
+            /** @description Topic of stamps. */
+            stamp_topic?: string | null;
             /** @description Symbol. */
             symbol?: string | null;
+            /** @description Address of a validator. */
+            validator?: string | null;
         } | {
             /** @description Address of an account. */
             account?: string | null;
@@ -1986,10 +2538,16 @@ export interface components {
             feed: components["schemas"]["Feed"];
             /** @description Echoed in answers. */
             id?: string | null;
+            /** @description Kind of incidents, of actions or of events. */
+            kind?: string | null;
             /** @enum {string} */
             op: "unsubscribe";
+            /** @description Topic of stamps. */
+            stamp_topic?: string | null;
             /** @description Symbol. */
             symbol?: string | null;
+            /** @description Address of a validator. */
+            validator?: string | null;
         } | {
             /** @description Echoed in the answer. */
             id?: string | null;
@@ -2061,14 +2619,20 @@ export interface components {
          *     `btc.usd` and `BTC.USD` are one topic.
          */
         Topic: {
-            /** @description Address of an account; of `receipts` only. */
+            /** @description Address of an account; of `receipts`, `stamps` and `events`. */
             account?: string | null;
             /** @description Exchange; needed by feeds of instruments. */
             exchange?: string | null;
             /** @description Feed. */
             feed: components["schemas"]["Feed"];
+            /** @description Kind; of `incidents`, `receipts` and `events`, each in its own words. */
+            kind?: string | null;
+            /** @description Topic of stamps; of `stamps` only. */
+            stamp_topic?: string | null;
             /** @description Symbol; needed by feeds of instruments. */
             symbol?: string | null;
+            /** @description Address of a validator; of `blocks`, `incidents` and `events`. */
+            validator?: string | null;
         };
         /** @description Trades of an instrument. */
         TradeList: {
@@ -2102,6 +2666,13 @@ export interface components {
          * @enum {string}
          */
         TransactionClass: "account" | "attestation" | "evidence";
+        /** @description A transaction with what it carries. */
+        TransactionDetail: components["schemas"]["TransactionSummary"] & {
+            attestation?: components["schemas"]["AttestationInfo"] | null;
+            evidence?: components["schemas"]["EvidenceInfo"] | null;
+            /** @description Fields of the action of an account, in the order in which they were signed. */
+            fields: components["schemas"]["ActionValue"][];
+        };
         /** @description A transaction to send: either its canonical bytes, or its parts. */
         TransactionRequest: {
             /** @description Hexadecimal. */
@@ -2266,11 +2837,73 @@ export interface components {
          * @enum {string}
          */
         Vote: "agreed" | "differing" | "abstained" | "missing" | "waiting" | "not_assigned";
+        /** @description A window of a source. */
+        WindowInfo: {
+            /** @description Streams of which more than two thirds of the power said that there is no chunk. */
+            absent: string[];
+            /**
+             * Format: int32
+             * @description Number of chunks that were agreed on.
+             */
+            accepted: number;
+            /** @description True once it has closed. */
+            closed: boolean;
+            /**
+             * Format: int64
+             * @description Height at whose end it closes.
+             */
+            closes_at: number;
+            /** @description Streams with conflicting words and no quorum. */
+            disputed: string[];
+            /**
+             * Format: int64
+             * @description Epoch that its first attestation pinned.
+             */
+            epoch: number;
+            /** @description Validator that opened it. */
+            opened_by: string;
+            /**
+             * Format: int64
+             * @description Height of the block that opened it.
+             */
+            opened_height: number;
+            /** @description Source. */
+            source: string;
+            /** @description Streams that too few covered. */
+            uncovered: string[];
+            /** @description The assigned validators, by address. */
+            validators: components["schemas"]["WindowValidator"][];
+            /**
+             * Format: int64
+             * @description Number of the window.
+             */
+            window: number;
+            /** @description First moment after it. */
+            window_end: string;
+            /** @description First moment by the venue's clock; empty of a chain, whose windows are block numbers. */
+            window_start: string;
+        };
         /**
          * @description Agreement of the validators on a window.
          * @enum {string}
          */
         WindowStatus: "agreed" | "partly" | "disputed" | "uncovered" | "missing" | "open";
+        /** @description A validator that was assigned to a window. */
+        WindowValidator: {
+            /** @description Streams that it abstained from. */
+            abstained: string[];
+            /** @description True where it attested the window. */
+            attested: boolean;
+            /** @description Streams in which it differs from what was decided. */
+            differing: string[];
+            /**
+             * Format: int64
+             * @description Its voting power.
+             */
+            power: number;
+            /** @description Validator. */
+            validator: string;
+        };
     };
     responses: never;
     parameters: never;
@@ -3724,6 +4357,238 @@ export interface operations {
             };
         };
     };
+    epochs: {
+        parameters: {
+            query?: {
+                /** @description Items wanted, 50 where absent. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_EpochInfo"];
+                };
+            };
+            /** @description The request is malformed: the code says how */
+            400: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The path has no such method: the header allow lists those it has */
+            405: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description This node is busy: try again after a moment */
+            429: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A fault of this node */
+            500: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    epoch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description From 0 on */
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EpochDetail"];
+                };
+            };
+            /** @description The request is malformed: the code says how */
+            400: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such thing here */
+            404: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The path has no such method: the header allow lists those it has */
+            405: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description This node is busy: try again after a moment */
+            429: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A fault of this node */
+            500: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    events: {
+        parameters: {
+            query?: {
+                /** @description Only events of this kind. */
+                kind?: "transferred" | "source_registered" | "source_updated" | "source_retired" | "chunk_accepted" | "window_closed" | "attested" | "differed" | "epoch_closed" | "incident" | "stamped" | "fees_collected" | "deposit_held" | "deposit_returned";
+                /** @description Only events about this source. */
+                source?: string;
+                /** @description Only events about this account. */
+                account?: string;
+                /** @description Only events about this validator. */
+                validator?: string;
+                /** @description Only events of the block of this height. */
+                height?: number;
+                /** @description Items wanted, 50 where absent. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_EventInfo"];
+                };
+            };
+            /** @description The request is malformed: the code says how */
+            400: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The path has no such method: the header allow lists those it has */
+            405: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description This node is busy: try again after a moment */
+            429: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A fault of this node */
+            500: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     incidents: {
         parameters: {
             query?: {
@@ -3755,6 +4620,152 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_IncidentInfo"];
+                };
+            };
+            /** @description The request is malformed: the code says how */
+            400: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The path has no such method: the header allow lists those it has */
+            405: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description This node is busy: try again after a moment */
+            429: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A fault of this node */
+            500: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    incident: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Of the list */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IncidentInfo"];
+                };
+            };
+            /** @description The request is malformed: the code says how */
+            400: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such thing here */
+            404: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The path has no such method: the header allow lists those it has */
+            405: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description This node is busy: try again after a moment */
+            429: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A fault of this node */
+            500: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    parameters: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ParameterInfo"][];
                 };
             };
             /** @description The request is malformed: the code says how */
@@ -4001,6 +5012,75 @@ export interface operations {
             };
         };
     };
+    search: {
+        parameters: {
+            query: {
+                /** @description Text to look for: a height, a hash, an address, a CID, an id, or a part of a name; 1 to 128 bytes. */
+                text: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SearchHit"][];
+                };
+            };
+            /** @description The request is malformed: the code says how */
+            400: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The path has no such method: the header allow lists those it has */
+            405: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description This node is busy: try again after a moment */
+            429: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A fault of this node */
+            500: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     sources: {
         parameters: {
             query?: {
@@ -4102,6 +5182,88 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SourceInfo"];
+                };
+            };
+            /** @description The request is malformed: the code says how */
+            400: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such thing here */
+            404: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The path has no such method: the header allow lists those it has */
+            405: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description This node is busy: try again after a moment */
+            429: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A fault of this node */
+            500: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    window: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Of the source */
+                id: string;
+                /** @description Number of the window */
+                window: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WindowInfo"];
                 };
             };
             /** @description The request is malformed: the code says how */
@@ -4369,6 +5531,181 @@ export interface operations {
             };
         };
     };
+    stamps: {
+        parameters: {
+            query?: {
+                /** @description SHA-256 of what is stamped. With it, the list is in the order of topics and accounts; without it, it is newest first. */
+                hash?: string;
+                /** @description Only stamps under this topic. */
+                topic?: string;
+                /** @description Only stamps of this account. */
+                account?: string;
+                /** @description Items wanted, 50 where absent. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_StampInfo"];
+                };
+            };
+            /** @description The request is malformed: the code says how */
+            400: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The path has no such method: the header allow lists those it has */
+            405: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description This node is busy: try again after a moment */
+            429: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A fault of this node */
+            500: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    stamp_proof: {
+        parameters: {
+            query: {
+                /** @description Topic of the stamp. */
+                topic: string;
+                /** @description Account that stamped it. */
+                account: string;
+                /** @description Height of the stamp, where the account stamped the same again after the first one had left the state; the first one where absent. */
+                height?: number;
+            };
+            header?: never;
+            path: {
+                /** @description SHA-256 of what is stamped, 64 hexadecimal digits */
+                hash: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StampProof"];
+                };
+            };
+            /** @description The request is malformed: the code says how */
+            400: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such thing here */
+            404: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The path has no such method: the header allow lists those it has */
+            405: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description This node is busy: try again after a moment */
+            429: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A fault of this node */
+            500: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description This node cannot answer now */
+            503: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     status: {
         parameters: {
             query?: never;
@@ -4521,17 +5858,11 @@ export interface operations {
             };
         };
     };
-    trades: {
+    supply: {
         parameters: {
-            query?: {
-                /** @description Number of trades, the newest; 50 where absent. */
-                limit?: number;
-            };
+            query?: never;
             header?: never;
-            path: {
-                exchange: string;
-                symbol: string;
-            };
+            path?: never;
             cookie?: never;
         };
         requestBody?: never;
@@ -4544,22 +5875,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["TradeList"];
+                    "application/json": components["schemas"]["SupplyInfo"];
                 };
             };
             /** @description The request is malformed: the code says how */
             400: {
-                headers: {
-                    /** @description Where the market data comes from */
-                    "openmesh-origin"?: components["schemas"]["Origin"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            /** @description There is no such thing here */
-            404: {
                 headers: {
                     /** @description Where the market data comes from */
                     "openmesh-origin"?: components["schemas"]["Origin"];
@@ -4604,11 +5924,17 @@ export interface operations {
             };
         };
     };
-    supply: {
+    trades: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Number of trades, the newest; 50 where absent. */
+                limit?: number;
+            };
             header?: never;
-            path?: never;
+            path: {
+                exchange: string;
+                symbol: string;
+            };
             cookie?: never;
         };
         requestBody?: never;
@@ -4621,11 +5947,22 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SupplyInfo"];
+                    "application/json": components["schemas"]["TradeList"];
                 };
             };
             /** @description The request is malformed: the code says how */
             400: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such thing here */
+            404: {
                 headers: {
                     /** @description Where the market data comes from */
                     "openmesh-origin"?: components["schemas"]["Origin"];
@@ -5112,7 +6449,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["TransactionSummary"];
+                    "application/json": components["schemas"]["TransactionDetail"];
                 };
             };
             /** @description The request is malformed: the code says how */
