@@ -80,6 +80,9 @@ describe("search", () => {
     await look(page, "1");
     await found.getByRole("link", { name: "Block 1", exact: true }).click();
     await page.getByRole("heading", { name: "Block 1", level: 1 }).waitFor();
+    await look(page, "bug-bount");
+    await page.waitForURL("**/supply?pool=bug-bounties");
+    expect(await page.locator("li[aria-current=true]").textContent()).toMatch(/^Bug bounties/);
     await look(page, "surely-nothing-has-this-name");
     await page.getByText(/^Nothing has this height, hash, address, CID or name/).waitFor();
   });
@@ -142,6 +145,7 @@ describe("pages", () => {
     "/epochs",
     "/epochs/0",
     "/stamps",
+    "/deposits",
     "/incidents",
     "/evidence",
     "/parameters",
@@ -217,5 +221,8 @@ describe("stamps", () => {
     await signed.getByRole("link", { name: "e2e.report" }).waitFor();
     await page.goto(`${network.url}/accounts/${stamp?.account}`);
     await page.getByRole("table", { name: "Its stamps" }).getByRole("link", { name: stamp?.hash ?? "" }).waitFor();
+    const deposits = page.getByRole("table", { name: "Its deposits" });
+    await deposits.getByText("0.01 OPEN", { exact: true }).first().waitFor();
+    await deposits.getByRole("link", { name: stamp?.hash ?? "" }).waitFor();
   });
 });

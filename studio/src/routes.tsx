@@ -62,6 +62,10 @@ export const router = createBrowserRouter([
             lazy: async () => ({ Component: (await import("./pages/ledger/SupplyPage")).SupplyPage }),
           },
           {
+            path: "deposits",
+            lazy: async () => ({ Component: (await import("./pages/explorer/DepositsPage")).DepositsPage }),
+          },
+          {
             path: "explorer",
             lazy: async () => ({ Component: (await import("./pages/explorer/ExplorerPage")).ExplorerPage }),
           },

@@ -220,4 +220,6 @@ pub enum SearchKind {
     Action,
     /// A parameter of the network, by name.
     Parameter,
+    /// A pool of the supply, by name.
+    Pool,
 }

@@ -30,6 +30,8 @@ pub const TYPED_DATA: &str = "/v1/transactions/typed-data";
 pub const ESTIMATE: &str = "/v1/transactions/estimate";
 /// The whole supply and its pools.
 pub const SUPPLY: &str = "/v1/supply";
+/// Deposits that are held, by the keys of their records.
+pub const DEPOSITS: &str = "/v1/deposits";
 /// Declared actions with their fields.
 pub const ACTIONS: &str = "/v1/actions";
 /// One account.
@@ -82,7 +84,7 @@ pub const STREAM: &str = "/v1/stream";
 pub const RPC: &str = "/v1/rpc";
 
 /// Every path of the contract.
-pub const ALL: [&str; 40] = [
+pub const ALL: [&str; 41] = [
     STATUS,
     BLOCKS,
     BLOCK,
@@ -98,6 +100,7 @@ pub const ALL: [&str; 40] = [
     TYPED_DATA,
     ESTIMATE,
     SUPPLY,
+    DEPOSITS,
     ACTIONS,
     ACCOUNT,
     SOURCES,

@@ -172,6 +172,20 @@ pub struct EpochQuery {
     pub cursor: Option<String>,
 }
 
+/// Parameters of `GET /v1/deposits`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub struct DepositQuery {
+    /// Only deposits of this account.
+    pub account: Option<String>,
+    /// Items wanted, 50 where absent.
+    #[param(minimum = 1, maximum = 500)]
+    pub limit: Option<usize>,
+    /// `next` of the page before.
+    pub cursor: Option<String>,
+}
+
 /// Parameters of `GET /v1/search`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -1,4 +1,4 @@
-//! The supply and its pools, and fees beforehand.
+//! The supply and its pools, deposits, and fees beforehand.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -44,6 +44,37 @@ pub struct PoolInfo {
     pub allocated: String,
     /// Amount that is in it, in 10^-18 OPEN.
     pub balance: String,
+}
+
+/// An amount that is held for a record which an account has stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DepositInfo {
+    /// The account that gave it, and that has it back when the record goes.
+    pub account: String,
+    /// In 10^-18 OPEN.
+    pub amount: String,
+    /// Kind of the record.
+    pub kind: DepositKind,
+    /// Source that the record is.
+    pub source: Option<String>,
+    /// Hash that the record stamps.
+    pub hash: Option<String>,
+    /// Topic under which it stamps it.
+    pub topic: Option<String>,
+    /// Key of the record in the ledger's state, hexadecimal.
+    pub key: String,
+}
+
+/// Kind of a record for which a deposit is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DepositKind {
+    /// A source of the register.
+    Source,
+    /// A stamp.
+    Stamp,
+    /// One that this version of the API has no word for.
+    Other,
 }
 
 /// Asks for an estimate of an action's fees.

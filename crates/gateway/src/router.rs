@@ -38,6 +38,7 @@ fn api_routes() -> OpenApiRouter<Node> {
         .routes(routes!(chain::stamps::stamps))
         .routes(routes!(chain::stamps::stamp_proof))
         .routes(routes!(chain::supply::supply))
+        .routes(routes!(chain::deposits::deposits))
         .routes(routes!(chain::transactions::transactions, accounts::send::send))
         .routes(routes!(chain::transactions::transaction))
         .routes(routes!(accounts::balance::account))

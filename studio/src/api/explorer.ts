@@ -5,6 +5,7 @@ import { get, query } from "./client";
 import { stream } from "./live";
 import { PAGE_ITEMS } from "./queries";
 import type {
+  DepositInfo,
   EpochDetail,
   EpochInfo,
   EventInfo,
@@ -110,6 +111,16 @@ export const useBlockEvents = (height: string, cursor: string) =>
       get<Page<EventInfo>>(`/v1/events${query({ height, cursor, limit: PAGE_ITEMS })}`, signal),
     staleTime: Infinity,
     enabled: /^\d+$/.test(height),
+    placeholderData: keepPreviousData,
+  });
+
+/** Deposits that are held, in the order of their records' keys. */
+export const useDeposits = (account: string, cursor: string) =>
+  useQuery({
+    queryKey: ["deposits", account, cursor],
+    queryFn: ({ signal }) =>
+      get<Page<DepositInfo>>(`/v1/deposits${query({ account, cursor, limit: PAGE_ITEMS })}`, signal),
+    refetchInterval: 10_000,
     placeholderData: keepPreviousData,
   });
 

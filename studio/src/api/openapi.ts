@@ -277,6 +277,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/deposits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Deposits that are held, by the keys of their records. */
+        get: operations["deposits"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/epochs": {
         parameters: {
             query?: never;
@@ -1084,6 +1101,28 @@ export interface components {
             /** @description Stream: `BTC.USDT/trades`. */
             stream: string;
         };
+        /** @description An amount that is held for a record which an account has stored. */
+        DepositInfo: {
+            /** @description The account that gave it, and that has it back when the record goes. */
+            account: string;
+            /** @description In 10^-18 OPEN. */
+            amount: string;
+            /** @description Hash that the record stamps. */
+            hash?: string | null;
+            /** @description Key of the record in the ledger's state, hexadecimal. */
+            key: string;
+            /** @description Kind of the record. */
+            kind: components["schemas"]["DepositKind"];
+            /** @description Source that the record is. */
+            source?: string | null;
+            /** @description Topic under which it stamps it. */
+            topic?: string | null;
+        };
+        /**
+         * @description Kind of a record for which a deposit is held.
+         * @enum {string}
+         */
+        DepositKind: "source" | "stamp" | "other";
         /** @description Validators that collect a source in an epoch. */
         EpochAssignment: {
             /** @description Source. */
@@ -1577,6 +1616,31 @@ export interface components {
             next?: string | null;
         };
         /** @description One page of a list. */
+        Page_DepositInfo: {
+            /**
+             * @description The items, newest first unless said otherwise. A page of a filtered list may hold fewer than asked for, even none,
+             *     and still have a next one: how far a node looks for one answer has a limit.
+             */
+            items: {
+                /** @description The account that gave it, and that has it back when the record goes. */
+                account: string;
+                /** @description In 10^-18 OPEN. */
+                amount: string;
+                /** @description Hash that the record stamps. */
+                hash?: string | null;
+                /** @description Key of the record in the ledger's state, hexadecimal. */
+                key: string;
+                /** @description Kind of the record. */
+                kind: components["schemas"]["DepositKind"];
+                /** @description Source that the record is. */
+                source?: string | null;
+                /** @description Topic under which it stamps it. */
+                topic?: string | null;
+            }[];
+            /** @description Pass as `cursor` for the next page; `null` at the end. */
+            next?: string | null;
+        };
+        /** @description One page of a list. */
         Page_EpochInfo: {
             /**
              * @description The items, newest first unless said otherwise. A page of a filtered list may hold fewer than asked for, even none,
@@ -2065,7 +2129,7 @@ export interface components {
          * @description Kind of what a search found.
          * @enum {string}
          */
-        SearchKind: "block" | "transaction" | "account" | "validator" | "source" | "chunk" | "epoch" | "incident" | "stamp" | "topic" | "action" | "parameter";
+        SearchKind: "block" | "transaction" | "account" | "validator" | "source" | "chunk" | "epoch" | "incident" | "stamp" | "topic" | "action" | "parameter" | "pool";
         /** @description A session. */
         SessionInfo: {
             /** @description Signed-in address. */
@@ -4346,6 +4410,79 @@ export interface operations {
             };
             /** @description This node cannot answer now */
             503: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    deposits: {
+        parameters: {
+            query?: {
+                /** @description Only deposits of this account. */
+                account?: string;
+                /** @description Items wanted, 50 where absent. */
+                limit?: number;
+                /** @description `next` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_DepositInfo"];
+                };
+            };
+            /** @description The request is malformed: the code says how */
+            400: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The path has no such method: the header allow lists those it has */
+            405: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description This node is busy: try again after a moment */
+            429: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A fault of this node */
+            500: {
                 headers: {
                     /** @description Where the market data comes from */
                     "openmesh-origin"?: components["schemas"]["Origin"];

@@ -20,6 +20,7 @@ export type CandleView = Schemas["CandleView"];
 export type Catalogue = Schemas["Catalogue"];
 export type ChunkInfo = Schemas["ChunkInfo"];
 export type ChunkStatus = Schemas["ChunkStatus"];
+export type DepositInfo = Schemas["DepositInfo"];
 export type EpochDetail = Schemas["EpochDetail"];
 export type EpochInfo = Schemas["EpochInfo"];
 export type EventInfo = Schemas["EventInfo"];

@@ -15,6 +15,7 @@ export const KIND_WORDS: Record<SearchKind, string> = {
   topic: "Topic of stamps",
   action: "Action",
   parameter: "Parameter",
+  pool: "Pool",
 };
 
 /** The address of the page of what was found. */
@@ -45,6 +46,8 @@ export function pageOf({ kind, key }: Pick<SearchHit, "kind" | "key">): string {
       return `/actions/${part}`;
     case "parameter":
       return `/parameters?find=${part}`;
+    case "pool":
+      return `/supply?pool=${part}`;
   }
 }
 

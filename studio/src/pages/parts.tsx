@@ -82,13 +82,44 @@ export function At({ at, without = "" }: { at: string | null | undefined; withou
   );
 }
 
-/** The ways to the older and the newest items of a list. Says on which of them one is: an older page does not move. */
-export function Pages({ of, page, what }: { of: Pager; page: Page<unknown>; what: string }) {
+/** The ways through a list, by its order: newest first, or by a key. */
+const WAYS = {
+  time: {
+    first: "Newest",
+    next: "Older",
+    onFirst: "Newest: this page is live",
+    behind: "Older: this page does not change",
+    noFirst: "This is the newest page",
+    noNext: "There is nothing older",
+  },
+  key: {
+    first: "First",
+    next: "Further",
+    onFirst: "The first page",
+    behind: "A further page",
+    noFirst: "This is the first page",
+    noNext: "There is nothing further",
+  },
+};
+
+/** The ways to the other pages of a list. Says on which of them one is: an older page does not move. */
+export function Pages({
+  of,
+  page,
+  what,
+  order = "time",
+}: {
+  of: Pager;
+  page: Page<unknown>;
+  what: string;
+  order?: keyof typeof WAYS;
+}) {
+  const words = WAYS[order];
   if (!of.cursor && !page.next) return null;
   return (
     <nav className="pages" aria-label={`Pages of ${what}`}>
       <span className="quiet">
-        {of.cursor ? "Older: this page does not change" : "Newest: this page is live"}
+        {of.cursor ? words.behind : words.onFirst}
         {page.items.length === 0 && page.next ? "; nothing in the part that was looked through" : ""}
       </span>
       <span className="row">
@@ -96,19 +127,19 @@ export function Pages({ of, page, what }: { of: Pager; page: Page<unknown>; what
           type="button"
           className="button small"
           disabled={!of.cursor}
-          title={of.cursor ? undefined : "This is the newest page"}
+          title={of.cursor ? undefined : words.noFirst}
           onClick={() => of.go(null)}
         >
-          Newest
+          {words.first}
         </button>
         <button
           type="button"
           className="button small"
           disabled={!page.next}
-          title={page.next ? undefined : "There is nothing older"}
+          title={page.next ? undefined : words.noNext}
           onClick={() => of.go(page.next ?? null)}
         >
-          Older
+          {words.next}
         </button>
       </span>
     </nav>

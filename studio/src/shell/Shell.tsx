@@ -81,7 +81,7 @@ const SECTIONS: { to: string; name: string; pages: RegExp }[] = [
     to: "/explorer",
     name: "Explorer",
     pages:
-      /^\/(explorer|search|blocks|validators|chunks|epochs|events|evidence|incidents|parameters|stamps)(\/|$)/,
+      /^\/(explorer|search|blocks|validators|chunks|deposits|epochs|events|evidence|incidents|parameters|stamps)(\/|$)/,
   },
   { to: "/apps", name: "Apps", pages: /^\/(apps|store|compose|deploy|deployments)(\/|$)/ },
   { to: "/node", name: "Node", pages: /^\/node(\/|$)/ },

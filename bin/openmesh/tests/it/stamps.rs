@@ -44,6 +44,8 @@ async fn a_file_is_stamped_found_told_and_proved() {
         assert_eq!(page["items"][0]["hash"], json!(hash), "{filter}: {page}");
         assert_eq!((page["items"].as_array().unwrap().len(), &page["next"]), (1, &Value::Null), "{filter}");
     }
+    let held = network.get(0, &format!("/v1/deposits?account={account}")).await;
+    assert_eq!((&held["items"][0]["kind"], &held["items"][0]["hash"]), (&json!("stamp"), &json!(hash)), "{held}");
     let (ok, said) = openmesh(&network, &stamp).await;
     assert!(!ok && said.contains("stamped this hash under this topic already"), "{said}");
 
@@ -92,6 +94,8 @@ async fn refuses(network: &Network, hash: &str, account: &str) {
         ("/v1/stamps?account=me".to_string(), "bad_address"),
         ("/v1/stamps?cursor=zz".to_string(), "bad_cursor"),
         (format!("/v1/stamps?hash={hash}&cursor=1-2"), "bad_cursor"),
+        ("/v1/deposits?account=me".to_string(), "bad_address"),
+        ("/v1/deposits?cursor=zz".to_string(), "bad_cursor"),
         (format!("/v1/stamps/{hash}/proof?topic=other&account={account}"), "unknown_stamp"),
         (format!("/v1/stamps/{hash}/proof"), "bad_parameter"),
     ] {

@@ -31,7 +31,7 @@ use crate::error::Refusal;
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     tags(
-        (name = "ledger", description = "Status, blocks, validators, transactions, accounts, supply, events, epochs, incidents, stamps, parameters, search"),
+        (name = "ledger", description = "Status, blocks, validators, transactions, accounts, supply, deposits, events, epochs, incidents, stamps, parameters, search"),
         (name = "data", description = "Sources, agreement, chunks, downloads and proofs"),
         (name = "market", description = "Live books, candles, trades, and the stream"),
         (name = "sql", description = "All tables, read-only"),
@@ -66,7 +66,7 @@ const BODY_REFUSALS: [(&str, &str); 4] = [
 ];
 
 /// Forms of parameters by where they stand (`path`, `query`, or the path of the one operation) and their names.
-const PATTERNS: [(&str, &str, &str); 22] = [
+const PATTERNS: [(&str, &str, &str); 23] = [
     ("path", "address", ADDRESS),
     ("query", "account", ADDRESS),
     ("query", "attester", ADDRESS),
@@ -79,6 +79,8 @@ const PATTERNS: [(&str, &str, &str); 22] = [
     (path::TRANSACTIONS, "cursor", "^[0-9]{1,19}-[0-9]{1,9}$"),
     (path::EVENTS, "cursor", "^[0-9]{1,19}-[0-9]{1,9}$"),
     (path::EPOCHS, "cursor", "^[0-9]{1,19}$"),
+    // The key of a record, hexadecimal.
+    (path::DEPOSITS, "cursor", "^([0-9a-f]{2}){1,256}$"),
     (path::EPOCH, "number", "^[0-9]{1,19}$"),
     (path::WINDOW, "window", "^[0-9]{1,19}$"),
     (path::INCIDENT, "id", "^([0-9]{1,19}-[0-9]{1,9}|site-[0-9]{1,19})$"),

@@ -2,6 +2,7 @@
 
 pub mod blocks;
 pub mod chunk;
+pub mod deposits;
 pub mod ethereum;
 pub mod events;
 pub mod incidents;

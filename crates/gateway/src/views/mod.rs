@@ -4,6 +4,7 @@
 pub mod agreement;
 pub mod blocks;
 pub mod chunks;
+pub mod deposits;
 pub mod epochs;
 pub mod ethereum;
 pub mod events;

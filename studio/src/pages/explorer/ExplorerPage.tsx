@@ -50,6 +50,7 @@ const KINDS: readonly Kind[] = [
   { to: "/parameters", name: "Parameters", words: "The numbers in the network's rules." },
   { to: "/actions", name: "Actions", words: "What an account can sign, each with a form." },
   { to: "/supply", name: "Supply", words: "Where all OPEN stands: pools, accounts, deposits, burnt." },
+  { to: "/deposits", name: "Deposits", words: "What is held for records, and goes back when they go." },
 ];
 
 /** The way to every kind of record. The field above finds a single one. */

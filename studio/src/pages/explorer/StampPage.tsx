@@ -50,7 +50,7 @@ export function StampPage() {
                   empty="Nobody has stamped it, as far as this node knows."
                 />
                 {first || pager.cursor ? (
-                  <Pages of={pager} page={page} what="stamps of the hash" />
+                  <Pages of={pager} page={page} what="stamps of the hash" order="key" />
                 ) : (
                   <p className="pad flat">
                     <Link className="button" to={`/actions/stamp?hash=${hash}`}>

@@ -6,6 +6,7 @@ import { usePager } from "../../lib/paging";
 import { useTitle } from "../../lib/title";
 import { useFilters } from "../../lib/urlState";
 import { Answer, Choice, Pages } from "../parts";
+import { AccountDeposits } from "../explorer/DepositsPage";
 import { AccountStamps } from "../explorer/StampPage";
 import { CLASSES, OUTCOMES } from "./TransactionsPage";
 import { TransactionTable } from "./TransactionTable";
@@ -43,6 +44,7 @@ export function AccountPage() {
         )}
       </Answer>
       {account.error && !account.data ? null : <AccountStamps address={address} />}
+      {account.error && !account.data ? null : <AccountDeposits address={address} />}
       {account.error && !account.data ? null : (
         <Card title="Its transactions" flush>
           <div className="filters">

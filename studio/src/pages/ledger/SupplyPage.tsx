@@ -5,12 +5,14 @@ import { Card } from "../../design";
 import { count, open } from "../../lib/format";
 import { percent, placesOf, shareOf, sumOf } from "../../lib/supply";
 import { useTitle } from "../../lib/title";
+import { useFilters } from "../../lib/urlState";
 import { Answer } from "../parts";
 
 /** Where the whole of OPEN stands: a bar for all of it, and each group's pools as wide as what the genesis put into them. */
 export function SupplyPage() {
   useTitle("Supply");
   const supply = useSupply();
+  const [read] = useFilters();
   return (
     <div className="stack">
       <p className="flat">
@@ -27,7 +29,7 @@ export function SupplyPage() {
           <>
             <Whole of={data} />
             {data.groups.map((group) => (
-              <Group key={group.name} group={group} cap={data.cap} />
+              <Group key={group.name} group={group} cap={data.cap} found={read("pool")} />
             ))}
           </>
         )}
@@ -59,17 +61,21 @@ function Whole({ of }: { of: SupplyInfo }) {
           </li>
         ))}
       </ul>
+      <p className="flat quiet">
+        What is held for records goes back when they go: <Link to="/deposits">all deposits</Link>.
+      </p>
     </Card>
   );
 }
 
-function Group({ group, cap }: { group: PoolGroup; cap: string }) {
+/** `found`: the pool that somebody looked for. */
+function Group({ group, cap, found }: { group: PoolGroup; cap: string; found: string }) {
   const allocated = sumOf(group.pools.map((pool) => pool.allocated));
   return (
     <Card title={group.title} actions={<span className="quiet">{percent(allocated, cap)}</span>}>
       <ul className="supply-pools" aria-label={`Pools of ${group.title}`}>
         {group.pools.map((pool) => (
-          <Pool key={pool.name} pool={pool} cap={cap} whole={allocated} />
+          <Pool key={pool.name} pool={pool} cap={cap} whole={allocated} found={pool.name === found} />
         ))}
       </ul>
     </Card>
@@ -77,10 +83,11 @@ function Group({ group, cap }: { group: PoolGroup; cap: string }) {
 }
 
 /** A pool: as wide as its share of the group, and filled as far as something is left in it. */
-function Pool({ pool, cap, whole }: { pool: PoolInfo; cap: string; whole: string }) {
+function Pool({ pool, cap, whole, found }: { pool: PoolInfo; cap: string; whole: string; found: boolean }) {
   const left = shareOf(pool.balance, pool.allocated);
   return (
     <li
+      aria-current={found ? "true" : undefined}
       style={{ flexGrow: Math.max(shareOf(pool.allocated, whole) * 100, 1) }}
       title={`${pool.title}: ${open(pool.balance)} of ${open(pool.allocated)} are left`}
     >

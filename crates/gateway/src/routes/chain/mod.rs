@@ -1,6 +1,7 @@
-//! The chain: status, blocks, validators, transactions, events, epochs, incidents, stamps, parameters, and what a search finds.
+//! The chain: status, blocks, validators, transactions, supply, deposits, events, epochs, incidents, stamps, parameters, and what a search finds.
 
 pub mod blocks;
+pub mod deposits;
 pub mod epochs;
 pub mod events;
 pub mod incidents;

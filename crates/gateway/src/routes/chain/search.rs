@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use openmesh_api::limits::{SEARCH_BYTES_MAX, SEARCH_HITS_MAX};
 use openmesh_api::{self as api, ErrorCode, SearchHit, SearchKind};
-use openmesh_ledger::{self as ledger, Action, StateRead, keys};
+use openmesh_ledger::{self as ledger, Action, POOLS, StateRead, keys};
 use openmesh_primitives::{Address, ContentId, Digest, Height};
 use openmesh_pythia::Query as Sql;
 use openmesh_storage::StateView;
@@ -175,6 +175,11 @@ fn by_name(state: &StateView, text: &str) -> Result<Vec<SearchHit>, Refusal> {
             hits.push(hit(SearchKind::Parameter, &parameter.name, &parameter.name, parameter.meaning));
         }
     }
+    for pool in &POOLS {
+        if pool.name.contains(text) || pool.title.to_lowercase().contains(text) {
+            hits.push(hit(SearchKind::Pool, pool.name, pool.title, "pool of the supply"));
+        }
+    }
     Ok(hits)
 }
 
@@ -225,6 +230,8 @@ mod tests {
         assert_eq!(found(&hits), [(SearchKind::Source, "kraken")]);
         let hits = by_name(&state, "stamp_dep").unwrap();
         assert_eq!(found(&hits), [(SearchKind::Parameter, "stamps.stamp_deposit")]);
+        let hits = by_name(&state, "bug-bount").unwrap();
+        assert_eq!(found(&hits), [(SearchKind::Pool, "bug-bounties")]);
         let account = sender().to_string();
         let hits = of_address(&state, &sender()).unwrap();
         assert_eq!(found(&hits), [(SearchKind::Account, account.as_str())]);
