@@ -103,6 +103,16 @@ fn short(bytes: usize, most: usize) -> Result<(), Fault> {
     Err(Fault::new(INVALID_INPUT, message, hint))
 }
 
+/// Refusal of a state that this node does not keep, where `oldest` is the first height of which it would.
+fn not_kept(height: Height, oldest: Height) -> Fault {
+    let message = match height < oldest {
+        true => format!("the state after height {height} is not kept here any more, none from before height {oldest} is"),
+        false => format!("this node joined the network after height {height} and never had the state after it"),
+    };
+    let hint = "latest is the newest block; a node with a larger storage.proof_heights in its node.toml has older ones";
+    Fault::new(RESOURCE_NOT_FOUND, message, hint)
+}
+
 impl World<'_> {
     /// The answer to a method. Each block that `eth_feeHistory` looks at takes one row of the budget. Fails where this node does not hold
     /// what is asked for, or cannot read it.
@@ -233,10 +243,7 @@ impl World<'_> {
         }
         let value = match self.store.prove(&keys::account(address), height) {
             Ok((value, _)) => value,
-            Err(StoreError::Pruned { oldest, .. }) => {
-                let message = format!("the state after height {height} is not kept here any more, the oldest is that after {oldest}");
-                return Err(Fault::new(RESOURCE_NOT_FOUND, message, "latest is the newest block"));
-            }
+            Err(StoreError::Pruned { oldest, .. }) => return Err(not_kept(height, oldest)),
             Err(StoreError::Beyond { tip, .. }) => {
                 let message = format!("there is no block {height} yet, the newest is {tip}");
                 return Err(Fault::new(RESOURCE_NOT_FOUND, message, "latest is the newest block"));
@@ -454,6 +461,13 @@ mod tests {
         let none = ask(&chain, "eth_feeHistory", json!(["0x0", "latest", []])).unwrap();
         assert_eq!((&none["oldestBlock"], &none["gasUsedRatio"]), (&json!("0x4"), &json!([])));
         assert_eq!(ask(&chain, "eth_feeHistory", json!(["0x1", "0x4", []])), Err(INVALID_PARAMS));
+    }
+
+    #[test]
+    fn a_state_that_is_not_kept_is_told_apart_from_one_that_never_was_here() {
+        let (gone, never) = (not_kept(4, 5), not_kept(5, 5));
+        assert_eq!((gone.code, never.code), (RESOURCE_NOT_FOUND, RESOURCE_NOT_FOUND));
+        assert!(gone.message.contains("before height 5") && never.message.contains("joined"), "{gone:?} {never:?}");
     }
 
     #[test]
