@@ -218,7 +218,8 @@ async fn new_blocks(network: &Network) {
         assert_eq!((&told["method"], &told["params"]["subscription"]), (&json!("eth_subscription"), &name), "{told}");
         let head = told["params"]["result"].clone();
         if let Some(before) = before.replace(head.clone()) {
-            assert_eq!((&head["parentHash"], number(&head["number"])), (&before["hash"], number(&before["number"]) + 1));
+            let follows = (&before["hash"], number(&before["number"]) + 1);
+            assert_eq!((&head["parentHash"], number(&head["number"])), follows);
         }
         assert_eq!(head.get("transactions"), None, "{head}");
     }
