@@ -103,6 +103,14 @@ fn short(bytes: usize, most: usize) -> Result<(), Fault> {
     Err(Fault::new(INVALID_INPUT, message, hint))
 }
 
+/// Refusal of a block that there is and that this node does not hold, because it was removed, or lies in the gap after which the node went on
+/// from a snapshot; `None` where there is none of this height yet, or ever.
+fn no_block(height: Height, tip: Height, oldest: Height) -> Option<Fault> {
+    let message = format!("this node does not hold the block at height {height}, its oldest one is at {oldest}");
+    let hint = "ask a node that keeps all (storage.archive in its node.toml)";
+    (1..=tip).contains(&height).then(|| Fault::new(RESOURCE_NOT_FOUND, message, hint))
+}
+
 /// Refusal of a state that this node does not keep, where `oldest` is the first height of which it would.
 fn not_kept(height: Height, oldest: Height) -> Fault {
     let message = match height < oldest {
@@ -200,15 +208,13 @@ impl World<'_> {
 
     /// A block; `None` where there is none yet, or none of this hash.
     fn block(&self, at: At) -> Result<Option<StoredBlock>, Fault> {
+        // Before the block is looked for: one that is committed after that look is none yet.
+        let tip = self.store.tip().height;
         let Some(height) = self.height(at)? else { return Ok(None) };
-        let found = self.store.block(height)?;
-        let oldest = self.store.oldest_block();
-        if found.is_none() && (1..oldest).contains(&height) {
-            let message = format!("this node holds blocks from height {oldest} on, {height} is gone");
-            let hint = "ask a node that keeps all (storage.archive in its node.toml)";
-            return Err(Fault::new(RESOURCE_NOT_FOUND, message, hint));
+        match self.store.block(height)? {
+            Some(found) => Ok(Some(found)),
+            None => no_block(height, tip, self.store.oldest_block()).map_or(Ok(None), Err),
         }
-        Ok(found)
     }
 
     /// A block as it is asked for; `null` where there is none yet, or none of this hash. Fails also where it would be too long: of that
@@ -464,6 +470,14 @@ mod tests {
         let none = ask(&chain, "eth_feeHistory", json!(["0x0", "latest", []])).unwrap();
         assert_eq!((&none["oldestBlock"], &none["gasUsedRatio"]), (&json!("0x4"), &json!([])));
         assert_eq!(ask(&chain, "eth_feeHistory", json!(["0x1", "0x4", []])), Err(INVALID_PARAMS));
+    }
+
+    #[test]
+    fn a_block_that_is_not_held_is_told_apart_from_one_that_is_not_there() {
+        for (height, is_elsewhere) in [(0, false), (1, true), (4, true), (7, true), (9, true), (10, false)] {
+            let fault = no_block(height, 9, 5);
+            assert_eq!(fault.map(|fault| fault.code), is_elsewhere.then_some(RESOURCE_NOT_FOUND), "{height}");
+        }
     }
 
     #[test]
