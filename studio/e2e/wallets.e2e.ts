@@ -150,9 +150,7 @@ describe("a wallet that enforces the active chain", () => {
     expect(BigInt(String(balance))).toBe(5n * 10n ** 17n);
   });
 
-  it("signs every kind of transaction with readable fields, and each is accepted", { timeout: 180_000 }, async ({
-    task,
-  }) => {
+  it("signs every kind of transaction, and each is accepted", { timeout: 180_000 }, async ({ task }) => {
     const id = `by-wallet-${task.result?.retryCount ?? 0}`;
     const source = { id, symbols: "BTC.USD, ETH.USD", feeds: "trades" };
     /** Values for the form of each action by its kind. A new kind of the ledger needs its own here. */
