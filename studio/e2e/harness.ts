@@ -235,8 +235,9 @@ function announcing({ door, info }: { door: string; info: Announced }): void {
   const request = async ({ method, params = [] }: { method: string; params?: unknown[] }) => {
     const carried = await ask?.(method, params);
     if (!carried) throw new Error("the wallet is gone");
-    if (active !== "" && carried.chainId !== active) for (const listener of listeners) listener(carried.chainId);
+    const isAnother = active !== "" && carried.chainId !== active;
     active = carried.chainId;
+    if (isAnother) listeners.forEach((listener) => listener(active));
     // As wallets do: what is thrown is no Error.
     if ("error" in carried) throw carried.error;
     return carried.result;

@@ -19,6 +19,9 @@ export class ProviderError extends Error {
 /** Asks an address by JSON-RPC: the body as it is answered. */
 export type Rpc = (url: string, body: unknown) => Promise<unknown>;
 
+/** Asks a network by a method and its parameters. */
+type Ask = (method: string, ...params: unknown[]) => Promise<unknown>;
+
 /** A network that the wallet knows. */
 interface Known {
   name: string;
@@ -47,6 +50,8 @@ interface Typed {
   message: Record<string, unknown>;
 }
 
+/** The largest chain id that wallets take. */
+const CHAIN_ID_MAX = 4_503_599_627_370_476;
 /** The network that a new wallet is on. */
 export const MAINNET = "0x1";
 const QUANTITY = /^0x(0|[1-9a-f][0-9a-f]*)$/;
@@ -139,11 +144,15 @@ export class TestWallet {
     const strange = Object.keys(chain).find((member) => !MEMBERS.includes(member));
     if (strange) throw invalid(`Received unexpected keys on object parameter: ${strange}.`);
     const { chainId, chainName, nativeCurrency } = chain;
-    if (typeof chainId !== "string" || !QUANTITY.test(chainId) || !Number.isSafeInteger(Number(chainId)))
-      throw invalid(`Expected 0x-prefixed, unpadded, non-zero hexadecimal string 'chainId'. Received: ${String(chainId)}`);
-    if (typeof chainName !== "string" || chainName === "") throw invalid("Expected non-empty string 'chainName'.");
+    if (typeof chainId !== "string" || !QUANTITY.test(chainId) || !(Number(chainId) > 0))
+      throw invalid(`Expected 0x-prefixed, unpadded, non-zero 'chainId'. Received: ${String(chainId)}`);
+    if (Number(chainId) > CHAIN_ID_MAX)
+      throw invalid(`Invalid chain ID "${chainId}": numerical value greater than max safe value.`);
+    if (typeof chainName !== "string" || chainName === "")
+      throw invalid("Expected non-empty string 'chainName'.");
     const currency = nativeCurrency as { name?: unknown; symbol?: unknown; decimals?: unknown } | undefined;
-    if (!currency || currency.decimals !== 18) throw invalid("Expected the number 18 for 'nativeCurrency.decimals'.");
+    if (!currency || currency.decimals !== 18)
+      throw invalid("Expected the number 18 for 'nativeCurrency.decimals'.");
     if (typeof currency.symbol !== "string" || !/^.{2,6}$/.test(currency.symbol))
       throw invalid("Expected 2-6 character string 'nativeCurrency.symbol'.");
     const url = firstTaken(chain["rpcUrls"]);
@@ -181,12 +190,13 @@ export class TestWallet {
         -32603,
         `Provided chainId "${wanted}" must match the active chainId "${BigInt(this.active)}"`,
       );
-    if (fields.length !== Object.keys(typed.message).length || fields.some(({ name }) => !(name in typed.message)))
+    const given = Object.keys(typed.message);
+    if (fields.length !== given.length || fields.some(({ name }) => !given.includes(name)))
       throw invalid("The message has other members than its type.");
     // The page of the wallet on which it is signed shows the account and the network.
     await this.ask("eth_blockNumber", []);
     await this.ask("eth_getBalance", [this.account.address.toLowerCase(), "latest"]);
-    await this.ask("eth_getTransactionCount", [this.account.address.toLowerCase(), "latest"]);
+    await this.ask("eth_getTransactionCount", [this.account.address.toLowerCase(), "pending"]);
     this.shown.push({
       network: this.known.get(this.active)?.name ?? "",
       primaryType: typed.primaryType,
@@ -210,7 +220,7 @@ export class TestWallet {
 
   /** Asks a network everything that this wallet will ever want of it, and holds the answers to their forms. */
   private async check(url: string, chainId: string): Promise<void> {
-    const ask = (method: string, ...params: unknown[]) => this.askAt(url, method, params);
+    const ask: Ask = (method, ...params) => this.askAt(url, method, params);
     const is = (what: string, value: unknown, form: RegExp) => {
       if (typeof value !== "string" || !form.test(value))
         throw new ProviderError(-32603, `${what} is not of its form: ${JSON.stringify(value)}`);
@@ -226,34 +236,39 @@ export class TestWallet {
     checkedBlock(is, await ask("eth_getBlockByNumber", height, true));
     checkedBlock(is, await ask("eth_getBlockByHash", block["hash"], false));
     const account = this.account.address.toLowerCase();
-    for (const at of [height, "latest"]) {
+    for (const at of [height, "latest", "pending"]) {
       is("eth_getBalance", await ask("eth_getBalance", account, at), QUANTITY);
       is("eth_getTransactionCount", await ask("eth_getTransactionCount", account, at), QUANTITY);
       is("eth_getCode", await ask("eth_getCode", account, at), DATA);
     }
     is("eth_gasPrice", await ask("eth_gasPrice"), QUANTITY);
     is("eth_maxPriorityFeePerGas", await ask("eth_maxPriorityFeePerGas"), QUANTITY);
-    is("eth_estimateGas", await ask("eth_estimateGas", { from: account, to: account, value: "0x0" }), QUANTITY);
+    const transfer = { from: account, to: account, value: "0x0" };
+    is("eth_estimateGas", await ask("eth_estimateGas", transfer), QUANTITY);
     const fees = (await ask("eth_feeHistory", "0x5", "latest", [10, 20, 30])) as Record<string, unknown>;
     is("oldestBlock", fees["oldestBlock"], QUANTITY);
-    const [bases, used, rewards] = [fees["baseFeePerGas"], fees["gasUsedRatio"], fees["reward"]] as unknown[][];
+    const lists = [fees["baseFeePerGas"], fees["gasUsedRatio"], fees["reward"]];
+    const [bases, used, rewards] = lists as unknown[][];
     if (!bases || !used || !rewards || bases.length !== used.length + 1 || rewards.length !== used.length)
       throw new ProviderError(-32603, "eth_feeHistory has lists that do not fit");
     for (const price of [...bases, ...rewards.flat()]) is("a price of eth_feeHistory", price, QUANTITY);
     await this.checkRest(url, ask);
   }
 
-  private async checkRest(url: string, ask: (method: string, ...params: unknown[]) => Promise<unknown>): Promise<void> {
-    const none = [await ask("eth_getTransactionByHash", NO_HASH), await ask("eth_getTransactionReceipt", NO_HASH)];
-    if (none.some((each) => each !== null)) throw new ProviderError(-32603, "a transaction that there is not");
-    if (((await ask("eth_accounts")) as unknown[]).length > 0) throw new ProviderError(-32603, "a node with keys");
+  private async checkRest(url: string, ask: Ask): Promise<void> {
+    for (const method of ["eth_getTransactionByHash", "eth_getTransactionReceipt"])
+      if ((await ask(method, NO_HASH)) !== null)
+        throw new ProviderError(-32603, `${method} has a transaction that there is not`);
+    const accounts = (await ask("eth_accounts")) as unknown[];
+    if (accounts.length > 0) throw new ProviderError(-32603, "a node with keys");
     if ((await ask("eth_syncing")) !== false) throw new ProviderError(-32603, "the network is not ready");
     for (const method of ["eth_call", "eth_sendRawTransaction"]) {
       const refused = await ask(method).catch((error: unknown) => error);
       if (!(refused instanceof ProviderError) || refused.message === "")
         throw new ProviderError(-32603, `${method} is neither answered nor refused with words`);
     }
-    const batch = ["eth_chainId", "eth_blockNumber"].map((method, id) => ({ jsonrpc: "2.0", id, method, params: [] }));
+    const methods = ["eth_chainId", "eth_blockNumber"];
+    const batch = methods.map((method, id) => ({ jsonrpc: "2.0", id, method, params: [] }));
     const answers = await this.rpc(url, batch);
     if (!Array.isArray(answers) || answers.length !== batch.length)
       throw new ProviderError(-32603, "a batch is not answered");
@@ -288,12 +303,13 @@ function checkedBlock(
   is: (what: string, value: unknown, form: RegExp) => string,
   answer: unknown,
 ): Record<string, unknown> {
-  if (typeof answer !== "object" || answer === null) throw new ProviderError(-32603, "there is no such block");
+  if (typeof answer !== "object" || answer === null)
+    throw new ProviderError(-32603, "there is no such block");
   const block = answer as Record<string, unknown>;
   for (const name of ["number", "gasLimit", "gasUsed", "timestamp", "baseFeePerGas", "size", "difficulty"])
     is(name, block[name], QUANTITY);
-  for (const name of ["hash", "parentHash", "stateRoot", "transactionsRoot", "receiptsRoot", "sha3Uncles", "mixHash"])
-    is(name, block[name], HASH);
+  for (const name of ["hash", "parentHash", "sha3Uncles", "mixHash"]) is(name, block[name], HASH);
+  for (const name of ["stateRoot", "transactionsRoot", "receiptsRoot"]) is(name, block[name], HASH);
   is("miner", block["miner"], ADDRESS);
   is("logsBloom", block["logsBloom"], /^0x[0-9a-f]{512}$/);
   is("nonce", block["nonce"], /^0x[0-9a-f]{16}$/);

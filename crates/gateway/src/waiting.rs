@@ -112,7 +112,8 @@ mod tests {
         }
         let wallet = ask(address, path::RPC).await;
         assert!(wallet.starts_with("HTTP/1.1 503") && wallet.contains("retry-after: "), "{wallet}");
-        assert!(wallet.contains(r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32002,"message":"no room""#), "{wallet}");
+        let said_so = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32002,"message":"no room""#;
+        assert!(wallet.contains(said_so), "{wallet}");
         said.send_replace(waiting("still none"));
         assert!(ask(address, "/v1/status").await.contains("still none"), "the newest reason");
         assert!(ask(address, "/metrics").await.contains("openmesh_disk_waiting 1"));

@@ -151,7 +151,8 @@ pub fn sign_in_seeds() -> Vec<Vec<u8>> {
 pub fn json_rpc_seeds() -> Vec<Vec<u8>> {
     let address = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
     let hash = format!("0x{}", "0a".repeat(32));
-    let request = |method: &str, params: Value| json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+    let request =
+        |method: &str, params: Value| json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
     let all = [
         request("eth_chainId", json!([])),
         request("eth_getBalance", json!([address, "latest"])),

@@ -5147,6 +5147,17 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description This node does not serve yet */
+            503: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RpcAnswer"];
+                };
+            };
         };
     };
     search: {

@@ -13,8 +13,8 @@ export function NetworkInWallet({ chain }: { chain: Chain }) {
     <div className="stack">
       {!isTaken(origin) ? (
         <Notice tone="warn" title="Wallets cannot add the network from this address">
-          They take networks over HTTPS or from this machine, and this page is at {origin}. Open it under a name
-          with TLS, or on the machine of the node.
+          They take networks over HTTPS or from this machine, and this page is at {origin}. Open it under a
+          name with TLS, or on the machine of the node.
         </Notice>
       ) : wallets.length === 0 ? (
         <Notice title="This browser has no wallet to add the network to">

@@ -2,7 +2,17 @@
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { expect, it } from "vitest";
 import { MAINNET, TestWallet, type Rpc } from "../../e2e/provider";
-import { activeChain, addChain, beOn, chainNumber, chainOf, isTaken, OtherChain, switchChain } from "./chain";
+import {
+  activeChain,
+  addChain,
+  beOn,
+  CHAIN_ID_MAX,
+  chainNumber,
+  chainOf,
+  isTaken,
+  OtherChain,
+  switchChain,
+} from "./chain";
 import { codeOf, refusal, type Wallet } from "./wallet";
 
 const CHAIN = chainOf({ chain_id: 84_202, network: "simulated" }, "http://127.0.0.1:8420");
@@ -122,7 +132,7 @@ it("adds the network, which the wallet asks everything that it will want of it",
   expect(await activeChain(outside)).toBe(84_202);
 });
 
-it("is refused by the wallet where the network is another one than it says, or answers in another form", async () => {
+it("is refused by the wallet where the network is not as it says, or answers in another form", async () => {
   for (const wrong of [
     { eth_chainId: "0x1" },
     { eth_chainId: "0x0148ea" },
@@ -142,6 +152,16 @@ it("does not ask a wallet for what it would refuse by its address", async () => 
   const { outside } = wallet();
   const far = chainOf({ chain_id: 84_202, network: "n" }, "http://mesh.example");
   expect(refusal(await thrown(addChain(outside, far)))).toMatch(/over HTTPS or from this machine/);
+});
+
+it("does not ask a wallet for a chain id that it would refuse", async () => {
+  const { inside, outside } = wallet();
+  for (const chain_id of [0, CHAIN_ID_MAX + 1, 2 ** 64]) {
+    const chain = chainOf({ chain_id, network: "n" }, "http://127.0.0.1:8420");
+    expect(refusal(await thrown(addChain(outside, chain))), String(chain_id)).toMatch(/chain ids from 1 to/);
+    const error = await thrown(inside.request("wallet_addEthereumChain", [chain]));
+    expect(codeOf(error), String(chain_id)).toBe(-32602);
+  }
 });
 
 it("switches, and adds the network first where the wallet does not know it", async () => {
@@ -232,5 +252,6 @@ it("enforces the active chain as MetaMask does, and shows each field", async () 
     },
   ]);
   expect(refusal(await thrown(sign({ domain: { ...typed.domain, chainId: 1 } })))).toMatch(/must match/);
-  expect(refusal(await thrown(sign({ message: { to: zeros(20), amount: "5", more: 1 } })))).toMatch(/other members/);
+  const more = { message: { to: zeros(20), amount: "5", more: 1 } };
+  expect(refusal(await thrown(sign(more)))).toMatch(/other members/);
 });

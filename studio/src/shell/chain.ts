@@ -8,6 +8,8 @@ import { codeOf, type Wallet } from "./wallet";
 /** Path of the JSON-RPC that wallets ask. */
 const RPC = "/v1/rpc";
 const CURRENCY = { name: "OPEN", symbol: "OPEN", decimals: 18 };
+/** The largest number of a chain that wallets take: twice it and 36 (EIP-155) has to be an exact number in a page. */
+export const CHAIN_ID_MAX = 4_503_599_627_370_476;
 /** A wallet's word for a network that it does not know. */
 const UNKNOWN_CHAIN = 4902;
 /** Words of wallets without that number. */
@@ -78,6 +80,9 @@ export async function addChain({ provider }: Wallet, chain: Chain): Promise<void
       `Wallets take networks over HTTPS or from this machine, and this page is at ${new URL(origin).origin}. ` +
         "Open it under a name with TLS, or on the machine of the node.",
     );
+  const number = numberOf(chain);
+  if (!(number > 0 && number <= CHAIN_ID_MAX))
+    throw new Error(`Wallets take chain ids from 1 to ${CHAIN_ID_MAX}, and this network has ${number}.`);
   await provider.request({ method: "wallet_addEthereumChain", params: [chain] });
 }
 
@@ -85,8 +90,10 @@ async function switchTo({ provider }: Wallet, chain: Chain): Promise<void> {
   await provider.request({ method: "wallet_switchEthereumChain", params: [{ chainId: chain.chainId }] });
 }
 
-const isUnknown = (error: unknown): boolean =>
-  codeOf(error) === UNKNOWN_CHAIN || UNKNOWN_WORDS.test((error as { message?: string } | null)?.message ?? "");
+const isUnknown = (error: unknown): boolean => {
+  const message = (error as { message?: unknown } | null)?.message;
+  return codeOf(error) === UNKNOWN_CHAIN || UNKNOWN_WORDS.test(String(message ?? ""));
+};
 
 /** Has a wallet switch to the network, and add it first where it does not know it. */
 export async function switchChain(wallet: Wallet, chain: Chain): Promise<void> {

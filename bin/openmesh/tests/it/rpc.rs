@@ -11,8 +11,10 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::network::{Network, PATIENCE};
 
 const RPC: &str = "/v1/rpc";
-/// Fee of the transfer, in 10^-18 OPEN.
+/// Fee of a transfer, in 10^-18 OPEN.
 const FEE: u128 = 1_000_000_000_000_000;
+/// Receiver of transfers.
+const TO: Address = Address([9; 20]);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wallet_adds_the_network_and_follows_an_account() {
@@ -21,7 +23,9 @@ async fn a_wallet_adds_the_network_and_follows_an_account() {
     network.until(0, "/v1/status", "the third block", |s| s["height"].as_u64() >= Some(3)).await;
 
     what_a_wallet_asks_for(&network).await;
-    a_transfer_in_its_words(&network, home.path()).await;
+    let key = faucet(home.path());
+    a_transfer_in_its_words(&network, &key).await;
+    what_waits_counts_up_to_a_gap(&network, &key).await;
     bad_input(&network).await;
     new_blocks(&network).await;
 
@@ -59,13 +63,14 @@ async fn what_a_wallet_asks_for(network: &Network) {
     let block = call(network, "eth_getBlockByNumber", json!(["latest", false])).await;
     assert!(number(&block["number"]) >= height, "{block}");
     let number_of = format!("{height:#x}");
+    let nothing = format!("0x{}", "00".repeat(32));
     let by_number = call(network, "eth_getBlockByNumber", json!([number_of, true])).await;
     let shown = network.get(0, &format!("/v1/blocks/{height}")).await;
     assert_eq!(by_number["hash"], format!("0x{}", shown["hash"].as_str().unwrap()));
     assert_eq!(by_number["parentHash"], format!("0x{}", shown["parent"].as_str().unwrap()));
     let by_hash = call(network, "eth_getBlockByHash", json!([by_number["hash"], true])).await;
     assert_eq!(by_hash, by_number);
-    assert_eq!(call(network, "eth_getBlockByHash", json!([format!("0x{}", "00".repeat(32)), false])).await, Value::Null);
+    assert_eq!(call(network, "eth_getBlockByHash", json!([nothing, false])).await, Value::Null);
     let nobody = format!("0x{}", "ee".repeat(20));
     for (method, expected) in [("eth_getBalance", "0x0"), ("eth_getTransactionCount", "0x0"), ("eth_getCode", "0x")] {
         assert_eq!(call(network, method, json!([nobody, number_of])).await, expected, "{method}");
@@ -85,26 +90,57 @@ async fn what_a_wallet_asks_for(network: &Network) {
     assert_eq!(history["reward"].as_array().map(Vec::len), Some(2), "{history}");
 }
 
-async fn a_transfer_in_its_words(network: &Network, home: &std::path::Path) {
+fn faucet(home: &std::path::Path) -> AccountKey {
     let text = std::fs::read_to_string(home.join("simulated/faucet.key")).unwrap();
     let bytes: [u8; 32] = hex::decode(text.trim()).unwrap().try_into().unwrap();
-    let key = AccountKey::from_bytes(bytes).unwrap();
-    let (from, to) = (key.address().to_string(), Address([9; 20]));
+    AccountKey::from_bytes(bytes).unwrap()
+}
+
+/// Hands in a transfer of 5 units; returns its hash.
+async fn hand_in(network: &Network, key: &AccountKey, nonce: u64) -> String {
     let chain_id = network.get(0, "/v1/status").await["chain_id"].as_u64().unwrap();
-    let nonce = number(&call(network, "eth_getTransactionCount", json!([from, "latest"])).await);
-    let before = number(&call(network, "eth_getBalance", json!([from, "latest"])).await);
-    let action = Action::Accounts(AccountsAction::Transfer { to, amount: Amount(5) });
-    let nonce = u64::try_from(nonce).unwrap();
-    let signed = AccountTransaction::sign(&key, chain_id, nonce, Amount(FEE), action).unwrap();
+    let action = Action::Accounts(AccountsAction::Transfer { to: TO, amount: Amount(5) });
+    let signed = AccountTransaction::sign(key, chain_id, nonce, Amount(FEE), action).unwrap();
     let bytes = hex::encode(Transaction::Account(signed).encode());
     let (status, sent) = network.post(0, "/v1/transactions", &json!({ "bytes": bytes })).await;
     assert_eq!(status, 202, "{sent}");
-    let path = format!("/v1/transactions/{}?wait_ms=20000", sent["hash"].as_str().unwrap());
+    sent["hash"].as_str().unwrap().to_string()
+}
+
+/// Waits for a transaction's block; returns its height.
+async fn height_of(network: &Network, hash: &str) -> u64 {
+    let path = format!("/v1/transactions/{hash}?wait_ms=20000");
     let committed = network.until(0, &path, "the transfer's block", |t| t["height"].is_u64()).await;
-    let (hash, height) = (format!("0x{}", sent["hash"].as_str().unwrap()), committed["height"].as_u64().unwrap());
+    committed["height"].as_u64().unwrap()
+}
+
+async fn nonce_at(network: &Network, account: &str, block: &str) -> u64 {
+    u64::try_from(number(&call(network, "eth_getTransactionCount", json!([account, block])).await)).unwrap()
+}
+
+async fn what_waits_counts_up_to_a_gap(network: &Network, key: &AccountKey) {
+    let from = key.address().to_string();
+    let nonce = nonce_at(network, &from, "latest").await;
+    assert_eq!(nonce_at(network, &from, "pending").await, nonce, "nothing waits");
+    let later = hand_in(network, key, nonce + 1).await;
+    assert_eq!(nonce_at(network, &from, "pending").await, nonce, "somebody has to fill the gap first");
+    hand_in(network, key, nonce).await;
+    // Whether they still wait or are committed already.
+    assert_eq!(nonce_at(network, &from, "pending").await, nonce + 2);
+    height_of(network, &later).await;
+    assert_eq!(nonce_at(network, &from, "latest").await, nonce + 2);
+    assert_eq!(nonce_at(network, &from, "pending").await, nonce + 2);
+}
+
+async fn a_transfer_in_its_words(network: &Network, key: &AccountKey) {
+    let from = key.address().to_string();
+    let nonce = nonce_at(network, &from, "latest").await;
+    let before = number(&call(network, "eth_getBalance", json!([from, "latest"])).await);
+    let handed_in = hand_in(network, key, nonce).await;
+    let (hash, height) = (format!("0x{handed_in}"), height_of(network, &handed_in).await);
     let transaction = call(network, "eth_getTransactionByHash", json!([hash])).await;
     assert_eq!(transaction["from"], from.to_lowercase());
-    assert_eq!(transaction["to"], to.to_string().to_lowercase());
+    assert_eq!(transaction["to"], TO.to_string().to_lowercase());
     assert_eq!((number(&transaction["value"]), number(&transaction["fee"])), (5, FEE));
     assert_eq!((number(&transaction["maxFee"]), number(&transaction["tip"])), (FEE, FEE), "as it was offered");
     assert_eq!(number(&transaction["nonce"]), u128::from(nonce));
@@ -117,12 +153,14 @@ async fn a_transfer_in_its_words(network: &Network, home: &std::path::Path) {
     let place = usize::try_from(number(&receipt["transactionIndex"])).unwrap();
     assert_eq!((&block["transactions"][place], &block["hash"]), (&json!(hash), &receipt["blockHash"]));
     let balance = async |at: u64| number(&call(network, "eth_getBalance", json!([from, format!("{at:#x}")])).await);
-    assert_eq!((balance(height - 1).await, balance(height).await), (before, before - 5 - FEE), "before and after its block");
+    let around = (balance(height - 1).await, balance(height).await);
+    assert_eq!(around, (before, before - 5 - FEE), "before and after its block");
 }
 
 async fn bad_input(network: &Network) {
     let one = json!({ "jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": [] });
-    let request = |method: &str, params: Value| json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+    let request =
+        |method: &str, params: Value| json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
     let nested = "[".repeat(100_000);
     for (body, status, code) in [
         ("not json".to_string(), 200, -32_700),
@@ -174,7 +212,8 @@ async fn new_blocks(network: &Network) {
             }
         }
     };
-    let request = |method: &str, params: Value| json!({ "jsonrpc": "2.0", "id": method, "method": method, "params": params });
+    let request =
+        |method: &str, params: Value| json!({ "jsonrpc": "2.0", "id": method, "method": method, "params": params });
     let refused = next(Some(json!("hello"))).await;
     assert_eq!(refused["error"]["code"], -32_600);
     let opened = next(Some(request("eth_subscribe", json!(["newHeads"])))).await;
@@ -186,7 +225,8 @@ async fn new_blocks(network: &Network) {
         assert_eq!((&told["method"], &told["params"]["subscription"]), (&json!("eth_subscription"), &name), "{told}");
         let head = told["params"]["result"].clone();
         if let Some(before) = before.replace(head.clone()) {
-            assert_eq!((&head["parentHash"], number(&head["number"])), (&before["hash"], number(&before["number"]) + 1));
+            let follows = (&before["hash"], number(&before["number"]) + 1);
+            assert_eq!((&head["parentHash"], number(&head["number"])), follows);
         }
         assert_eq!(head.get("transactions"), None, "{head}");
     }

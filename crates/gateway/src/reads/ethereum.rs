@@ -103,6 +103,24 @@ fn short(bytes: usize, most: usize) -> Result<(), Fault> {
     Err(Fault::new(INVALID_INPUT, message, hint))
 }
 
+/// Refusal of a block that there is and that this node does not hold, because it was removed, or lies in the gap after which the node went on
+/// from a snapshot; `None` where there is none of this height yet, or ever.
+fn no_block(height: Height, tip: Height, oldest: Height) -> Option<Fault> {
+    let message = format!("this node does not hold the block at height {height}, its oldest one is at {oldest}");
+    let hint = "ask a node that keeps all (storage.archive in its node.toml)";
+    (1..=tip).contains(&height).then(|| Fault::new(RESOURCE_NOT_FOUND, message, hint))
+}
+
+/// Refusal of a state that this node does not keep, where `oldest` is the first height of which it would.
+fn not_kept(height: Height, oldest: Height) -> Fault {
+    let message = match height < oldest {
+        true => format!("the state after height {height} is not kept here any more, none before {oldest} is"),
+        false => format!("this node joined the network after height {height} and never had the state after it"),
+    };
+    let hint = "latest is the newest block; a node with a larger storage.proof_heights in its node.toml has older ones";
+    Fault::new(RESOURCE_NOT_FOUND, message, hint)
+}
+
 impl World<'_> {
     /// The answer to a method. Each block that `eth_feeHistory` looks at takes one row of the budget. Fails where this node does not hold
     /// what is asked for, or cannot read it.
@@ -169,7 +187,7 @@ impl World<'_> {
                 Found::At(height) => Ok(Some(height)),
                 Found::Nowhere => Ok(None),
                 Found::NotSince(from) => {
-                    let message = format!("no block from height {from} on has this hash, and of older ones this node remembers none");
+                    let message = format!("no block from height {from} on has this hash, of older ones none is remembered");
                     Err(Fault::new(RESOURCE_NOT_FOUND, message, "ask for it by its height: eth_getBlockByNumber"))
                 }
             },
@@ -191,15 +209,13 @@ impl World<'_> {
 
     /// A block; `None` where there is none yet, or none of this hash.
     fn block(&self, at: At) -> Result<Option<StoredBlock>, Fault> {
+        // Before the block is looked for: one that is committed after that look is none yet.
+        let tip = self.store.tip().height;
         let Some(height) = self.height(at)? else { return Ok(None) };
-        let found = self.store.block(height)?;
-        let oldest = self.store.oldest_block();
-        if found.is_none() && (1..oldest).contains(&height) {
-            let message = format!("this node holds blocks from height {oldest} on, {height} is gone");
-            let hint = "ask a node that keeps all (storage.archive in its node.toml)";
-            return Err(Fault::new(RESOURCE_NOT_FOUND, message, hint));
+        match self.store.block(height)? {
+            Some(found) => Ok(Some(found)),
+            None => no_block(height, tip, self.store.oldest_block()).map_or(Ok(None), Err),
         }
-        Ok(found)
     }
 
     /// A block as it is asked for; `null` where there is none yet, or none of this hash. Fails also where it would be too long: of that
@@ -234,10 +250,7 @@ impl World<'_> {
         }
         let value = match self.store.prove(&keys::account(address), height) {
             Ok((value, _)) => value,
-            Err(StoreError::Pruned { oldest, .. }) => {
-                let message = format!("the state after height {height} is not kept here any more, the oldest is that after {oldest}");
-                return Err(Fault::new(RESOURCE_NOT_FOUND, message, "latest is the newest block"));
-            }
+            Err(StoreError::Pruned { oldest, .. }) => return Err(not_kept(height, oldest)),
             Err(StoreError::Beyond { tip, .. }) => {
                 let message = format!("there is no block {height} yet, the newest is {tip}");
                 return Err(Fault::new(RESOURCE_NOT_FOUND, message, "latest is the newest block"));
@@ -420,17 +433,20 @@ mod tests {
         let of = |height: u64| chain.store.block(height).unwrap().unwrap();
         let hash = |height: u64| format!("0x{}", of(height).block.hash());
         let number = |method: &str, params: Value| ask(&chain, method, params).map(|block| block["number"].clone());
-        for (tag, expected) in [("latest", "0x3"), ("safe", "0x3"), ("pending", "0x3"), ("earliest", "0x1"), ("0x2", "0x2")] {
+        let newest = ["latest", "safe", "finalized", "pending"].map(|tag| (tag, "0x3"));
+        for (tag, expected) in newest.into_iter().chain([("earliest", "0x1"), ("0x2", "0x2")]) {
             assert_eq!(number("eth_getBlockByNumber", json!([tag, true])), Ok(json!(expected)), "{tag}");
         }
         assert_eq!(number("eth_getBlockByHash", json!([hash(3), false])), Ok(json!("0x3")));
-        assert_eq!(number("eth_getBlockByHash", json!([hash(1), false])), Err(RESOURCE_NOT_FOUND), "it is not remembered");
+        let forgotten = number("eth_getBlockByHash", json!([hash(1), false]));
+        assert_eq!(forgotten, Err(RESOURCE_NOT_FOUND), "it is not remembered");
         let count = |at: Value| ask(&chain, "eth_getTransactionCount", json!([sender().to_string(), at]));
         assert_eq!(count(json!({ "blockHash": hash(2), "requireCanonical": true })), Ok(json!("0x2")));
         assert_eq!(count(json!("0x9")), Err(RESOURCE_NOT_FOUND), "there is no such block yet");
         let transaction = format!("0x{}", of(3).receipts[0].hash);
         let shown = ask(&chain, "eth_getTransactionByHash", json!([transaction])).unwrap();
-        assert_eq!((&shown["hash"], &shown["blockNumber"], &shown["nonce"]), (&json!(transaction), &json!("0x3"), &json!("0x2")));
+        assert_eq!((&shown["hash"], &shown["nonce"]), (&json!(transaction), &json!("0x2")));
+        assert_eq!(shown["blockNumber"], "0x3");
         let receipt = ask(&chain, "eth_getTransactionReceipt", json!([transaction])).unwrap();
         assert_eq!((&receipt["status"], &receipt["blockHash"]), (&json!("0x1"), &json!(hash(3))));
         let waits = ask(&chain, "eth_getTransactionByHash", json!([format!("0x{}", "09".repeat(32))])).unwrap();
@@ -456,6 +472,21 @@ mod tests {
         let none = ask(&chain, "eth_feeHistory", json!(["0x0", "latest", []])).unwrap();
         assert_eq!((&none["oldestBlock"], &none["gasUsedRatio"]), (&json!("0x4"), &json!([])));
         assert_eq!(ask(&chain, "eth_feeHistory", json!(["0x1", "0x4", []])), Err(INVALID_PARAMS));
+    }
+
+    #[test]
+    fn a_block_that_is_not_held_is_told_apart_from_one_that_is_not_there() {
+        for (height, is_elsewhere) in [(0, false), (1, true), (4, true), (7, true), (9, true), (10, false)] {
+            let fault = no_block(height, 9, 5);
+            assert_eq!(fault.map(|fault| fault.code), is_elsewhere.then_some(RESOURCE_NOT_FOUND), "{height}");
+        }
+    }
+
+    #[test]
+    fn a_state_that_is_not_kept_is_told_apart_from_one_that_never_was_here() {
+        let (gone, never) = (not_kept(4, 5), not_kept(5, 5));
+        assert_eq!((gone.code, never.code), (RESOURCE_NOT_FOUND, RESOURCE_NOT_FOUND));
+        assert!(gone.message.contains("before 5") && never.message.contains("joined"), "{gone:?} {never:?}");
     }
 
     #[test]

@@ -409,7 +409,11 @@ mod tests {
             ("eth_getBalance", json!([ADDRESS, "0x1b4"]), Ask::Balance { address, at: At::Height(0x1b4) }),
             ("eth_getBalance", json!([ADDRESS, { "blockHash": hash }]), Ask::Balance { address, at: At::Hash(digest) }),
             ("eth_getTransactionCount", json!([ADDRESS, "pending"]), Ask::Nonce { address, at: At::Pending }),
-            ("eth_getTransactionCount", json!([ADDRESS, { "blockNumber": "0x2" }]), Ask::Nonce { address, at: At::Height(2) }),
+            (
+                "eth_getTransactionCount",
+                json!([ADDRESS, { "blockNumber": "0x2" }]),
+                Ask::Nonce { address, at: At::Height(2) },
+            ),
             ("eth_getCode", json!([ADDRESS, "latest"]), Ask::Code),
             ("eth_getBlockByNumber", json!(["earliest", true]), Ask::Block { at: At::Oldest, whole: true }),
             ("eth_getBlockByNumber", json!(["safe", false]), Ask::Block { at: At::Newest, whole: false }),
@@ -417,7 +421,11 @@ mod tests {
             ("eth_getBlockByHash", json!([hash, false]), Ask::Block { at: At::Hash(digest), whole: false }),
             ("eth_getTransactionByHash", json!([hash]), Ask::Transaction(digest)),
             ("eth_getTransactionReceipt", json!([hash]), Ask::Receipt(digest)),
-            ("eth_estimateGas", json!([{ "to": ADDRESS, "from": ADDRESS, "value": "0x1", "data": "0x" }]), Ask::EstimateGas),
+            (
+                "eth_estimateGas",
+                json!([{ "to": ADDRESS, "from": ADDRESS, "value": "0x1", "data": "0x" }]),
+                Ask::EstimateGas,
+            ),
             ("eth_subscribe", json!(["newHeads"]), Ask::Subscribe(Subject::NewHeads)),
             ("eth_unsubscribe", json!(["0x3"]), Ask::Unsubscribe(3)),
         ] {
@@ -425,7 +433,8 @@ mod tests {
         }
         let history = |newest, percentiles: Vec<u32>, count| Ask::FeeHistory { count, newest, percentiles };
         let asked = |params| ask("eth_feeHistory", params);
-        assert_eq!(asked(json!(["0x5", "latest", [10, 20.5, 100]])), Ok(history(At::Newest, vec![10_000, 20_500, 100_000], 5)));
+        let three = vec![10_000, 20_500, 100_000];
+        assert_eq!(asked(json!(["0x5", "latest", [10, 20.5, 100]])), Ok(history(At::Newest, three, 5)));
         assert_eq!(asked(json!(["0xffff", "latest"])), Ok(history(At::Newest, Vec::new(), RPC_FEE_BLOCKS_MAX)));
         assert_eq!(asked(json!(["0x0", "pending", null])), Ok(history(At::Pending, Vec::new(), 0)));
     }

@@ -16,4 +16,4 @@ pub use fault::{
 };
 pub use parse::{Call, Incoming, parse};
 pub use quantity::{address, bytes, data, digest, quantity, read_quantity, read_wide_quantity};
-pub use reply::{batch, event, raw, refused, reply};
+pub use reply::{Outcome, batch, event, raw, refused, reply};

@@ -188,7 +188,8 @@ mod tests {
     #[test]
     fn a_batch_keeps_its_order() {
         let Ok(Incoming::Batch(calls)) = parse(format!("[{ASKED},5,{{}},{ASKED}]").as_bytes()) else { panic!() };
-        let codes: Vec<Option<i32>> = calls.iter().map(|call| call.ask.as_ref().err().map(|fault| fault.code)).collect();
+        let code = |call: &Call| call.ask.as_ref().err().map(|fault| fault.code);
+        let codes: Vec<Option<i32>> = calls.iter().map(code).collect();
         assert_eq!(codes, [None, Some(INVALID_REQUEST), Some(INVALID_REQUEST), None]);
         assert_eq!(refused(b"[]"), INVALID_REQUEST);
     }
@@ -196,7 +197,8 @@ mod tests {
     #[test]
     fn bounds_hold_before_anything_is_parsed() {
         let batch = |count: usize| format!("[{}]", vec![ASKED; count].join(","));
-        assert!(matches!(parse(batch(RPC_BATCH_MAX).as_bytes()), Ok(Incoming::Batch(calls)) if calls.len() == RPC_BATCH_MAX));
+        let full = parse(batch(RPC_BATCH_MAX).as_bytes());
+        assert!(matches!(full, Ok(Incoming::Batch(calls)) if calls.len() == RPC_BATCH_MAX));
         assert_eq!(refused(batch(RPC_BATCH_MAX + 1).as_bytes()), INVALID_REQUEST);
         assert_eq!(refused(batch(10_000).as_bytes()), INVALID_REQUEST);
         let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
@@ -204,7 +206,8 @@ mod tests {
         assert_eq!(refused(nested(100_000).as_bytes()), INVALID_REQUEST);
         assert!(parse(nested(RPC_DEPTH_MAX).as_bytes()).is_ok(), "a batch of one that is no request");
         assert_eq!(refused("{\"a\":".repeat(100_000).as_bytes()), INVALID_REQUEST);
-        let wide = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[{}1]}}"#, "1,".repeat(RPC_VALUES_MAX));
+        let many = "1,".repeat(RPC_VALUES_MAX);
+        let wide = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"eth_chainId","params":[{many}1]}}"#);
         assert_eq!(refused(wide.as_bytes()), INVALID_REQUEST);
     }
 

@@ -61,9 +61,10 @@ mod tests {
             assert_eq!(bytes(&number.to_be_bytes()), text);
         }
         assert_eq!(read_quantity("0xFf"), Some(255));
-        for none in ["", "0x", "0x00", "0x0400", "400", "ff", "0X1", "0xg", "-0x1", "0x-1", "0x+1", "0x1 ", "0x10000000000000000"] {
+        for none in ["", "0x", "0x00", "0x0400", "400", "ff", "0X1", "0xg", "-0x1", "0x-1", "0x+1", "0x1 ", "0x1_0"] {
             assert_eq!(read_quantity(none), None, "{none}");
         }
+        assert_eq!(read_quantity("0x10000000000000000"), None, "65 bits");
         assert_eq!(quantity(u128::MAX), format!("0x{}", "f".repeat(32)));
         assert!(read_wide_quantity("0x10000000000000000") && read_wide_quantity("0x0"));
         assert!(!read_wide_quantity(&format!("0x1{}", "0".repeat(64))) && !read_wide_quantity("0x01"));

@@ -10,6 +10,9 @@ use serde_json::value::RawValue;
 
 use super::fault::{Fault, INTERNAL};
 
+/// A result as the JSON that it is sent as, or a fault.
+pub type Outcome = Result<Box<RawValue>, Fault>;
+
 /// An answer to one request.
 #[derive(Serialize)]
 struct Reply<'a> {
@@ -40,13 +43,13 @@ const VERSION: &str = "2.0";
 const UNWRITTEN: &str = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32603,"message":"the answer cannot be written","data":{"hint":"ask another node"}}}"#;
 
 /// A result as the JSON that it is sent as.
-pub fn raw(result: &impl Serialize) -> Result<Box<RawValue>, Fault> {
+pub fn raw(result: &impl Serialize) -> Outcome {
     serde_json::value::to_raw_value(result)
         .map_err(|error| Fault::new(INTERNAL, format!("the result cannot be written: {error}"), "ask another node"))
 }
 
 /// The answer to a request.
-pub fn reply(id: &Value, outcome: Result<Box<RawValue>, Fault>) -> String {
+pub fn reply(id: &Value, outcome: Outcome) -> String {
     let (result, error) = match outcome {
         Ok(result) => (Some(result), None),
         Err(fault) => (None, Some(fault.into())),

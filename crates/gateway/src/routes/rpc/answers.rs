@@ -2,20 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use openmesh_api::limits::{RPC_ANSWER_BYTES_MAX, RPC_BATCH_MS_MAX};
 use openmesh_primitives::{Digest, Height};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
+use super::room::Room;
 use super::subscriptions::Subscriptions;
 use crate::node::Node;
 use crate::reads::ethereum::{Class, World, class};
-use crate::rpc::{Ask, Call, Fault, Incoming, LIMIT_EXCEEDED, Subject, batch, parse, reply};
+use crate::rpc::{Ask, Call, Fault, Incoming, Outcome, Subject, batch, parse, reply};
 use crate::work::Budget;
-
-/// A result as JSON, or a fault.
-pub type Outcome = Result<Box<RawValue>, Fault>;
 
 /// The answer to a body; `None` where nobody waits for one. `subscriptions` are those of a WebSocket.
 pub async fn answers(node: &Node, body: &[u8], subscriptions: Option<&mut Subscriptions>) -> Option<String> {
@@ -34,33 +31,17 @@ pub async fn answers(node: &Node, body: &[u8], subscriptions: Option<&mut Subscr
 }
 
 async fn of_batch(node: &Node, calls: Vec<Call>, mut subscriptions: Option<&mut Subscriptions>) -> Option<String> {
-    let deadline = Instant::now() + Duration::from_millis(RPC_BATCH_MS_MAX);
-    let (mut texts, mut room, mut ended) = (Vec::new(), RPC_ANSWER_BYTES_MAX, None);
+    let (mut texts, mut room) = (Vec::new(), Room::new(Instant::now()));
     for Call { id, ask } in calls {
         // A notification changes nothing here, and nobody would hear what came of it.
         let Some(id) = id else { continue };
-        if ended.is_none() && Instant::now() >= deadline {
-            ended = Some("it took too long");
-        }
-        let mut outcome = match (ask, ended) {
-            (Ok(_), Some(why)) => Err(too_much(why)),
-            (Ok(ask), None) => outcome(node, ask, subscriptions.as_deref_mut()).await,
-            (Err(fault), _) => Err(fault),
+        let outcome = match (ask, room.go_on(Instant::now())) {
+            (Ok(ask), Ok(())) => outcome(node, ask, subscriptions.as_deref_mut()).await,
+            (Ok(_), Err(fault)) | (Err(fault), _) => Err(fault),
         };
-        if outcome.as_ref().is_ok_and(|result| result.get().len() > room) {
-            let why = "its answers are too long";
-            (ended, outcome) = (Some(why), Err(too_much(why)));
-        }
-        let text = reply(&id, outcome);
-        room = room.saturating_sub(text.len());
-        texts.push(text);
+        texts.push(room.answer(&id, outcome));
     }
     (!texts.is_empty()).then(|| batch(&texts))
-}
-
-fn too_much(why: &str) -> Fault {
-    let message = format!("the rest of the batch is not answered: {why}");
-    Fault::new(LIMIT_EXCEEDED, message, "ask for the rest in another one")
 }
 
 async fn outcome(node: &Node, ask: Ask, subscriptions: Option<&mut Subscriptions>) -> Outcome {

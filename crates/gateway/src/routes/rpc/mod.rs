@@ -2,5 +2,6 @@
 
 mod answers;
 pub mod http;
+mod room;
 pub mod socket;
 mod subscriptions;

@@ -55,7 +55,9 @@ async fn serve(node: Node, socket: WebSocket) {
                 }
                 let answer = match message {
                     Some(Ok(Message::Text(text))) => answers(&node, text.as_bytes(), Some(&mut subscriptions)).await,
-                    Some(Ok(Message::Binary(_))) => Some(reply(&Value::Null, Err(Fault::request("the message is binary, and not text")))),
+                    Some(Ok(Message::Binary(_))) => {
+                        Some(reply(&Value::Null, Err(Fault::request("the message is binary, and not text"))))
+                    }
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => None,
                     Some(Err(error)) => return leave(sink, close_code::PROTOCOL, error.to_string()).await,
                     Some(Ok(Message::Close(_))) | None => return,
