@@ -14,6 +14,7 @@ pub mod machine;
 pub mod moves;
 mod network;
 mod node;
+mod operate;
 pub mod templates;
 mod xnode;
 
@@ -24,6 +25,7 @@ pub use common::{AgentName, ChangeArgs, Output};
 pub use data::{ChainCommand, MarketCommand, VerifyArgs};
 pub use network::{DownArgs, NodeArgs, UpArgs, VenuesArgs, WindowMs};
 pub use node::{AccountCommand, DoctorArgs, SqlArgs, TableFormat};
+pub use operate::{CollectArgs, GenesisCommand, InitArgs, ValidatorCommand};
 pub use xnode::{DoorsArgs, DoorsCommand, SecretCommand, XnodeCommand};
 
 /// Heading of the options that every command has, behind its own.
@@ -60,8 +62,16 @@ pub enum Command {
     Up(UpArgs),
     /// Stop the networks on this machine that openmesh up started, also where it was lost.
     Down(DownArgs),
+    /// Make the home of a node on this machine, which joins a network: four questions, or flags.
+    Init(InitArgs),
     /// Run one node from its home directory.
     Node(NodeArgs),
+    /// Look after a validator: its state, its key, its alerts.
+    #[command(subcommand)]
+    Validator(ValidatorCommand),
+    /// The beginning of a network: make it together, check it, take it.
+    #[command(subcommand)]
+    Genesis(GenesisCommand),
     /// Serve venues (simulated, or replayed from recordings) through their own protocols.
     Venues(VenuesArgs),
     /// Ask a node in SQL.

@@ -56,6 +56,15 @@ impl Answers {
     }
 }
 
+/// The function that answers those who do not know the network yet (`docs/spec/operators.md`, clause O-5).
+pub fn greeter(genesis: &Genesis, drill: &Drill) -> network::Responder {
+    let (genesis, spoil) = (genesis.clone(), drill.spoil_genesis);
+    Arc::new(move |question| {
+        let answer = sync::greet(&genesis, env!("CARGO_PKG_VERSION"), Timestamp::now(), question)?;
+        if spoil { drill::spoilt_genesis(question, answer) } else { Some(answer) }
+    })
+}
+
 /// The peers of the network's host.
 pub fn peers(network: &network::Handle) -> Peers {
     let (connected, ask, shut_out) = (network.clone(), network.clone(), network.clone());
@@ -101,6 +110,7 @@ impl Opening<'_> {
     pub async fn open(&self) -> Result<Store, Failure> {
         let (dir, config) = (self.dir.to_path_buf(), self.store_config());
         let store = blocking(move || Store::open_with(&dir, config)).await?;
+        self.check_network(&store)?;
         let tip = store.tip();
         let age_ms = Timestamp::now().millis() - tip.time.millis();
         let idle_ms = i64::try_from(self.config.consensus.idle_block_ms).unwrap_or(i64::MAX);
@@ -124,6 +134,20 @@ impl Opening<'_> {
         // Writes the genesis' state where there is none yet, which is not little: only where the way begins there.
         let genesis = self.genesis.clone();
         blocking(move || store.initialise(&genesis).map(|()| store)).await
+    }
+
+    /// Refuses the store of another network before anything is asked of this one's peers.
+    fn check_network(&self, store: &Store) -> Result<(), Failure> {
+        let wanted = self.genesis.hash();
+        match store.genesis() {
+            Ok(stored) if stored.hash() != wanted => Err(Failure::usage(format!(
+                "{} is of another network: it was begun with the genesis {}, and genesis.json has the hash {wanted}",
+                self.dir.display(),
+                stored.hash()
+            ))
+            .hint("put the genesis.json of that network back, or make another home: openmesh init --home DIR; the data is not touched")),
+            _ => Ok(()),
+        }
     }
 
     async fn join(&self, peers: Peers, height: Height) -> Result<Store, Failure> {
