@@ -1,4 +1,4 @@
-//! What a node says to whoever does not know its network yet, and what a newcomer makes of it: who is there, the genesis, the clock.
+//! Answers of a node to whoever does not know its network yet, and what a newcomer makes of them: who is there, the genesis, the clock.
 //! `docs/spec/operators.md`, clauses O-5 to O-9.
 //!
 //! Nothing of it is signed. A genesis is taken where its hash is the one that a person named; a name, a version and a chain id only say with
@@ -16,7 +16,7 @@ const HALF_MS: i64 = 2_000_000;
 /// A question of a visitor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum HelloQuestion {
-    /// Who is there: [`Hello`].
+    /// The one who is there: [`Hello`].
     Who,
     /// The genesis in canonical bytes.
     Genesis,

@@ -49,7 +49,7 @@ pub struct NodeConfig {
     /// Joining a running network, and letting others join.
     #[serde(default)]
     pub sync: Sync,
-    /// What wakes the operator.
+    /// Everything that wakes the operator.
     #[serde(default)]
     pub alerts: Alerts,
     /// Drills: deliberate faults, for showing that the network withstands them.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use openmesh_alerts::{Finding, Severity};
 use openmesh_primitives::Timestamp;
 
-use crate::alerts::views::{AlertKind, Severity};
+use crate::alerts::views::{AlertKind, Key};
 use crate::backups::views::{Application as Backups, State as BackupState, Target};
 use crate::lending::views::{Lending, Loan, LoanStanding};
 use crate::views::ApplicationState;
@@ -133,30 +134,6 @@ pub struct ApplicationFacts {
     pub cause: Option<String>,
     /// Conditions: kind, number of the instance, words with figures.
     pub conditions: Vec<(String, u32, String)>,
-}
-
-/// Subject of an alert. There is one alert for it at a time.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key {
-    /// Kind.
-    pub kind: AlertKind,
-    /// Application; none for the machine.
-    pub application: Option<String>,
-    /// One of several: a place for backups, a name of a certificate, an instance.
-    pub subject: Option<String>,
-}
-
-/// Something that is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// Severity.
-    pub severity: Severity,
-    /// Cause.
-    pub cause: String,
-    /// Remedy, in words.
-    pub remedy: String,
-    /// Time for which it has to last before an alert opens.
-    pub lasts: Duration,
 }
 
 type Findings = BTreeMap<Key, Finding>;

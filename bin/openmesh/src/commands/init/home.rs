@@ -170,7 +170,7 @@ peers = [{network_peers}]
     )
 }
 
-/// What was made, and what comes next.
+/// The parts that were made, and the next step.
 fn told(files: &Files, plan: &Plan, card: &Card, is_kept: bool) -> String {
     let mut text = String::new();
     let home = files.home.display();
