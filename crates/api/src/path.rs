@@ -2,6 +2,8 @@
 
 /// Status of the node and its network.
 pub const STATUS: &str = "/v1/status";
+/// State of the node for its operator.
+pub const NODE: &str = "/v1/node";
 /// Blocks, newest first.
 pub const BLOCKS: &str = "/v1/blocks";
 /// One block.
@@ -58,8 +60,9 @@ pub const SESSION: &str = "/v1/auth/session";
 pub const STREAM: &str = "/v1/stream";
 
 /// Every path of the contract.
-pub const ALL: [&str; 28] = [
+pub const ALL: [&str; 29] = [
     STATUS,
+    NODE,
     BLOCKS,
     BLOCK,
     VALIDATORS,

@@ -7,6 +7,7 @@ pub mod config;
 mod drill;
 pub mod entry;
 mod gossip;
+pub mod health;
 mod joining;
 mod operator;
 pub mod peer;

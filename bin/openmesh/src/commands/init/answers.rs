@@ -34,6 +34,24 @@ impl Network {
     }
 }
 
+/// Everything that a home is made of.
+pub struct Plan {
+    /// Network.
+    pub network: Network,
+    /// The genesis, where it is here already.
+    pub genesis: Option<Genesis>,
+    /// Other nodes.
+    pub peers: Vec<Peer>,
+    /// Role.
+    pub role: Role,
+    /// Address to listen on.
+    pub listen: IpAddr,
+    /// Place at which others reach it.
+    pub reach: Peer,
+    /// Name for people.
+    pub name: String,
+}
+
 /// A question: its flag, its words, and the answer that an empty line is.
 pub struct Question<'a> {
     /// The flag without its dashes.

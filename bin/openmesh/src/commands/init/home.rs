@@ -9,7 +9,7 @@ use std::path::Path;
 use openmesh_primitives::{Digest, ValidatorKey};
 use openmesh_storage::files::{sync_folder, write_whole};
 
-use super::Plan;
+use super::answers::Plan;
 use crate::cli::InitArgs;
 use crate::failure::Failure;
 use crate::node::card::Card;

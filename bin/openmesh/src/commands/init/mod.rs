@@ -15,25 +15,7 @@ use crate::failure::Failure;
 use crate::node::config::{Files, Role, Sync};
 use crate::node::entry::{self, Asked};
 use crate::node::peer::Peer;
-use answers::{Asker, Network, Question};
-
-/// Everything that a home is made of.
-pub struct Plan {
-    /// Network.
-    pub network: Network,
-    /// The genesis, where it is here already.
-    pub genesis: Option<Genesis>,
-    /// Other nodes.
-    pub peers: Vec<Peer>,
-    /// Role.
-    pub role: Role,
-    /// Address to listen on.
-    pub listen: std::net::IpAddr,
-    /// Place at which others reach it.
-    pub reach: Peer,
-    /// Name for people.
-    pub name: String,
-}
+use answers::{Asker, Network, Plan, Question};
 
 /// Makes a home.
 pub async fn run(arguments: InitArgs) -> Result<(), Failure> {
