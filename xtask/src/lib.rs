@@ -8,6 +8,7 @@ pub mod circles;
 pub mod layers;
 pub mod licences;
 pub mod mutants;
+pub mod notices;
 pub mod source;
 pub mod tidy;
 pub mod unused;

@@ -1,6 +1,6 @@
 //! Arguments of what operators of nodes do: `init`, `genesis` and `validator`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -9,7 +9,7 @@ use openmesh_primitives::{Digest, Timestamp};
 use super::common::Output;
 use super::node::NodeUrl;
 use crate::node::config::Role;
-use crate::node::peer::{API_PORT, NETWORK_PORT, Peer};
+use crate::node::peer::{API_PORT, PORT, Peer};
 
 /// Arguments of `init`.
 #[derive(Debug, Args)]
@@ -35,12 +35,12 @@ pub struct InitArgs {
     /// Name of the node for people (this machine's where not given).
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// Port for other nodes; consensus takes the next one.
-    #[arg(long, default_value_t = NETWORK_PORT, value_parser = clap::value_parser!(u16).range(1..=65_534))]
+    /// Port of consensus; gossip, content and questions take the next one.
+    #[arg(long, default_value_t = PORT, value_parser = clap::value_parser!(u16).range(1..=65_534))]
     pub port: u16,
-    /// Port of the API and Studio, on loopback alone.
-    #[arg(long, default_value_t = API_PORT, value_parser = clap::value_parser!(u16).range(1..))]
-    pub api_port: u16,
+    /// Address of the API and Studio; without one port 8420, on this machine alone.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = SocketAddr::from(([127, 0, 0, 1], API_PORT)))]
+    pub api: SocketAddr,
     /// A block that you know from elsewhere, at which a join by snapshot begins.
     #[arg(long, value_name = "HEIGHT:HASH")]
     pub trust: Option<String>,

@@ -283,6 +283,9 @@ pub struct Drill {
     /// Flip a bit of the genesis that is sent to whoever does not have it.
     #[serde(default)]
     pub spoil_genesis: bool,
+    /// Tell those who join a time that is so many milliseconds ahead of this machine's clock.
+    #[serde(default)]
+    pub clock_ahead_ms: i64,
 }
 
 /// The files of a node's home.

@@ -204,7 +204,7 @@ pub fn chosen(asked: &Asked, wanted: &Digest) -> Result<Genesis, Failure> {
     } else {
         (
             "no peer can be reached that would give the genesis",
-            "are they running, is their port (8421) open to this machine, and are their addresses right (network.peers in node.toml)?",
+            "are they running, is their port (8422 where nothing else is said) open to this machine, and are their addresses right (network.peers in node.toml)?",
         )
     };
     Err(Failure::new(format!("{what} ({wanted}):{}", told(asked))).hint(hint))

@@ -6,14 +6,14 @@ use std::str::FromStr;
 
 /// Port of a node's API.
 pub const API_PORT: u16 = 8_420;
-/// Port at which a node listens for others; that of consensus is the next one.
-pub const NETWORK_PORT: u16 = 8_421;
+/// Port at which a node's consensus listens; that for gossip, content and questions is the next one.
+pub const PORT: u16 = 8_421;
 /// Longest name of a host (RFC 1035).
 const NAME_BYTES_MAX: usize = 253;
 /// Form of a peer, for a person.
 const FORM: &str = "an address or a name, with a port where it is not 8421, is expected: 10.0.0.2, node.example.org:8421, [fd00::2]:8421";
 
-/// A node: its host, and its port for other nodes.
+/// A node: its host, and the first of its two ports for other nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     host: Host,
@@ -40,13 +40,13 @@ impl Peer {
         }
     }
 
-    /// Multiaddress of its host for gossip, content and questions.
-    pub fn network(&self) -> String {
+    /// Multiaddress of its consensus.
+    pub fn consensus(&self) -> String {
         self.multiaddress(self.port)
     }
 
-    /// Multiaddress of its consensus.
-    pub fn consensus(&self) -> String {
+    /// Multiaddress of its host for gossip, content and questions.
+    pub fn network(&self) -> String {
         // A port has a next one: `from_str` sees to it.
         self.multiaddress(self.port.saturating_add(1))
     }
@@ -94,7 +94,7 @@ impl FromStr for Peer {
             },
         };
         let port = match port.map(str::parse::<u16>) {
-            None => NETWORK_PORT,
+            None => PORT,
             Some(Ok(port @ 1..u16::MAX)) => port,
             Some(_) => return Err(format!("{text:?}: a port from 1 to 65534 is expected")),
         };
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn peers_are_read_as_people_write_them() {
-        for (text, network, consensus, shown) in [
+        for (text, consensus, network, shown) in [
             ("10.0.0.2", "/ip4/10.0.0.2/tcp/8421", "/ip4/10.0.0.2/tcp/8422", "10.0.0.2:8421"),
             ("10.0.0.2:9000", "/ip4/10.0.0.2/tcp/9000", "/ip4/10.0.0.2/tcp/9001", "10.0.0.2:9000"),
             ("Node.Example.org", "/dns/node.example.org/tcp/8421", "/dns/node.example.org/tcp/8422", "node.example.org:8421"),

@@ -10,6 +10,8 @@ mod liar;
 mod live;
 mod live_venues;
 mod network;
+mod operate;
+mod operators;
 mod path;
 mod siege;
 mod supervisor;

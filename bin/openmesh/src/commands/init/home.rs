@@ -129,13 +129,13 @@ fn settings(plan: &Plan, arguments: &InitArgs) -> String {
         Some(trust) => format!("trust = \"{trust}\""),
         None => "# trust = \"HEIGHT:HASH\"             # a block that you know from elsewhere; a join by snapshot begins there".to_owned(),
     };
-    let (port, consensus) = (arguments.port, SocketAddr::new(plan.listen, arguments.port + 1));
+    let (port, consensus) = (arguments.port + 1, SocketAddr::new(plan.listen, arguments.port));
     let kind = if plan.listen.is_ipv4() { "ip4" } else { "ip6" };
     let listen = plan.listen;
     format!(
         "# Settings of this node, written once by `openmesh init` and never again. Each takes effect when the node starts again.
 
-api = \"127.0.0.1:{api}\"              # API and Studio: on this machine alone; a proxy with TLS in front of it for others
+api = \"{api}\"              # API and Studio; keep it on this machine, and put a proxy with TLS in front of it for others
 # public_hosts = [\"studio.example\"]  # what that proxy is called in a browser, for signing in
 {genesis}
 role = \"{role}\"
@@ -164,7 +164,7 @@ peers = [{network_peers}]
 # url = \"https://hooks.example.org/openmesh\"
 # secret_file = \"webhook.secret\"     # in this folder: openssl rand -hex 32 > webhook.secret; chmod 600 webhook.secret
 ",
-        api = arguments.api_port,
+        api = arguments.api,
         consensus_peers = list(crate::node::peer::Peer::consensus),
         network_peers = list(crate::node::peer::Peer::network),
     )
@@ -241,10 +241,10 @@ mod tests {
         let config = NodeConfig::read(&files).unwrap();
         assert_eq!((config.genesis, config.role), (Some(hash), Some(Role::Archive)));
         assert_eq!(config.api, "127.0.0.1:8420".parse().unwrap());
-        assert_eq!(config.consensus.listen, "10.0.0.9:8422".parse().unwrap());
-        assert_eq!(config.network.listen, ["/ip4/10.0.0.9/tcp/8421"]);
-        assert_eq!(config.network.peers, ["/ip4/10.0.0.1/tcp/8421", "/dns/node.example.org/tcp/9000"]);
-        assert_eq!(config.consensus.peers, ["/ip4/10.0.0.1/tcp/8422", "/dns/node.example.org/tcp/9001"]);
+        assert_eq!(config.consensus.listen, "10.0.0.9:8421".parse().unwrap());
+        assert_eq!(config.network.listen, ["/ip4/10.0.0.9/tcp/8422"]);
+        assert_eq!(config.consensus.peers, ["/ip4/10.0.0.1/tcp/8421", "/dns/node.example.org/tcp/9000"]);
+        assert_eq!(config.network.peers, ["/ip4/10.0.0.1/tcp/8422", "/dns/node.example.org/tcp/9001"]);
         assert_eq!(config.sync.trust.as_deref(), Some("7:ab"));
         assert!(config.storage.archive);
         let card = Card::read(&files.card()).unwrap();

@@ -41,10 +41,10 @@ fn check_flags(arguments: &InitArgs) -> Result<(), Failure> {
             .map_err(|_| Failure::usage(format!("--trust {trust}: HEIGHT:HASH is expected")))?;
     }
     let taken = [arguments.port, arguments.port + 1];
-    if taken.contains(&arguments.api_port) {
+    if taken.contains(&arguments.api.port()) {
         return Err(Failure::usage(format!(
-            "--api-port {}: {} and {} are the ports for other nodes (--port)",
-            arguments.api_port, taken[0], taken[1]
+            "--api {}: {} and {} are the ports for other nodes (--port)",
+            arguments.api, taken[0], taken[1]
         )));
     }
     Ok(())
