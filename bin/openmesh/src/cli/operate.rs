@@ -8,7 +8,7 @@ use openmesh_primitives::{Digest, Timestamp};
 
 use super::common::Output;
 use super::node::NodeUrl;
-use crate::node::config::Role;
+use crate::node::config::MeantRole;
 use crate::node::peer::{API_PORT, PORT, Peer};
 
 /// Arguments of `init`.
@@ -25,7 +25,7 @@ pub struct InitArgs {
     pub peers: Option<String>,
     /// Role of the node.
     #[arg(long, value_enum)]
-    pub role: Option<Role>,
+    pub role: Option<MeantRole>,
     /// Address of this machine at which others reach it.
     #[arg(long, value_name = "IP")]
     pub listen: Option<IpAddr>,

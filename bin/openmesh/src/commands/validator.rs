@@ -151,14 +151,18 @@ async fn test_alert(home: &Path) -> Result<(), Failure> {
         return Err(Failure::usage(format!("{} names no webhook", files.config().display()))
             .hint("[alerts.webhooks.NAME] with url and secret_file"));
     }
+    // Without a genesis nobody else has a name for it.
     let genesis = files.genesis().exists().then(|| files.read_genesis()).transpose()?;
-    let network = genesis.map(|genesis| genesis.name).unwrap_or_default();
+    let (network, own) = match &genesis {
+        Some(genesis) => (genesis.name.clone(), health::name_of(genesis, &key)),
+        None => (String::new(), key.address().to_string()),
+    };
     let mut failed = 0;
     for (name, webhook) in &config.alerts.webhooks {
         let now = Timestamp::now();
         let sent = match webhooks::receiver(home, webhook) {
             Ok(receiver) => {
-                let data = health::data(&network, name, &key, None);
+                let data = health::data(&network, &own, &key, None);
                 let id = format!("{}-test-{}", key.address(), now.nanos());
                 receiver.post(&id, body(AlertEvent::Test, now, &data)).await
             }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 
-pub use super::operator::{Alerts, Role, Webhook};
+pub use super::operator::{Alerts, MeantRole, Webhook};
 
 /// `node.toml`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -29,7 +29,7 @@ pub struct NodeConfig {
     pub genesis: Option<Digest>,
     /// Role that the node is meant to have; an archive keeps every block.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub role: Option<Role>,
+    pub role: Option<MeantRole>,
     /// The face of the Xnode's agent on this machine, to which `/v1/xnode` is passed on; `{}` for nobody's.
     #[serde(default)]
     pub xnode: Xnode,
@@ -398,7 +398,7 @@ pub fn merged(files: &Files, run: toml::Table) -> Result<NodeConfig, Failure> {
     merge(&mut table, person);
     let mut config: NodeConfig =
         table.try_into().map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?;
-    config.storage.archive |= config.role == Some(Role::Archive);
+    config.storage.archive |= config.role == Some(MeantRole::Archive);
     Ok(config)
 }
 
@@ -458,7 +458,7 @@ mod tests {
         assert_eq!((config.role, config.genesis, &config.alerts), (None, None, &Alerts::default()));
         // As `openmesh up` writes it, values before tables.
         let again: NodeConfig = toml::from_str(&toml::to_string(&read("role = \"validator\"\n")).unwrap()).unwrap();
-        assert_eq!(again.role, Some(Role::Validator));
+        assert_eq!(again.role, Some(MeantRole::Validator));
     }
 
     #[test]

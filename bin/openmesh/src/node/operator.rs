@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// Role that a node is meant to have. Its key alone makes it a validator: where the ledger does not have it, the node says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
-pub enum Role {
+pub enum MeantRole {
     /// Takes part in consensus: its key is in the validator set, or will be.
     Validator,
     /// Follows the ledger and answers: blocks of a fortnight.

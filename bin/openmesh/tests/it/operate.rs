@@ -17,14 +17,14 @@ fn script(name: &str) -> PathBuf {
 /// True where this user may make network namespaces by name.
 async fn may_make_namespaces() -> bool {
     let name = format!("om-probe-{}", std::process::id());
-    let ip = |verb: &'static str| {
-        Command::new("ip").args(["netns", verb, &name]).stdout(Stdio::null()).stderr(Stdio::null()).status()
-    };
-    let made = rustix::process::geteuid().is_root() && ip("add").await.is_ok_and(|status| status.success());
-    if made {
-        let _ = ip("delete").await;
-    }
-    made
+    let mut add = Command::new("ip");
+    add.args(["netns", "add", &name]).stdout(Stdio::null()).stderr(Stdio::null());
+    let made = rustix::process::geteuid().is_root() && succeeds(&mut add).await;
+    made && succeeds(Command::new("ip").args(["netns", "delete", &name])).await
+}
+
+async fn succeeds(command: &mut Command) -> bool {
+    command.status().await.is_ok_and(|status| status.success())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,14 +79,10 @@ async fn an_archive_is_the_same_whenever_it_is_packed() {
     let unpacked = folder.path().join("unpacked");
     std::fs::create_dir(&unpacked).unwrap();
     let archive = folder.path().join("one").join(name);
-    let untar = Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(&unpacked).arg("--strip-components=1");
-    assert!(untar_done(untar).await);
+    let mut untar = Command::new("tar");
+    assert!(succeeds(untar.arg("-xzf").arg(archive).arg("-C").arg(&unpacked).arg("--strip-components=1")).await);
     let mut check = Command::new("sha256sum");
-    assert!(untar_done(check.args(["--check", "--quiet", "SHA256SUMS"]).current_dir(&unpacked)).await);
-}
-
-async fn untar_done(command: &mut Command) -> bool {
-    command.status().await.is_ok_and(|status| status.success())
+    assert!(succeeds(check.args(["--check", "--quiet", "SHA256SUMS"]).current_dir(&unpacked)).await);
 }
 
 /// Commands that the unit, the container and the document of an Xnode run are commands of this program.

@@ -9,7 +9,7 @@ use openmesh_ledger::{Genesis, NAME_BYTES_MAX};
 use openmesh_primitives::Digest;
 
 use crate::failure::Failure;
-use crate::node::config::{Role, read_genesis};
+use crate::node::config::{MeantRole, read_genesis};
 use crate::node::peer::{self, Peer};
 
 /// The network that a home is for.
@@ -43,7 +43,7 @@ pub struct Plan {
     /// Other nodes.
     pub peers: Vec<Peer>,
     /// Role.
-    pub role: Role,
+    pub role: MeantRole,
     /// Address to listen on.
     pub listen: IpAddr,
     /// Place at which others reach it.
@@ -154,8 +154,8 @@ pub fn peers(text: &str, network: &Network) -> Result<Vec<Peer>, String> {
 }
 
 /// Reads a role.
-pub fn role(text: &str) -> Result<Role, String> {
-    Role::from_str(text, true).map_err(|_| format!("{text:?}: validator, full or archive is expected"))
+pub fn role(text: &str) -> Result<MeantRole, String> {
+    MeantRole::from_str(text, true).map_err(|_| format!("{text:?}: validator, full or archive is expected"))
 }
 
 /// Reads an address to listen on, which has to be this machine's.
@@ -209,19 +209,19 @@ mod tests {
     #[test]
     fn a_wrong_answer_is_said_at_once_and_asked_again() {
         let mut person = asker("king\n\nFull\n");
-        assert_eq!(person.answer(None, &QUESTION, role).unwrap(), Role::Full);
+        assert_eq!(person.answer(None, &QUESTION, role).unwrap(), MeantRole::Full);
         let said = String::from_utf8(person.output).unwrap();
         assert_eq!(said.matches("is expected").count(), 2, "{said}");
         let mut usual = asker("\n");
         let question = Question { usual: Some("archive".into()), ..QUESTION };
-        assert_eq!(usual.answer(None, &question, role).unwrap(), Role::Archive);
+        assert_eq!(usual.answer(None, &question, role).unwrap(), MeantRole::Archive);
         assert!(asker("").answer(None, &QUESTION, role).unwrap_err().message().contains("nothing was made"));
     }
 
     #[test]
     fn a_flag_is_no_question_and_nobody_is_asked_without_a_terminal() {
         let mut nobody: Asker<&[u8], Vec<u8>> = Asker { input: None, output: Vec::new() };
-        assert_eq!(nobody.answer(Some("validator"), &QUESTION, role).unwrap(), Role::Validator);
+        assert_eq!(nobody.answer(Some("validator"), &QUESTION, role).unwrap(), MeantRole::Validator);
         assert!(nobody.answer(Some("king"), &QUESTION, role).unwrap_err().message().contains("--role"));
         assert!(nobody.answer(None, &QUESTION, role).unwrap_err().message().contains("--role is missing"));
     }

@@ -13,7 +13,7 @@ use super::answers::Plan;
 use crate::cli::InitArgs;
 use crate::failure::Failure;
 use crate::node::card::Card;
-use crate::node::config::{Files, NodeConfig, Role};
+use crate::node::config::{Files, MeantRole, NodeConfig};
 use crate::node::entry;
 use crate::up::network::write_key;
 
@@ -117,9 +117,9 @@ fn settings(plan: &Plan, arguments: &InitArgs) -> String {
         plan.peers.iter().map(|peer| format!("\"{}\"", of(peer))).collect::<Vec<_>>().join(", ")
     };
     let role = match plan.role {
-        Role::Validator => "validator",
-        Role::Full => "full",
-        Role::Archive => "archive",
+        MeantRole::Validator => "validator",
+        MeantRole::Full => "full",
+        MeantRole::Archive => "archive",
     };
     let genesis = match plan.network.hash() {
         Some(hash) => format!("genesis = \"{hash}\""),
@@ -187,7 +187,7 @@ fn told(files: &Files, plan: &Plan, card: &Card, is_kept: bool) -> String {
         (Some(hash), None) => line(format_args!("network    genesis {hash}, which is fetched when the node starts")),
         (None, _) => line(format_args!("network    none yet: give {} to whoever makes the genesis", files.card().display())),
     }
-    if let (Role::Validator, Some(genesis)) = (plan.role, &plan.genesis)
+    if let (MeantRole::Validator, Some(genesis)) = (plan.role, &plan.genesis)
         && !genesis.validators.iter().any(|validator| validator.public_key == card.public_key)
     {
         line(format_args!("note       the genesis does not name this key: the node follows the ledger until the validators take it in"));
@@ -215,7 +215,7 @@ mod tests {
         }
     }
 
-    fn plan(network: Network, role: Role) -> Plan {
+    fn plan(network: Network, role: MeantRole) -> Plan {
         Plan {
             network,
             genesis: None,
@@ -234,12 +234,12 @@ mod tests {
         let (files, arguments) = (Files::of(&home), arguments(&home, &["--trust", "7:ab"]));
         let hash = Digest([7; 32]);
         check_free(&files).unwrap();
-        let told = make(&files, &plan(Network::Hash(hash), Role::Archive), &arguments).unwrap();
+        let told = make(&files, &plan(Network::Hash(hash), MeantRole::Archive), &arguments).unwrap();
         assert!(told.contains("back it up") && told.contains(&hash.to_string()), "{told}");
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&home), mode(&files.key())), (0o700, 0o600));
         let config = NodeConfig::read(&files).unwrap();
-        assert_eq!((config.genesis, config.role), (Some(hash), Some(Role::Archive)));
+        assert_eq!((config.genesis, config.role), (Some(hash), Some(MeantRole::Archive)));
         assert_eq!(config.api, "127.0.0.1:8420".parse().unwrap());
         assert_eq!(config.consensus.listen, "10.0.0.9:8421".parse().unwrap());
         assert_eq!(config.network.listen, ["/ip4/10.0.0.9/tcp/8422"]);
@@ -259,7 +259,7 @@ mod tests {
         let (files, arguments) = (Files::of(dir.path()), arguments(dir.path(), &[]));
         write_key(&files.key(), &[9; 32]).unwrap();
         check_free(&files).unwrap();
-        let told = make(&files, &plan(Network::New, Role::Validator), &arguments).unwrap();
+        let told = make(&files, &plan(Network::New, MeantRole::Validator), &arguments).unwrap();
         assert!(told.contains("the key that was there") && told.contains("card.json"), "{told}");
         assert_eq!(files.read_key().unwrap().seed(), [9; 32]);
         assert_eq!(NodeConfig::read(&files).unwrap().genesis, None);
@@ -273,13 +273,13 @@ mod tests {
         assert!(check_free(&files).unwrap_err().message().contains("data is there"));
         std::fs::remove_dir(dir.path().join("data")).unwrap();
         std::fs::write(files.key(), "no key").unwrap();
-        let failure = make(&files, &plan(Network::New, Role::Full), &arguments).unwrap_err();
+        let failure = make(&files, &plan(Network::New, MeantRole::Full), &arguments).unwrap_err();
         assert!(failure.message().contains("64 hexadecimal digits"), "{failure:?}");
         assert!(!files.config().exists(), "nothing half done");
         std::fs::remove_file(files.key()).unwrap();
         write_key(&files.key(), &[9; 32]).unwrap();
         std::fs::set_permissions(files.key(), std::fs::Permissions::from_mode(0o644)).unwrap();
-        let failure = make(&files, &plan(Network::New, Role::Full), &arguments).unwrap_err();
+        let failure = make(&files, &plan(Network::New, MeantRole::Full), &arguments).unwrap_err();
         assert!(failure.what_to_do().is_some_and(|hint| hint.contains("chmod 600")), "{failure:?}");
         let file = dir.path().join("file");
         std::fs::write(&file, "").unwrap();

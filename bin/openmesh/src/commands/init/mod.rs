@@ -12,7 +12,7 @@ use openmesh_primitives::Digest;
 use super::agent::print;
 use crate::cli::InitArgs;
 use crate::failure::Failure;
-use crate::node::config::{Files, Role, Sync};
+use crate::node::config::{Files, MeantRole, Sync};
 use crate::node::entry::{self, Asked};
 use crate::node::peer::Peer;
 use answers::{Asker, Network, Plan, Question};
@@ -62,9 +62,9 @@ async fn plan<R: BufRead, W: Write>(
     let (network, peers, genesis) = joined(arguments, files, &mut asker).await?;
     let usual = if network == Network::New { "validator" } else { "full" };
     let given = arguments.role.map(|role| match role {
-        Role::Validator => "validator",
-        Role::Full => "full",
-        Role::Archive => "archive",
+        MeantRole::Validator => "validator",
+        MeantRole::Full => "full",
+        MeantRole::Archive => "archive",
     });
     let words = "3/4  Role: validator (its key signs blocks), full (follows and answers) or archive (keeps every block)";
     let question = Question { flag: "role", words, usual: Some(usual.into()) };

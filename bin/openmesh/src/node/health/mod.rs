@@ -30,7 +30,7 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
-use super::config::{Alerts, Files, NodeConfig, Role};
+use super::config::{Alerts, Files, MeantRole, NodeConfig};
 use super::joining;
 use super::room::Room;
 use super::running::Stage;
@@ -114,8 +114,6 @@ impl Health {
         (engine, store, network, room): Handles,
         registry: &mut Registry,
     ) -> Health {
-        let own = genesis.validators.iter().find(|validator| validator.public_key == key);
-        let name = own.map_or_else(|| key.address().to_string(), |validator| validator.name.clone());
         let seen = Seen {
             signing: Signing::new(key.address()),
             power: None,
@@ -132,8 +130,8 @@ impl Health {
                 genesis: genesis.hash().to_string(),
             },
             key,
-            name,
-            meant_to_validate: config.role == Some(Role::Validator),
+            name: name_of(genesis, &key),
+            meant_to_validate: config.role == Some(MeantRole::Validator),
             is_archive: config.storage.kept_epochs().is_none(),
             idle_block_ms: config.consensus.idle_block_ms,
             peers_named: config.consensus.peers.len(),
@@ -384,6 +382,12 @@ fn alert(entry: &Entry<Key>) -> NodeAlert {
         remedy: entry.remedy.clone(),
         begin: entry.begin.to_rfc3339(),
     }
+}
+
+/// Name of a node for people: that of the genesis, or its address.
+pub fn name_of(genesis: &Genesis, key: &ValidatorPublicKey) -> String {
+    let own = genesis.validators.iter().find(|validator| validator.public_key == *key);
+    own.map_or_else(|| key.address().to_string(), |validator| validator.name.clone())
 }
 
 /// Words of a message: the one who sends it, and the alert.
