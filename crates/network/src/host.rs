@@ -93,16 +93,13 @@ fn behaviour(config: &Config, key: &identity::Keypair) -> Result<Behaviour, Netw
         StreamProtocol::try_from_owned(format!("/openmesh/{}/{what}/1", config.chain_id))
             .map_err(|e| NetworkError::Build(e.to_string()))
     };
-    let requests = request_response::Config::default()
-        .with_request_timeout(ASK_TIMEOUT)
-        // Of one connection and both directions, so ours must fit; how many are answered is the host's business.
-        .with_max_concurrent_streams(ASKS_MAX + SERVES_PER_PEER_MAX);
-    let questions = request_response::Config::default()
-        .with_request_timeout(ASK_TIMEOUT)
-        .with_max_concurrent_streams(QUESTIONS_MAX + QUESTION_SERVES_PER_PEER_MAX);
-    let hello = request_response::Config::default()
-        .with_request_timeout(ASK_TIMEOUT)
-        .with_max_concurrent_streams(HELLO_SERVES_PER_PEER_MAX);
+    let asks = |streams| {
+        request_response::Config::default().with_request_timeout(ASK_TIMEOUT).with_max_concurrent_streams(streams)
+    };
+    // Of one connection and both directions, so ours must fit; how many are answered is the host's business.
+    let requests = asks(ASKS_MAX + SERVES_PER_PEER_MAX);
+    let questions = asks(QUESTIONS_MAX + QUESTION_SERVES_PER_PEER_MAX);
+    let hello = asks(HELLO_SERVES_PER_PEER_MAX);
     let limits = connection_limits::ConnectionLimits::default()
         .with_max_established_incoming(Some(CONNECTIONS_INCOMING_MAX))
         .with_max_established(Some(CONNECTIONS_MAX))

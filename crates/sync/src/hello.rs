@@ -10,6 +10,8 @@ use openmesh_primitives::{Digest, Timestamp, canonical, sha256};
 
 /// Longest answer about who is there, bytes: four numbers, a hash and two short texts.
 const WHO_BYTES_MAX: usize = 1 << 10;
+/// Longest name or version in it, characters.
+const TEXT_CHARS_MAX: usize = 64;
 /// Nanoseconds of a millisecond, halved for the way there and back.
 const HALF_MS: i64 = 2_000_000;
 
@@ -72,17 +74,32 @@ pub enum GenesisFault {
     Refused(#[from] GenesisError),
 }
 
-/// Answers to visitors of one network; `None` where a question is none.
-pub fn greet(genesis: &Genesis, version: &str, now: Timestamp, question: &[u8]) -> Option<Vec<u8>> {
-    match canonical::decode(question).ok()? {
-        HelloQuestion::Genesis => Some(canonical::encode(genesis)),
-        HelloQuestion::Who => Some(canonical::encode(&Hello {
+/// Answers to the visitors of a node. Everything but the clock is made once: strangers may ask as often as they like.
+#[derive(Clone, Debug)]
+pub struct Greeter {
+    genesis: Vec<u8>,
+    hello: Hello,
+}
+
+impl Greeter {
+    /// Answers of a node of this network and this version.
+    pub fn new(genesis: &Genesis, version: &str) -> Greeter {
+        let hello = Hello {
             genesis: genesis.hash(),
             chain_id: genesis.chain_id,
-            network: genesis.name.chars().take(64).collect(),
-            version: version.chars().take(64).collect(),
-            time_ms: now.millis(),
-        })),
+            network: genesis.name.chars().take(TEXT_CHARS_MAX).collect(),
+            version: version.chars().take(TEXT_CHARS_MAX).collect(),
+            time_ms: 0,
+        };
+        Greeter { genesis: canonical::encode(genesis), hello }
+    }
+
+    /// The answer to a question at a moment; `None` where it is none.
+    pub fn answer(&self, question: &[u8], now: Timestamp) -> Option<Vec<u8>> {
+        match canonical::decode(question).ok()? {
+            HelloQuestion::Genesis => Some(self.genesis.clone()),
+            HelloQuestion::Who => Some(canonical::encode(&Hello { time_ms: now.millis(), ..self.hello.clone() })),
+        }
     }
 }
 
@@ -95,7 +112,7 @@ pub fn read_who(bytes: &[u8]) -> Result<Hello, GenesisFault> {
         return Err(GenesisFault::Form(format!("{} bytes are more than any has", bytes.len())));
     }
     let hello: Hello = canonical::decode(bytes).map_err(|error| GenesisFault::Form(error.to_string()))?;
-    let plain = |text: String| text.chars().filter(|c| !c.is_control()).take(64).collect();
+    let plain = |text: String| text.chars().filter(|c| !c.is_control()).take(TEXT_CHARS_MAX).collect();
     Ok(Hello { network: plain(hello.network), version: plain(hello.version), ..hello })
 }
 
@@ -169,14 +186,15 @@ mod tests {
     }
 
     fn ask(question: HelloQuestion) -> Vec<u8> {
-        greet(&genesis(), "1.2.3", Timestamp::from_millis(5), &canonical::encode(&question)).unwrap()
+        Greeter::new(&genesis(), "1.2.3").answer(&canonical::encode(&question), Timestamp::from_millis(5)).unwrap()
     }
 
     #[test]
     fn a_genesis_is_taken_by_its_hash_alone() {
         let hello = read_who(&ask(HelloQuestion::Who)).unwrap();
         let (wanted, bytes) = (genesis().hash(), ask(HelloQuestion::Genesis));
-        assert_eq!((hello.network.as_str(), hello.chain_id, hello.time_ms), ("ab", 7, 5), "no control character comes through");
+        let read = (hello.network.as_str(), hello.chain_id, hello.time_ms);
+        assert_eq!(read, ("ab", 7, 5), "no control character comes through");
         assert_eq!(check_network(&hello, &wanted), Ok(()));
         assert_eq!(check_genesis(&hello, &bytes, &wanted).unwrap(), genesis());
         let other = Digest([9; 32]);
@@ -197,8 +215,8 @@ mod tests {
 
     #[test]
     fn what_is_no_question_or_answer_is_refused() {
-        assert_eq!(greet(&genesis(), "v", Timestamp(0), b"?"), None);
-        assert_eq!(greet(&genesis(), "v", Timestamp(0), &[]), None);
+        let greeter = Greeter::new(&genesis(), "v");
+        assert_eq!((greeter.answer(b"?", Timestamp(0)), greeter.answer(&[], Timestamp(0))), (None, None));
         assert!(matches!(read_who(&[0; 2_000]), Err(GenesisFault::Form(_))));
         assert!(matches!(read_who(b"short"), Err(GenesisFault::Form(_))));
     }

@@ -33,7 +33,7 @@ mod wire;
 pub use clocks::clocks;
 pub use error::{JoinError, Lie, Refusal};
 pub use hello::{
-    GenesisFault, Hello, HelloQuestion, check_genesis, check_network, clock_offset_ms, greet, median_ms, read_who,
+    GenesisFault, Greeter, Hello, HelloQuestion, check_genesis, check_network, clock_offset_ms, median_ms, read_who,
 };
 pub use join::{Deps, FALLBACK_TIME, JoinConfig, join};
 pub use metrics::Metrics;

@@ -58,10 +58,11 @@ impl Answers {
 
 /// The function that answers those who do not know the network yet (`docs/spec/operators.md`, clause O-5).
 pub fn greeter(genesis: &Genesis, drill: &Drill) -> network::Responder {
-    let (genesis, spoil, ahead_ms) = (genesis.clone(), drill.spoil_genesis, drill.clock_ahead_ms);
+    let greeter = sync::Greeter::new(genesis, env!("CARGO_PKG_VERSION"));
+    let (spoil, ahead_ms) = (drill.spoil_genesis, drill.clock_ahead_ms);
     Arc::new(move |question| {
         let now = Timestamp::from_millis(Timestamp::now().millis().saturating_add(ahead_ms));
-        let answer = sync::greet(&genesis, env!("CARGO_PKG_VERSION"), now, question)?;
+        let answer = greeter.answer(question, now)?;
         if spoil { drill::spoilt_genesis(question, answer) } else { Some(answer) }
     })
 }
