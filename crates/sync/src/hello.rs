@@ -167,7 +167,7 @@ pub fn median_ms(mut offsets: Vec<i64>) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use openmesh_ledger::{GenesisValidator, Params};
-    use openmesh_primitives::ValidatorKey;
+    use openmesh_primitives::{SplitMix64, ValidatorKey};
 
     use super::*;
 
@@ -219,6 +219,32 @@ mod tests {
         assert_eq!((greeter.answer(b"?", Timestamp(0)), greeter.answer(&[], Timestamp(0))), (None, None));
         assert!(matches!(read_who(&[0; 2_000]), Err(GenesisFault::Form(_))));
         assert!(matches!(read_who(b"short"), Err(GenesisFault::Form(_))));
+    }
+
+    /// Whatever a stranger sends: nothing panics, and nothing but the genesis with the wanted hash is taken.
+    #[test]
+    fn answers_with_wrong_bytes_are_never_taken() {
+        let (wanted, hello) = (genesis().hash(), read_who(&ask(HelloQuestion::Who)).unwrap());
+        let answers = [ask(HelloQuestion::Who), ask(HelloQuestion::Genesis)];
+        let mut random = SplitMix64::new(12);
+        for turn in 0..20_000 {
+            let mut bytes = answers[turn % 2].clone();
+            for _ in 0..=random.below(4) {
+                let at = random.index(bytes.len());
+                match random.below(3) {
+                    0 => bytes[at] = random.below(256) as u8,
+                    1 => bytes.truncate(at + 1),
+                    _ => bytes.insert(at, 0xff),
+                }
+            }
+            if let Ok(read) = read_who(&bytes) {
+                assert!(read.network.len() <= 4 * TEXT_CHARS_MAX && !read.version.contains('\u{1b}'));
+            }
+            let is_whole = bytes == answers[1];
+            assert_eq!(check_genesis(&hello, &bytes, &wanted).is_ok(), is_whole);
+            // The same bytes under a hash of their own: read by the rules, or refused.
+            let _ = check_genesis(&hello, &bytes, &sha256(&[&bytes]));
+        }
     }
 
     #[test]
