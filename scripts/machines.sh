@@ -13,7 +13,7 @@ set -euo pipefail
 name=${OPENMESH_MACHINES:-om}
 openmesh=${OPENMESH:-openmesh}
 # Longest time for a block, seconds: of a network of which some are away, on a machine that is busy.
-patience=${PATIENCE:-120}
+patience=${PATIENCE:-180}
 fail() { echo "error: $*" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || fail "namespaces need root"
 command -v ip >/dev/null || fail "ip is missing: apt-get install iproute2"

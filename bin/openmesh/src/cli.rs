@@ -8,6 +8,7 @@ mod common;
 mod data;
 pub mod export;
 pub mod files;
+mod genesis;
 pub mod import;
 pub mod lend;
 pub mod machine;
@@ -23,9 +24,10 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub use app::{AppCommand, DataFate, LogArgs, NewArgs};
 pub use common::{AgentName, ChangeArgs, Output};
 pub use data::{ChainCommand, MarketCommand, VerifyArgs};
+pub use genesis::GenesisCommand;
 pub use network::{DownArgs, NodeArgs, UpArgs, VenuesArgs, WindowMs};
 pub use node::{AccountCommand, DoctorArgs, SqlArgs, TableFormat};
-pub use operate::{CollectArgs, GenesisCommand, InitArgs, ValidatorCommand};
+pub use operate::{CeremonyCommand, CollectArgs, InitArgs, ValidatorCommand};
 pub use xnode::{DoorsArgs, DoorsCommand, SecretCommand, XnodeCommand};
 
 /// Heading of the options that every command has, behind its own.

@@ -49,9 +49,9 @@ pub struct InitArgs {
     pub offline: bool,
 }
 
-/// The beginning of a network.
+/// The beginning of a network that several operators make together.
 #[derive(Debug, Subcommand)]
-pub enum GenesisCommand {
+pub enum CeremonyCommand {
     /// Make a genesis of the cards of several operators (card.json of each home). The same cards, in whatever order, make the same one.
     Collect(CollectArgs),
     /// Check a genesis, and print its hash and what is in it.

@@ -3,6 +3,7 @@
 pub mod account;
 mod agent;
 pub mod app;
+mod ceremony;
 pub mod chain;
 mod client;
 pub mod doctor;

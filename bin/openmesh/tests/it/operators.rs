@@ -335,3 +335,41 @@ async fn receive(listener: TcpListener, messages: Arc<Mutex<Vec<String>>>) {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
     }
 }
+
+/// The four questions, as a person at a terminal meets them: `script` (util-linux) is the terminal.
+#[tokio::test]
+async fn a_person_at_a_terminal_is_asked_until_each_answer_is_right() {
+    let world = World::new();
+    let program = env!("CARGO_BIN_EXE_openmesh");
+    let (home, port) = (world.text("home"), port());
+    let line = format!("{program} init --home {home} --port {port} --api 127.0.0.1:0 --name person");
+    let mut command = tokio::process::Command::new("script");
+    command.args(["--quiet", "--return", "--command", &line, "/dev/null"]).kill_on_drop(true);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let Ok(mut terminal) = command.spawn() else {
+        println!("skipped: script (bsdutils) is not here");
+        return;
+    };
+    let answers = "here\nnew\n10.0.0.300\nnone\nking\nvalidator\n192.0.2.77\n127.0.0.1\n";
+    let mut keys = terminal.stdin.take().expect("stdin");
+    keys.write_all(answers.as_bytes()).await.unwrap();
+    let output = tokio::time::timeout(PATIENCE, terminal.wait_with_output()).await.expect("in time").unwrap();
+    drop(keys);
+    let screen = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{screen}");
+    for words in [
+        "1/4  Network",
+        "neither the hash of a genesis",
+        "2/4  Other nodes",
+        "\"10.0.0.300\"",
+        "3/4  Role",
+        "validator, full or archive is expected",
+        "4/4  Address",
+        "192.0.2.77 cannot be listened on",
+        "back it up",
+    ] {
+        assert!(screen.contains(words), "{words:?} is not on\n{screen}");
+    }
+    let settings = std::fs::read_to_string(world.path("home/node.toml")).unwrap();
+    assert!(settings.contains("role = \"validator\"") && settings.contains(&format!("127.0.0.1:{port}")), "{settings}");
+}
