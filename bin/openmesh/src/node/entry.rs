@@ -9,7 +9,7 @@ use openmesh_network::{Multiaddr, Visit, VisitError};
 use openmesh_primitives::{Digest, Timestamp, canonical, report};
 use openmesh_storage::files::write_whole;
 use openmesh_sync::{
-    GenesisFault, Hello, HelloQuestion, check_genesis, check_network, clock_offset_ms, median_ms, read_who,
+    GenesisFault, HelloQuestion, check_genesis, check_network, clock_offset_ms, median_ms, read_who,
 };
 
 use super::config::{Files, NodeConfig};
@@ -36,11 +36,9 @@ pub enum PeerFault {
     Genesis(#[from] GenesisFault),
 }
 
-/// A peer of the wanted network: what it says of itself, its genesis where it was asked for one, and its clock.
+/// A peer of the wanted network: its genesis where it was asked for one, and its clock.
 #[derive(Debug)]
 pub struct Found {
-    /// Its words.
-    pub hello: Hello,
     /// The genesis, of the wanted hash.
     pub genesis: Option<Genesis>,
     /// Time by which its clock is ahead of this one, milliseconds.
@@ -173,7 +171,7 @@ async fn ask(peer: &str, wanted: &Digest, whole: bool) -> Result<Found, PeerFaul
         false => None,
     };
     let offset_ms = clock_offset_ms(before, after, hello.time_ms);
-    Ok(Found { hello, genesis, offset_ms })
+    Ok(Found { genesis, offset_ms })
 }
 
 /// The genesis that a peer gave; where none did, the failure with each peer's fault.
@@ -249,14 +247,7 @@ mod tests {
     use super::*;
 
     fn found(offset_ms: i64) -> (String, Found) {
-        let hello = Hello {
-            genesis: Digest([1; 32]),
-            chain_id: 1,
-            network: "n".into(),
-            version: "v".into(),
-            time_ms: 0,
-        };
-        ("p".into(), Found { hello, genesis: None, offset_ms })
+        ("p".into(), Found { genesis: None, offset_ms })
     }
 
     fn faults(faults: Vec<PeerFault>) -> Asked {

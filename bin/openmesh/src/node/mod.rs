@@ -11,7 +11,7 @@ pub mod health;
 mod joining;
 mod operator;
 pub mod peer;
-mod ports;
+pub mod ports;
 mod retention;
 mod room;
 mod running;

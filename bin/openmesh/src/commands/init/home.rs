@@ -14,7 +14,7 @@ use crate::cli::InitArgs;
 use crate::failure::Failure;
 use crate::node::card::Card;
 use crate::node::config::{Files, MeantRole, NodeConfig};
-use crate::node::entry;
+use crate::node::{entry, ports};
 use crate::up::network::write_key;
 
 /// Mode of a home: nobody but its user has business there.
@@ -70,7 +70,7 @@ pub fn check_network(files: &Files, wanted: Option<Digest>) -> Result<(), Failur
 pub fn make(files: &Files, plan: &Plan, arguments: &InitArgs) -> Result<String, Failure> {
     let text = settings(plan, arguments);
     // What is written must be read: a bug here is said now and not at the start.
-    toml::from_str::<NodeConfig>(&text).map_err(|e| Failure::from_display("node.toml", &e))?;
+    let config: NodeConfig = toml::from_str(&text).map_err(|e| Failure::from_display("node.toml", &e))?;
     let home = &files.home;
     DirBuilder::new()
         .recursive(true)
@@ -91,7 +91,10 @@ pub fn make(files: &Files, plan: &Plan, arguments: &InitArgs) -> Result<String, 
     };
     put(files.card(), &card_text)?;
     put(files.config(), text.as_bytes())?;
-    Ok(told(files, plan, &card, is_kept))
+    // Another program may have gone by the time at which the node starts.
+    let busy = ports::check(&config).err();
+    let busy = busy.map(|failure| format!("warning    {}\n", failure.message())).unwrap_or_default();
+    Ok(busy + &told(files, plan, &card, is_kept))
 }
 
 /// The key of a home: a new one, or the one that is there.
