@@ -27,6 +27,7 @@ mod peers;
 mod progress;
 mod serve;
 mod survey;
+mod twin;
 mod walk;
 mod wire;
 
@@ -41,5 +42,6 @@ pub use peers::Peers;
 pub use progress::{Progress, Step};
 pub use serve::{SNAPSHOT_INTERVAL_HEIGHTS, Snapshots, answer_of_a_new_node};
 pub use survey::{Own, Way, blocks_are_gone, survey};
+pub use twin::{TWIN_TIME, signs_elsewhere};
 pub use walk::{Trust, TrustedBlock};
 pub use wire::{Anchor, Offer, Question, SnapshotOffer};

@@ -8,7 +8,7 @@ use openmesh_api::ErrorCode;
 use openmesh_gateway::{Waiting, answer_waiting};
 use openmesh_ledger::Genesis;
 use openmesh_network as network;
-use openmesh_primitives::{Height, Timestamp};
+use openmesh_primitives::{Height, Timestamp, ValidatorPublicKey};
 use openmesh_storage::{Store, StoreConfig, StoreError};
 use openmesh_sync::{
     self as sync, Deps, JoinConfig, JoinError, Metrics, Own, Peers, Progress, Refusal, Snapshots, Trust, TrustedBlock,
@@ -18,7 +18,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::config::{Drill, NodeConfig};
+use super::config::{Drill, MeantRole, NodeConfig};
 use super::drill;
 use crate::failure::{Failure, OrFail as _};
 
@@ -220,6 +220,33 @@ pub fn own(config: &NodeConfig, genesis: &Genesis, store: &Store) -> Result<Own,
     let (archive, peers) = (config.storage.archive, config.network.peers.len());
     let (genesis, trust) = (genesis.clone(), trust(config)?);
     Ok(Own { height, validators, archive, genesis, trust, peers, now: Timestamp::now })
+}
+
+/// Refuses to begin a validator whose key signs somewhere else now (`docs/spec/operators.md`, clause O-18). Only a home that says that it validates
+/// is looked after so: it takes some seconds at each start.
+///
+/// # Errors
+/// Where a block that was made after this start has the key's signature, although this node has signed nothing yet.
+pub async fn check_twin(
+    config: &NodeConfig,
+    genesis: &Genesis,
+    key: &ValidatorPublicKey,
+    network: &network::Handle,
+) -> Result<(), Failure> {
+    let (named, since) = (config.network.peers.len(), Timestamp::now());
+    if config.role != Some(MeantRole::Validator) || named == 0 {
+        return Ok(());
+    }
+    let found = sync::signs_elsewhere(&peers(network), key, genesis.chain_id, since, named, sync::TWIN_TIME).await;
+    let Some((height, time)) = found else { return Ok(()) };
+    Err(Failure::new(format!(
+        "another node signs with this key now: block {height} of {} has its signature, and this node has not signed yet",
+        time.to_rfc3339()
+    ))
+    .hint(
+        "stop the other node, see that it stays stopped, and start this one again: two nodes with one key sign twice for one height, which names \
+         the validator for ever",
+    ))
 }
 
 fn trust(config: &NodeConfig) -> Result<Trust, Failure> {

@@ -58,6 +58,7 @@ pub async fn start(
     let dir = files.data("ledger");
     let opening = Opening { config, dir: &dir, genesis: &genesis, network: &network, metrics: &metrics };
     let store = opening.open().await?;
+    joining::check_twin(config, &genesis, &key.public(), &network).await?;
     answers.open(&store, config, &metrics);
     let stores = Stores::open(store, contents, files, config).await?;
     let queries = pythia::Pythia::start(query_config(config), stores.lake.clone()).or_fail("queries")?;

@@ -261,6 +261,30 @@ async fn a_store_of_another_network_is_not_touched() {
     assert!(world.path("one/data/ledger/ledger.redb").exists());
 }
 
+/// A home is copied, and both run: the second one signs nothing (clause O-18).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_signs_elsewhere_signs_nothing_here() {
+    let world = World::new();
+    let (first, second) = (port(), port());
+    let hash = world.validator("one", first, "845107", "").await;
+    let node = Node::start(&world.path("one")).await;
+    node.until("blocks", |state| state["height"].as_u64() > Some(2)).await;
+    // The copy has the key and the genesis, and knows the first one as a peer.
+    let copy = world.path("copy");
+    std::fs::create_dir(&copy).unwrap();
+    for file in ["validator.key", "genesis.json"] {
+        std::fs::copy(world.path("one").join(file), copy.join(file)).unwrap();
+    }
+    let peer = format!("127.0.0.1:{first}");
+    let (code, out, err) = world.init("copy", second, &hash, &peer, &["--role", "validator"]).await;
+    assert!(code == 0 && out.contains("the key that was there"), "{out}{err}");
+    let words = ["another node signs with this key now", "stop the other node"];
+    refused(&["node", "--home", &world.text("copy")], 1, &words).await;
+    // The one that runs goes on.
+    let height = node.get("/v1/node").await.unwrap()["height"].as_u64();
+    node.until("more blocks", |state| state["height"].as_u64() > height).await;
+}
+
 #[tokio::test]
 async fn nobody_is_asked_without_a_terminal() {
     let world = World::new();
