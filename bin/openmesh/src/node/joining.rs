@@ -245,7 +245,7 @@ pub async fn check_twin(
     ))
     .hint(
         "stop the other node, see that it stays stopped, and start this one again: two nodes with one key sign twice for one height, which names \
-         the validator for ever",
+         the validator for ever. Where there is no other one, this machine's clock is seconds behind: set it by NTP",
     ))
 }
 
