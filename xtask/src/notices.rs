@@ -45,7 +45,10 @@ pub fn npm(folder: &Path) -> Result<Vec<Package>> {
     let lock: Value = serde_json::from_slice(&std::fs::read(folder.join("package-lock.json"))?)?;
     let packages = lock["packages"].as_object().into_iter().flatten();
     let shipped = packages.filter(|(path, package)| {
-        path.contains("node_modules/") && package["dev"] != true && package["optional"] != true && package["peer"] != true
+        path.contains("node_modules/")
+            && package["dev"] != true
+            && package["optional"] != true
+            && package["peer"] != true
     });
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let found = shipped.map(|(path, package)| Package {
@@ -65,7 +68,11 @@ fn texts(folder: &Path) -> Result<Vec<String>> {
         let name = entry.file_name().to_string_lossy().to_lowercase();
         let meta = entry.metadata()?;
         let is_code = [".rs", ".js", ".ts", ".json"].iter().any(|end| name.ends_with(end));
-        if meta.is_file() && meta.len() <= TEXT_BYTES_MAX && !is_code && NAMES.iter().any(|begin| name.starts_with(begin)) {
+        if meta.is_file()
+            && meta.len() <= TEXT_BYTES_MAX
+            && !is_code
+            && NAMES.iter().any(|begin| name.starts_with(begin))
+        {
             let text = String::from_utf8_lossy(&std::fs::read(entry.path())?).replace("\r\n", "\n");
             found.insert(name, text.trim().to_owned());
         }
@@ -127,7 +134,10 @@ mod tests {
         turned.reverse();
         assert_eq!(notices(turned).expect("notices"), text, "whatever their order");
         assert!(text.contains("\na 1.0.0, b 1.0.0\n\nthe same\n"), "{text}");
-        assert!(text.contains("\na 1.0.0\n\na's own\n") && !text.contains("code") && !text.contains("nothing"), "{text}");
+        assert!(
+            text.contains("\na 1.0.0\n\na's own\n") && !text.contains("code") && !text.contains("nothing"),
+            "{text}"
+        );
         assert!(text.contains("c 1.0.0: MIT; the package holds no text"), "{text}");
         let away = Package { folder: root.join("nowhere"), ..package(&root, "d", &[]) };
         assert!(notices(vec![away]).is_err());

@@ -12,8 +12,8 @@ use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Stre
 use libp2p::StreamProtocol;
 use libp2p::request_response::{self, Codec};
 use openmesh_network::{
-    AskError, Config, FetchError, Handle, Incoming, Multiaddr, NetworkError, PeerId, Provider, Verdict, Visit, VisitError,
-    start,
+    AskError, Config, FetchError, Handle, Incoming, Multiaddr, NetworkError, PeerId, Provider, Verdict, Visit,
+    VisitError, start,
 };
 use openmesh_primitives::ContentId;
 use prometheus_client::registry::Registry;

@@ -121,8 +121,9 @@ fn genesis_of(
     let mut validators = BTreeMap::new();
     for (file, card) in cards {
         if validators.insert(card.public_key, card.validator(arguments.power)).is_some() {
-            return Err(Failure::usage(format!("{}: another card has the same key", file.display()))
-                .hint("each validator needs a key of its own: two with one key would be named as one that signs twice"));
+            return Err(Failure::usage(format!("{}: another card has the same key", file.display())).hint(
+                "each validator needs a key of its own: two with one key would be named as one that signs twice",
+            ));
         }
     }
     check_names(cards)?;

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use openmesh_api::{
-    IncidentInfo, NodeAlertSeverity, NodeState, Origin, Page, SourceInfo, SourceKind, Status, TroubleKind, ValidatorInfo,
+    IncidentInfo, NodeAlertSeverity, NodeState, Origin, Page, SourceInfo, SourceKind, Status, TroubleKind,
+    ValidatorInfo,
 };
 use openmesh_primitives::Timestamp;
 

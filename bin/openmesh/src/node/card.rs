@@ -61,8 +61,9 @@ impl Card {
             return Err(failed(format!("a card has at most {FILE_BYTES_MAX} bytes, not {bytes}")));
         }
         let text = std::fs::read(path).map_err(|e| failed(e.to_string()))?;
-        let card: Card = serde_json::from_slice(&text)
-            .map_err(|e| failed(format!("no card: {e}")).hint("openmesh init writes a node's card.json into its home"))?;
+        let card: Card = serde_json::from_slice(&text).map_err(|e| {
+            failed(format!("no card: {e}")).hint("openmesh init writes a node's card.json into its home")
+        })?;
         match card.is_signed() {
             true => Ok(card),
             false => Err(failed("it was changed after it was signed, or another key has signed it".into())

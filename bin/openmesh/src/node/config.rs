@@ -396,8 +396,7 @@ pub fn merged(files: &Files, run: toml::Table) -> Result<NodeConfig, Failure> {
         table.get_mut("storage").and_then(toml::Value::as_table_mut).and_then(|storage| storage.remove("archive"));
     }
     merge(&mut table, person);
-    let mut config: NodeConfig =
-        table.try_into().map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?;
+    let mut config: NodeConfig = table.try_into().map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?;
     config.storage.archive |= config.role == Some(MeantRole::Archive);
     Ok(config)
 }

@@ -8,9 +8,7 @@ use openmesh_ledger::Genesis;
 use openmesh_network::{Multiaddr, Visit, VisitError};
 use openmesh_primitives::{Digest, Timestamp, canonical, report};
 use openmesh_storage::files::write_whole;
-use openmesh_sync::{
-    GenesisFault, HelloQuestion, check_genesis, check_network, clock_offset_ms, median_ms, read_who,
-};
+use openmesh_sync::{GenesisFault, HelloQuestion, check_genesis, check_network, clock_offset_ms, median_ms, read_who};
 
 use super::config::{Files, NodeConfig};
 use crate::cli::NodeArgs;
@@ -121,7 +119,9 @@ pub fn keep(files: &Files, genesis: &Genesis) -> Result<(), Failure> {
     let text = serde_json::to_vec_pretty(genesis).map_err(|e| Failure::from_display("genesis", &e))?;
     let again: Genesis = serde_json::from_slice(&text).map_err(|e| Failure::from_display("genesis", &e))?;
     if again.hash() != genesis.hash() {
-        return Err(Failure::new("the genesis as text is another one than the genesis in bytes: a bug of this program"));
+        return Err(Failure::new(
+            "the genesis as text is another one than the genesis in bytes: a bug of this program",
+        ));
     }
     write_whole(&path, &text).map_err(|e| Failure::from_display(path.display(), &e))
 }
@@ -192,7 +192,8 @@ pub fn chosen(asked: &Asked, wanted: &Digest) -> Result<Genesis, Failure> {
             "a peer lies about the genesis, and no other one gives it",
             "take that peer out of the list and name others, or get the genesis.json from somebody whom you trust: its hash tells whether it is the right one",
         )
-    } else if any(|fault| matches!(fault, PeerFault::Genesis(GenesisFault::Unknown { .. } | GenesisFault::Refused(_)))) {
+    } else if any(|fault| matches!(fault, PeerFault::Genesis(GenesisFault::Unknown { .. } | GenesisFault::Refused(_))))
+    {
         ("this version of the program does not take the genesis", "install the version that the network runs")
     } else if any(|fault| matches!(fault, PeerFault::Genesis(GenesisFault::OtherNetwork { .. }))) {
         (
@@ -251,7 +252,10 @@ mod tests {
     }
 
     fn faults(faults: Vec<PeerFault>) -> Asked {
-        Asked { found: Vec::new(), faults: faults.into_iter().map(|fault| ("/ip4/10.0.0.2/tcp/8421".into(), fault)).collect() }
+        Asked {
+            found: Vec::new(),
+            faults: faults.into_iter().map(|fault| ("/ip4/10.0.0.2/tcp/8421".into(), fault)).collect(),
+        }
     }
 
     #[test]
@@ -279,12 +283,15 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_off_is_told_with_its_way() {
-        let asked = |offsets: &[i64]| Asked { found: offsets.iter().map(|ms| found(*ms)).collect(), faults: Vec::new() };
+        let asked =
+            |offsets: &[i64]| Asked { found: offsets.iter().map(|ms| found(*ms)).collect(), faults: Vec::new() };
         assert!(check_clock(&asked(&[])).is_ok() && check_clock(&asked(&[2_000])).is_ok());
         let behind = check_clock(&asked(&[3_500, 3_500, 0])).unwrap_err();
         assert!(behind.message().contains("3.5 s behind"), "{behind:?}");
         let ahead = check_clock(&asked(&[-2_100])).unwrap_err();
-        assert!(ahead.message().contains("2.1 s ahead of") && ahead.what_to_do().is_some_and(|hint| hint.contains("NTP")));
+        assert!(
+            ahead.message().contains("2.1 s ahead of") && ahead.what_to_do().is_some_and(|hint| hint.contains("NTP"))
+        );
         assert!(check_clock(&asked(&[i64::MAX, 5, 1])).is_ok(), "one clock of three may be anybody's");
     }
 }

@@ -138,7 +138,12 @@ mod tests {
         for (text, consensus, network, shown) in [
             ("10.0.0.2", "/ip4/10.0.0.2/tcp/8421", "/ip4/10.0.0.2/tcp/8422", "10.0.0.2:8421"),
             ("10.0.0.2:9000", "/ip4/10.0.0.2/tcp/9000", "/ip4/10.0.0.2/tcp/9001", "10.0.0.2:9000"),
-            ("Node.Example.org", "/dns/node.example.org/tcp/8421", "/dns/node.example.org/tcp/8422", "node.example.org:8421"),
+            (
+                "Node.Example.org",
+                "/dns/node.example.org/tcp/8421",
+                "/dns/node.example.org/tcp/8422",
+                "node.example.org:8421",
+            ),
             ("fd00::2", "/ip6/fd00::2/tcp/8421", "/ip6/fd00::2/tcp/8422", "[fd00::2]:8421"),
             ("[fd00::2]:7", "/ip6/fd00::2/tcp/7", "/ip6/fd00::2/tcp/8", "[fd00::2]:7"),
             ("[::1]", "/ip6/::1/tcp/8421", "/ip6/::1/tcp/8422", "[::1]:8421"),
@@ -152,7 +157,9 @@ mod tests {
 
     #[test]
     fn what_is_no_peer_is_refused_with_what_is_expected() {
-        for text in ["", "10.0.0.300", "1.2.3", "a b", "-a.b", "a..b", "[::1", "[::1]8421", "http://a", "/ip4/1.2.3.4/tcp/5"] {
+        for text in
+            ["", "10.0.0.300", "1.2.3", "a b", "-a.b", "a..b", "[::1", "[::1]8421", "http://a", "/ip4/1.2.3.4/tcp/5"]
+        {
             assert!(text.parse::<Peer>().unwrap_err().contains("is expected"), "{text}");
         }
         for text in ["a:0", "a:65535", "a:x", "a:", "10.0.0.2:99999"] {

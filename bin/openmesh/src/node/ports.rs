@@ -33,10 +33,7 @@ fn refused(setting: &str, address: SocketAddr, error: &std::io::Error) -> Failur
             "this machine does not have the address",
             "name one that `ip address` shows, or 0.0.0.0 for all of them".to_owned(),
         ),
-        ErrorKind::PermissionDenied => (
-            "this user may not take the port",
-            "name a port above 1023".to_owned(),
-        ),
+        ErrorKind::PermissionDenied => ("this user may not take the port", "name a port above 1023".to_owned()),
         _ => ("it cannot be listened on", "name another address".to_owned()),
     };
     Failure::new(format!("{address} ({setting} in node.toml): {what}: {error}")).hint(hint)

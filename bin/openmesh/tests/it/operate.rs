@@ -72,7 +72,15 @@ async fn an_archive_is_the_same_whenever_it_is_packed() {
     let name = first.split_whitespace().find(|word| word.ends_with(".tar.gz")).unwrap();
     let list = Command::new("tar").arg("-tzf").arg(folder.path().join("one").join(name)).output().await.unwrap();
     let list = String::from_utf8(list.stdout).unwrap();
-    for part in ["openmesh", "LICENSE", "NOTICES", "SHA256SUMS", "openmesh-node.service", "Containerfile", "docs/guide/operate.md"] {
+    for part in [
+        "openmesh",
+        "LICENSE",
+        "NOTICES",
+        "SHA256SUMS",
+        "openmesh-node.service",
+        "Containerfile",
+        "docs/guide/operate.md",
+    ] {
         assert!(list.lines().any(|line| line.ends_with(&format!("-linux/{part}"))), "{part} is not in\n{list}");
     }
     // The sums within are those of the files.

@@ -223,7 +223,12 @@ async fn each_thing_that_is_wrong_with_a_join_has_an_error_of_its_own() {
     assert_eq!(code, 0, "{err}");
 
     let home = world.text("home");
-    refused(&["init", "--home", &home, "--network", "new", "--peers", "none", "--role", "full", "--listen", "127.0.0.1"], 2, &["node.toml is there"]).await;
+    refused(
+        &["init", "--home", &home, "--network", "new", "--peers", "none", "--role", "full", "--listen", "127.0.0.1"],
+        2,
+        &["node.toml is there"],
+    )
+    .await;
     refused(&["node", "--home", &home, "--genesis", &wrong], 2, &["is the home of another network", &hash]).await;
     let other = world.text("late.genesis.json");
     refused(&["genesis", "take", &other, "--home", &home], 2, &["is the home of another network"]).await;
@@ -240,7 +245,10 @@ async fn nobody_is_there(world: &World, free: u16) {
     let nobody = format!("127.0.0.1:{}", port());
     let hash = "22".repeat(32);
     let (code, out, err) = world.init("alone", free, &hash, &nobody, &["--role", "full"]).await;
-    assert!(code == 0 && err.contains("no peer can be reached") && out.contains("fetched when the node starts"), "{out}{err}");
+    assert!(
+        code == 0 && err.contains("no peer can be reached") && out.contains("fetched when the node starts"),
+        "{out}{err}"
+    );
     let home = world.text("alone");
     refused(&["node", "--home", &home], 1, &["no peer can be reached", "/ip4/127.0.0.1/tcp/", &hash]).await;
     let (code, _, err) = run(&["node", "--home", &home, "--genesis", "33"]).await;
@@ -291,9 +299,35 @@ async fn nobody_is_asked_without_a_terminal() {
     let home = world.text("home");
     let words = &["missing: --network, --peers, --role, --listen"];
     refused(&["init", "--home", &home], 2, words).await;
-    let (code, _, err) = run(&["init", "--home", &home, "--network", "new", "--peers", "10.0.0.300", "--role", "full", "--listen", "127.0.0.1"]).await;
+    let (code, _, err) = run(&[
+        "init",
+        "--home",
+        &home,
+        "--network",
+        "new",
+        "--peers",
+        "10.0.0.300",
+        "--role",
+        "full",
+        "--listen",
+        "127.0.0.1",
+    ])
+    .await;
     assert!(code == 2 && err.contains("--peers: \"10.0.0.300\""), "{err}");
-    let (code, _, err) = run(&["init", "--home", &home, "--network", "new", "--peers", "none", "--role", "full", "--listen", "192.0.2.77"]).await;
+    let (code, _, err) = run(&[
+        "init",
+        "--home",
+        &home,
+        "--network",
+        "new",
+        "--peers",
+        "none",
+        "--role",
+        "full",
+        "--listen",
+        "192.0.2.77",
+    ])
+    .await;
     assert!(code == 2 && err.contains("--listen: 192.0.2.77 cannot be listened on"), "{err}");
     assert!(!world.path("home").exists());
 }
@@ -350,7 +384,8 @@ async fn receive(listener: TcpListener, messages: Arc<Mutex<Vec<String>>>) {
             let Ok(read @ 1..) = stream.read(&mut bytes).await else { break };
             text.push_str(&String::from_utf8_lossy(&bytes[..read]));
             let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-            let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            let length =
+                head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
             if length.is_some_and(|length: usize| body.len() >= length) {
                 break;
             }

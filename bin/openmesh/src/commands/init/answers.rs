@@ -165,7 +165,9 @@ pub fn listen(text: &str) -> Result<IpAddr, String> {
     })?;
     match TcpListener::bind(SocketAddr::new(address, 0)) {
         Ok(_) => Ok(address),
-        Err(error) => Err(format!("{address} cannot be listened on ({error}): `ip address` shows those of this machine")),
+        Err(error) => {
+            Err(format!("{address} cannot be listened on ({error}): `ip address` shows those of this machine"))
+        }
     }
 }
 

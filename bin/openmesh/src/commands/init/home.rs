@@ -33,8 +33,12 @@ pub fn check_free(files: &Files) -> Result<(), Failure> {
     let other = "name another folder with --home; what is there is never written over";
     for part in [files.config(), files.run()] {
         if is_there(&part) {
-            return Err(Failure::usage(format!("{} is a node's home already: {} is there", home.display(), part.display()))
-                .hint(format!("openmesh node --home {} runs it; {other}", home.display())));
+            return Err(Failure::usage(format!(
+                "{} is a node's home already: {} is there",
+                home.display(),
+                part.display()
+            ))
+            .hint(format!("openmesh node --home {} runs it; {other}", home.display())));
         }
     }
     let data = home.join("data");
@@ -72,12 +76,9 @@ pub fn make(files: &Files, plan: &Plan, arguments: &InitArgs) -> Result<String, 
     // What is written must be read: a bug here is said now and not at the start.
     let config: NodeConfig = toml::from_str(&text).map_err(|e| Failure::from_display("node.toml", &e))?;
     let home = &files.home;
-    DirBuilder::new()
-        .recursive(true)
-        .mode(HOME_MODE)
-        .create(home)
-        .and_then(|()| sync_folder(home))
-        .map_err(|e| Failure::from_display(home.display(), &e).hint("name a folder in which you may write with --home"))?;
+    DirBuilder::new().recursive(true).mode(HOME_MODE).create(home).and_then(|()| sync_folder(home)).map_err(|e| {
+        Failure::from_display(home.display(), &e).hint("name a folder in which you may write with --home")
+    })?;
     let (key, is_kept) = key(files)?;
     if let Some(genesis) = &plan.genesis
         && files.genesis().symlink_metadata().is_err()
@@ -102,10 +103,13 @@ fn key(files: &Files) -> Result<(ValidatorKey, bool), Failure> {
     let path = files.key();
     if path.symlink_metadata().is_ok() {
         let key = files.read_key()?;
-        let mode = std::fs::metadata(&path).map_err(|e| Failure::from_display(path.display(), &e))?.permissions().mode();
+        let mode =
+            std::fs::metadata(&path).map_err(|e| Failure::from_display(path.display(), &e))?.permissions().mode();
         if mode & 0o077 != 0 {
-            return Err(Failure::usage(format!("other users can read {}", path.display()))
-                .hint(format!("chmod 600 {}; and if somebody may have read it: begin with another key", path.display())));
+            return Err(Failure::usage(format!("other users can read {}", path.display())).hint(format!(
+                "chmod 600 {}; and if somebody may have read it: begin with another key",
+                path.display()
+            )));
         }
         return Ok((key, true));
     }
@@ -126,7 +130,9 @@ fn settings(plan: &Plan, arguments: &InitArgs) -> String {
     };
     let genesis = match plan.network.hash() {
         Some(hash) => format!("genesis = \"{hash}\""),
-        None => "# genesis = \"HASH\"                 # once there is one: openmesh genesis take FILE --home DIR".to_owned(),
+        None => {
+            "# genesis = \"HASH\"                 # once there is one: openmesh genesis take FILE --home DIR".to_owned()
+        }
     };
     let trust = match &arguments.trust {
         Some(trust) => format!("trust = \"{trust}\""),
@@ -186,18 +192,26 @@ fn told(files: &Files, plan: &Plan, card: &Card, is_kept: bool) -> String {
     line(format_args!("key        {} ({key})", files.key().display()));
     line(format_args!("address    {}", card.public_key.address()));
     match (&plan.network.hash(), &plan.genesis) {
-        (Some(hash), Some(genesis)) => line(format_args!("network    {} (chain id {}), genesis {hash}", genesis.name, genesis.chain_id)),
+        (Some(hash), Some(genesis)) => {
+            line(format_args!("network    {} (chain id {}), genesis {hash}", genesis.name, genesis.chain_id))
+        }
         (Some(hash), None) => line(format_args!("network    genesis {hash}, which is fetched when the node starts")),
-        (None, _) => line(format_args!("network    none yet: give {} to whoever makes the genesis", files.card().display())),
+        (None, _) => {
+            line(format_args!("network    none yet: give {} to whoever makes the genesis", files.card().display()))
+        }
     }
     if let (MeantRole::Validator, Some(genesis)) = (plan.role, &plan.genesis)
         && !genesis.validators.iter().any(|validator| validator.public_key == card.public_key)
     {
-        line(format_args!("note       the genesis does not name this key: the node follows the ledger until the validators take it in"));
+        line(format_args!(
+            "note       the genesis does not name this key: the node follows the ledger until the validators take it in"
+        ));
     }
     match plan.network.hash() {
         Some(_) => line(format_args!("\nnext       openmesh node --home {home}")),
-        None => line(format_args!("\nnext       openmesh genesis take genesis.json --home {home}\n           openmesh node --home {home}")),
+        None => line(format_args!(
+            "\nnext       openmesh genesis take genesis.json --home {home}\n           openmesh node --home {home}"
+        )),
     }
     text
 }

@@ -66,7 +66,8 @@ async fn plan<R: BufRead, W: Write>(
         MeantRole::Full => "full",
         MeantRole::Archive => "archive",
     });
-    let words = "3/4  Role: validator (its key signs blocks), full (follows and answers) or archive (keeps every block)";
+    let words =
+        "3/4  Role: validator (its key signs blocks), full (follows and answers) or archive (keeps every block)";
     let question = Question { flag: "role", words, usual: Some(usual.into()) };
     let role = asker.answer(given, &question, answers::role)?;
     let usual = answers::own_address(&peers).map(|address| address.to_string());
@@ -78,8 +79,10 @@ async fn plan<R: BufRead, W: Write>(
         None if listen.is_unspecified() => match answers::own_address(&peers) {
             Some(address) => Peer::at(address, arguments.port),
             None => {
-                return Err(Failure::usage(format!("--listen {listen} is every address, and none at which others reach this machine"))
-                    .hint("name that one too: --reach HOST"));
+                return Err(Failure::usage(format!(
+                    "--listen {listen} is every address, and none at which others reach this machine"
+                ))
+                .hint("name that one too: --reach HOST"));
             }
         },
         None => Peer::at(listen, arguments.port),

@@ -225,7 +225,11 @@ mod tests {
         assert_eq!(findings(&well(), &Alerts::default()), BTreeMap::new());
         let follows = Facts { meant_to_validate: false, is_validator: false, signed: Signed::default(), ..well() };
         assert_eq!(findings(&follows, &Alerts::default()), BTreeMap::new());
-        assert_eq!(findings(&Facts::default(), &Alerts::default()), BTreeMap::new(), "nor does one that has just begun");
+        assert_eq!(
+            findings(&Facts::default(), &Alerts::default()),
+            BTreeMap::new(),
+            "nor does one that has just begun"
+        );
     }
 
     #[test]

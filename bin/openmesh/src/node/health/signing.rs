@@ -127,7 +127,9 @@ mod tests {
         let mut signing = Signing::new(OWN);
         for (index, signed) in signed.iter().enumerate() {
             let height = index as Height + 1;
-            signing.block(&header(height, 1), Some(&commit(height - 1, *signed)), || Ok::<_, Infallible>(true)).unwrap();
+            signing
+                .block(&header(height, 1), Some(&commit(height - 1, *signed)), || Ok::<_, Infallible>(true))
+                .unwrap();
         }
         signing
     }
