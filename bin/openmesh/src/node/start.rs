@@ -83,8 +83,7 @@ pub async fn start(
     let public = key.public();
     let inputs = (collecting.windows, collecting.withdrawals);
     let (duties, duties_stage) = start_duties(key, &engine, &stores.store, inputs, incidents, &mut registry)?;
-    let mut disks = Stage::new("the watch over the disks");
-    disks.add(tokio::spawn(room.clone().watch(stores.raw.clone(), disks.stop())));
+    let disks = watch_disks(room, &stores.raw);
     let handles = (engine.clone(), stores.store.clone(), network.clone(), room.clone());
     let (health, watch) = Health::start(config, files, &genesis, public, handles, &mut registry);
     let mut api = Stage::new("the API");
@@ -110,6 +109,12 @@ pub async fn start(
     api.add(serving);
     let stages = vec![api, watch, disks, collecting.stage, sources_stage, duties_stage, ingest_stage, network_stage];
     Ok((Running::new(served.address, consensus, stages), engine))
+}
+
+fn watch_disks(room: &Room, raw: &Arc<BlockStore>) -> Stage {
+    let mut disks = Stage::new("the watch over the disks");
+    disks.add(tokio::spawn(room.clone().watch(Arc::clone(raw), disks.stop())));
+    disks
 }
 
 /// Stores on this node's disk.
