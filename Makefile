@@ -15,7 +15,7 @@ PREFIX ?= /usr/local
 # make up REPLAY=../shared/data  serves recordings; SPEED=4 plays them four times as fast; HOME_DIR=... keeps state there
 UP_FLAGS := $(if $(REPLAY),--replay $(REPLAY)) $(if $(SPEED),--speed $(SPEED)) $(if $(HOME_DIR),--home $(HOME_DIR)) $(ARGS)
 
-.PHONY: help up xnode install test tests check bench bench-xnode fuzz flood siege soak hours fmt build programs studio verify-bits templates doors guide one guest mutants shots supply
+.PHONY: help up xnode install test tests check bench bench-xnode fuzz flood siege soak hours fmt build programs studio verify-bits templates doors guide one operate release guest mutants shots supply
 
 help:
 	@echo "make up      set up, build and start a network of four validators and an Xnode on this machine (Ctrl-C stops it, and no application)"
@@ -29,6 +29,8 @@ help:
 	@echo "make doors   deaths and errors at every door of the executor's effects (about half an hour, as root)"
 	@echo "make mutants break a rule of the Xnode at a time, in a copy: for each a test has to fail (as root; NAMES=\"drain-wait role-check\" for some, OUT=. for the figures)"
 	@echo "make guide   do what docs/guide/xnode.md says, as it is written (as root)"
+	@echo "make operate do what docs/guide/operate.md says, on five machines that are network namespaces (as root; HEIGHTS=1000, half an hour)"
+	@echo "make release an archive with binary, licence, notices, unit and checksums (OUT=FOLDER; target/release-archives without it)"
 	@echo "make guest   the Xnode on a fresh Debian in QEMU: control groups v2, systemd, restart, power cuts (as root; CUTS=\"1 5 9\" events)"
 	@echo "make verify-bits  change every bit of twenty windows' files: verify refuses, or three other readers see no difference"
 	@echo "make fuzz    fuzz the decoders (SECONDS=60 each, TARGETS=\"kraken chunk\"); see fuzz/README.md"
@@ -136,6 +138,16 @@ mutants:
 guide: programs
 	@cargo build --locked --workspace --bin openmesh --bin openmesh-door
 	@scripts/guide.sh $(CARGO_TARGET_DIR)/debug/openmesh
+
+# Five machines by docs/guide/operate.md, one of which is away for HEIGHTS blocks (as root).
+operate: build
+	@scripts/operate.sh $(OPENMESH) $(or $(HEIGHTS),1000)
+
+# The binary is the same for the same checkout in the same place with the same toolchain; the archives are the same for the same binary.
+release: one
+	@scripts/setup.sh release
+	@scripts/step.sh "notices" cargo run --quiet --locked --workspace --bin openmesh-notices >$(CARGO_TARGET_DIR)/NOTICES
+	@scripts/release.sh $(CARGO_TARGET_DIR)/openmesh-one $(CARGO_TARGET_DIR)/NOTICES $(or $(OUT),$(CARGO_TARGET_DIR)/release-archives)
 
 # The one file on a machine of its own: control groups v2, systemd, restart, power cuts, renewal, removal (as root; the first run makes the machine).
 guest: one

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what a command needs and is missing. Usage: scripts/setup.sh up|xnode|guest|test|bench|bench-xnode
+# Installs what a command needs and is missing. Usage: scripts/setup.sh up|xnode|guest|test|bench|bench-xnode|release
 set -euo pipefail
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
@@ -23,7 +23,7 @@ need curl curl
 case "${1:-up}" in
   test)
     need chromium chromium; need ip iproute2; need_system nft nftables; need runc runc
-    need_system mkfs.xfs xfsprogs; need_system mkfs.ext4 e2fsprogs; need_system losetup mount; need pgrep procps; need age age
+    need_system mkfs.xfs xfsprogs; need_system mkfs.ext4 e2fsprogs; need_system losetup mount; need pgrep procps; need age age; need zstd zstd
     # libcontainer's helper is linked with it.
     [ -e /usr/include/seccomp.h ] || packages+=(libseccomp-dev)
     # Of the images' tests: a registry, and roots made of Debian packages.
@@ -45,6 +45,9 @@ case "${1:-up}" in
   guest)
     need qemu-system-x86_64 qemu-system-x86; need qemu-img qemu-utils; need mmdebstrap mmdebstrap; need_system mkfs.ext4 e2fsprogs
     ;;
+  release)
+    need zstd zstd; need git git
+    ;;
   bench)
     need_system mkfs.xfs xfsprogs; [ -d /usr/lib/postgresql ] || packages+=(postgresql)
     need restic restic; need python3 python3; python3 -c 'import venv' 2>/dev/null || packages+=(python3-venv)
@@ -63,7 +66,7 @@ if [ ${#packages[@]} -gt 0 ]; then
     || { tail -20 "$log" >&2; fail "apt-get install failed"; }
   rm -f "$log"
 fi
-if [ "${1:-up}" != up ] && [ "$1" != xnode ] && [ "$1" != guest ]; then
+if [ "${1:-up}" != up ] && [ "$1" != xnode ] && [ "$1" != guest ] && [ "$1" != release ]; then
   for component in rustfmt clippy; do
     cargo "${component/rust/}" --version >/dev/null 2>&1 || { command -v rustup >/dev/null && rustup component add "$component" >/dev/null 2>&1; } \
       || say "$component is not installed: its check will fail (rustup component add $component)"

@@ -9,6 +9,7 @@ pub mod circles;
 pub mod layers;
 pub mod licences;
 pub mod mutants;
+pub mod notices;
 pub mod source;
 pub mod suite;
 pub mod tidy;

@@ -15,6 +15,7 @@ pub mod machine;
 pub mod moves;
 mod network;
 mod node;
+mod operate;
 mod stamp;
 pub mod templates;
 mod xnode;
@@ -27,6 +28,7 @@ pub use data::{ChainCommand, MarketCommand, VerifyArgs};
 pub use genesis::{GenesisCommand, SupplyArgs};
 pub use network::{DownArgs, NodeArgs, UpArgs, VenuesArgs, WindowMs};
 pub use node::{AccountCommand, DoctorArgs, FeeArgs, SqlArgs, TableFormat};
+pub use operate::{CeremonyCommand, CollectArgs, InitArgs, ValidatorCommand};
 pub use stamp::{StampArgs, StampCheckArgs, StampCommand, StampNewArgs};
 pub use xnode::{DoorsArgs, DoorsCommand, SecretCommand, XnodeCommand};
 
@@ -64,8 +66,16 @@ pub enum Command {
     Up(UpArgs),
     /// Stop the networks on this machine that openmesh up started, also where it was lost.
     Down(DownArgs),
+    /// Make the home of a node on this machine, which joins a network: four questions, or flags.
+    Init(InitArgs),
     /// Run one node from its home directory.
     Node(NodeArgs),
+    /// Look after a validator: its state, its key, its alerts.
+    #[command(subcommand)]
+    Validator(ValidatorCommand),
+    /// The beginning of a network: allocate its supply, make it together, check it, take it.
+    #[command(subcommand)]
+    Genesis(GenesisCommand),
     /// Serve venues (simulated, or replayed from recordings) through their own protocols.
     Venues(VenuesArgs),
     /// Ask a node in SQL.
@@ -92,9 +102,6 @@ pub enum Command {
     /// Accounts: make a key, look at a balance, send OPEN.
     #[command(subcommand)]
     Account(AccountCommand),
-    /// The beginning of a network: its allocation of the supply.
-    #[command(subcommand)]
-    Genesis(GenesisCommand),
     /// Show where the whole supply stands: pools, accounts, deposits, burnt.
     Supply(SupplyArgs),
 }

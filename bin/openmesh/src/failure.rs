@@ -43,6 +43,19 @@ impl Failure {
         self
     }
 
+    /// The same with an exit code of its own, for whoever watches by it.
+    #[must_use]
+    pub fn with_code(mut self, code: u8) -> Failure {
+        self.code = code;
+        self
+    }
+
+    /// The exit code.
+    #[cfg(test)]
+    pub fn code(&self) -> u8 {
+        self.code
+    }
+
     /// The message, without the hint.
     pub fn message(&self) -> &str {
         &self.message

@@ -57,7 +57,10 @@ async fn run(command: cli::Command) -> Result<(), failure::Failure> {
     match command {
         Command::Up(arguments) => up::run(arguments).await,
         Command::Down(arguments) => up::down::run(arguments).await,
+        Command::Init(arguments) => commands::init::run(arguments).await,
         Command::Node(arguments) => node::run(arguments).await,
+        Command::Validator(command) => commands::validator::run(command).await,
+        Command::Genesis(command) => commands::genesis::run(&command),
         Command::Venues(arguments) => commands::venues::run(arguments).await,
         Command::Sql(arguments) => commands::sql::run(arguments).await,
         Command::Verify(arguments) => commands::verify::run(&arguments),
@@ -68,7 +71,6 @@ async fn run(command: cli::Command) -> Result<(), failure::Failure> {
         Command::Market(command) => commands::market::run(command),
         Command::Chain(command) => commands::chain::run(command),
         Command::Account(command) => commands::account::run(command).await,
-        Command::Genesis(command) => commands::genesis::run(&command),
         Command::Supply(arguments) => commands::supply::run(arguments).await,
     }
 }

@@ -48,7 +48,6 @@ mod service;
 mod settings;
 mod takeover;
 pub mod terminal;
-mod unanswered;
 mod uninstall;
 mod usage;
 pub mod views;

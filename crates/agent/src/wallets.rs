@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use openmesh_access::{ContractWallets, Verifies};
+use openmesh_alerts::unanswered::words;
 use openmesh_primitives::{Address, Digest};
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 
 use crate::error::AgentError;
 use crate::settings::Chain;
-use crate::unanswered::words;
 
 /// Time for an answer of the chain: a person waits for it.
 const ANSWER: Duration = Duration::from_secs(10);

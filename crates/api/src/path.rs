@@ -2,6 +2,8 @@
 
 /// Status of the node and its network.
 pub const STATUS: &str = "/v1/status";
+/// State of the node for its operator.
+pub const NODE: &str = "/v1/node";
 /// Blocks, newest first.
 pub const BLOCKS: &str = "/v1/blocks";
 /// One block.
@@ -84,8 +86,9 @@ pub const STREAM: &str = "/v1/stream";
 pub const RPC: &str = "/v1/rpc";
 
 /// Every path of the contract.
-pub const ALL: [&str; 41] = [
+pub const ALL: [&str; 42] = [
     STATUS,
+    NODE,
     BLOCKS,
     BLOCK,
     VALIDATORS,

@@ -15,6 +15,9 @@ pub type Fetch = Arc<dyn Fn(ContentId) -> BoxFuture<'static, Result<Vec<u8>, Str
 /// Lists the disks of this node's data that have too little room now.
 pub type FullDisks = Arc<dyn Fn() -> Vec<openmesh_api::FullDisk> + Send + Sync>;
 
+/// Tells the state of this node for its operator.
+pub type OperatorState = Arc<dyn Fn() -> openmesh_api::NodeState + Send + Sync>;
+
 /// Handles of the rooms behind the API, and the words that the operator gives this node.
 pub struct Deps {
     /// The ledger's store.
@@ -39,6 +42,8 @@ pub struct Deps {
     pub address: Address,
     /// Disks of this node's data with too little room.
     pub full_disks: FullDisks,
+    /// State of this node for its operator.
+    pub operator_state: OperatorState,
     /// Names of this site in a browser: hosts, with their ports. Where none are given: the address that it listens on.
     pub public_hosts: Vec<String>,
     /// Face of the Xnode's agent on this machine, to which `/v1/xnode` is passed on; none where nobody's is.

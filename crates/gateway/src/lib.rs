@@ -48,7 +48,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use deps::{Deps, Fetch, FullDisks};
+pub use deps::{Deps, Fetch, FullDisks, OperatorState};
 pub use http::studio::studio_file;
 pub use router::openapi;
 pub use waiting::{Waiting, answer_waiting};

@@ -25,6 +25,7 @@ use crate::routes::{accounts, chain, content, market, rpc, sql, stream};
 fn api_routes() -> OpenApiRouter<Node> {
     OpenApiRouter::with_openapi(contract::Contract::openapi())
         .routes(routes!(chain::status::status))
+        .routes(routes!(chain::status::operator_state))
         .routes(routes!(chain::blocks::blocks))
         .routes(routes!(chain::blocks::block))
         .routes(routes!(chain::validators::validators))

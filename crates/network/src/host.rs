@@ -28,6 +28,7 @@ use crate::limits::*;
 use crate::questions::QuestionCodec;
 use crate::scores::Scores;
 use crate::shared::{Command, ProviderScore, Shared};
+use crate::visit;
 
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
@@ -37,6 +38,7 @@ pub(crate) struct Behaviour {
     gossip: gossipsub::Behaviour,
     blocks: request_response::Behaviour<BlockCodec>,
     questions: request_response::Behaviour<QuestionCodec>,
+    hello: request_response::Behaviour<QuestionCodec>,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
 }
@@ -91,13 +93,13 @@ fn behaviour(config: &Config, key: &identity::Keypair) -> Result<Behaviour, Netw
         StreamProtocol::try_from_owned(format!("/openmesh/{}/{what}/1", config.chain_id))
             .map_err(|e| NetworkError::Build(e.to_string()))
     };
-    let requests = request_response::Config::default()
-        .with_request_timeout(ASK_TIMEOUT)
-        // Of one connection and both directions, so ours must fit; how many are answered is the host's business.
-        .with_max_concurrent_streams(ASKS_MAX + SERVES_PER_PEER_MAX);
-    let questions = request_response::Config::default()
-        .with_request_timeout(ASK_TIMEOUT)
-        .with_max_concurrent_streams(QUESTIONS_MAX + QUESTION_SERVES_PER_PEER_MAX);
+    let asks = |streams| {
+        request_response::Config::default().with_request_timeout(ASK_TIMEOUT).with_max_concurrent_streams(streams)
+    };
+    // Of one connection and both directions, so ours must fit; how many are answered is the host's business.
+    let requests = asks(ASKS_MAX + SERVES_PER_PEER_MAX);
+    let questions = asks(QUESTIONS_MAX + QUESTION_SERVES_PER_PEER_MAX);
+    let hello = asks(HELLO_SERVES_PER_PEER_MAX);
     let limits = connection_limits::ConnectionLimits::default()
         .with_max_established_incoming(Some(CONNECTIONS_INCOMING_MAX))
         .with_max_established(Some(CONNECTIONS_MAX))
@@ -112,6 +114,7 @@ fn behaviour(config: &Config, key: &identity::Keypair) -> Result<Behaviour, Netw
         gossip,
         blocks: request_response::Behaviour::new([(protocol("block")?, ProtocolSupport::Full)], requests),
         questions: request_response::Behaviour::new([(protocol("question")?, ProtocolSupport::Full)], questions),
+        hello: request_response::Behaviour::new([(visit::PROTOCOL, ProtocolSupport::Inbound)], hello),
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::default(),
     })
@@ -132,7 +135,10 @@ pub(crate) struct Host {
     /// The same of questions that are no CID.
     questions_asked: HashMap<OutboundRequestId, (oneshot::Sender<Answer>, OwnedSemaphorePermit)>,
     question_places: Arc<Semaphore>,
-    answering: HashMap<InboundRequestId, Serving>,
+    /// The same for those who do not know the chain yet: however many come, the questions of peers have places.
+    hello_places: Arc<Semaphore>,
+    /// Answers of both kinds that are read or sent. Their numbers are those of the protocol that they came by.
+    answering: HashMap<(Asked, InboundRequestId), Serving>,
     answers: (mpsc::UnboundedSender<Served>, mpsc::UnboundedReceiver<Served>),
     bans: VecDeque<(Instant, PeerId)>,
     scores: Scores,
@@ -141,15 +147,16 @@ pub(crate) struct Host {
     room: Arc<Semaphore>,
 }
 
-/// An answer on its way out. As many as permits of [`SERVES_MAX`] and [`QUESTION_SERVES_MAX`], so the channel needs no limit of its
-/// own.
+/// An answer on its way out. As many as permits of [`SERVES_MAX`], [`QUESTION_SERVES_MAX`] and [`HELLO_SERVES_MAX`], so the channel needs
+/// no limit of its own.
 type Served = (Asked, ResponseChannel<Answer>, Answer);
 
 /// The protocol of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Asked {
     Block,
     Question,
+    Hello,
 }
 
 /// A block for a peer, until it is sent or has failed: what waits to be sent is in memory for as long as the peer reads.
@@ -181,6 +188,7 @@ impl Host {
             serving: HashMap::new(),
             questions_asked: HashMap::new(),
             question_places: Arc::new(Semaphore::new(QUESTION_SERVES_MAX)),
+            hello_places: Arc::new(Semaphore::new(HELLO_SERVES_MAX)),
             answering: HashMap::new(),
             answers: mpsc::unbounded_channel(),
             bans: VecDeque::new(),
@@ -343,10 +351,14 @@ impl Host {
     }
 
     fn answer(&mut self, asked: Asked, channel: ResponseChannel<Answer>, answer: Answer) {
-        if asked == Asked::Question {
+        if asked != Asked::Block {
             self.shared.metrics.questions_answered.inc();
+            let behaviour = self.swarm.behaviour_mut();
             // The asker may have gone away meanwhile.
-            let _ = self.swarm.behaviour_mut().questions.send_response(channel, answer);
+            let _ = match asked {
+                Asked::Hello => behaviour.hello.send_response(channel, answer),
+                _ => behaviour.questions.send_response(channel, answer),
+            };
             return;
         }
         match &answer {
@@ -402,26 +414,36 @@ impl Host {
     /// Answers a question on a blocking thread; the loop goes on.
     fn answer_question(
         &mut self,
+        asked: Asked,
         peer: PeerId,
         id: InboundRequestId,
         question: Vec<u8>,
         channel: ResponseChannel<Answer>,
     ) {
-        let own = self.answering.values().filter(|answering| answering.peer == peer).count();
-        let permit = Arc::clone(&self.question_places).try_acquire_owned().ok();
-        let Some(place) = permit.filter(|_| own < QUESTION_SERVES_PER_PEER_MAX).map(Arc::new) else {
-            return self.answer(Asked::Question, channel, Answer::Busy);
+        let own = self.answering.iter().filter(|((kind, _), answering)| *kind == asked && answering.peer == peer);
+        let (places, own_max) = match asked {
+            Asked::Hello => (&self.hello_places, HELLO_SERVES_PER_PEER_MAX),
+            _ => (&self.question_places, QUESTION_SERVES_PER_PEER_MAX),
         };
-        self.answering.insert(id, Serving { peer, _place: Arc::clone(&place) });
+        let has_room = own.count() < own_max;
+        let permit = Arc::clone(places).try_acquire_owned().ok();
+        let Some(place) = permit.filter(|_| has_room).map(Arc::new) else {
+            return self.answer(asked, channel, Answer::Busy);
+        };
+        self.answering.insert((asked, id), Serving { peer, _place: Arc::clone(&place) });
         let (shared, answers) = (Arc::clone(&self.shared), self.answers.0.clone());
         tokio::task::spawn_blocking(move || {
             let _place = place;
-            let answer = match shared.responder.0.get().and_then(|responder| responder(&question)) {
+            let responder = match asked {
+                Asked::Hello => shared.greeter.0.get(),
+                _ => shared.responder.0.get(),
+            };
+            let answer = match responder.and_then(|responder| responder(&question)) {
                 Some(bytes) if bytes.len() <= BLOCK_BYTES_MAX => Answer::Block(bytes),
                 _ => Answer::Missing,
             };
             // Fails only when the host has stopped.
-            let _ = answers.send((Asked::Question, channel, answer));
+            let _ = answers.send((asked, channel, answer));
         });
     }
 
@@ -503,7 +525,8 @@ impl Host {
             ) => {
                 self.serving.remove(&request_id);
             }
-            BehaviourEvent::Questions(event) => self.question_event(event),
+            BehaviourEvent::Questions(event) => self.question_event(Asked::Question, event),
+            BehaviourEvent::Hello(event) => self.question_event(Asked::Hello, event),
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. })
                 if info.protocol_version != identity_protocol(self.chain_id) =>
             {
@@ -515,11 +538,12 @@ impl Host {
         }
     }
 
-    fn question_event(&mut self, event: request_response::Event<Vec<u8>, Answer>) {
+    /// An event of questions that are no CID. Of those who visit nothing is asked, so answers and failures of our own are never theirs.
+    fn question_event(&mut self, asked: Asked, event: request_response::Event<Vec<u8>, Answer>) {
         match event {
             request_response::Event::Message { peer, message, .. } => match message {
                 request_response::Message::Request { request_id, request, channel } => {
-                    self.answer_question(peer, request_id, request, channel);
+                    self.answer_question(asked, peer, request_id, request, channel);
                 }
                 request_response::Message::Response { request_id, response } => {
                     if let Some((reply, _)) = self.questions_asked.remove(&request_id) {
@@ -534,7 +558,7 @@ impl Host {
             }
             request_response::Event::ResponseSent { request_id, .. }
             | request_response::Event::InboundFailure { request_id, .. } => {
-                self.answering.remove(&request_id);
+                self.answering.remove(&(asked, request_id));
             }
         }
     }

@@ -11,7 +11,8 @@
 //! it; a peer whose bytes do not match is shut out for ten minutes and the next peer is asked.
 //!
 //! Everything else that one node asks another (parts of the state, the way of a light client) is a short question to one named peer,
-//! answered by a [`Responder`]: [`Handle::ask`]. The host does not read it either.
+//! answered by a [`Responder`]: [`Handle::ask`]. The host does not read it either. Whoever does not know the chain yet visits an address
+//! with questions of its own ([`Visit`]), which every host answers.
 //!
 //! What happens on failure: a configured peer that is away is dialled for ever (see `book`); full queues refuse or
 //! drop and count; the task ends only when it is cancelled or when the listener is gone.
@@ -31,6 +32,7 @@ mod scores;
 mod service;
 mod shared;
 mod turns;
+mod visit;
 
 pub use libp2p::{Multiaddr, PeerId};
 
@@ -41,3 +43,4 @@ pub use host::peer_id;
 pub use questions::AskError;
 pub use service::{Handle, start};
 pub use turns::Turns;
+pub use visit::{Visit, VisitError};

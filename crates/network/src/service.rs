@@ -107,6 +107,12 @@ impl Handle {
         let _ = self.shared.responder.0.set(responder);
     }
 
+    /// Answers the questions of visitors of any chain from now on ([`Visit`](crate::Visit)); before, they are told that nothing is here. The
+    /// first call counts.
+    pub fn greet_with(&self, responder: Responder) {
+        let _ = self.shared.greeter.0.set(responder);
+    }
+
     /// Shuts a peer out for ten minutes that has lied.
     pub async fn shut_out(&self, peer: PeerId) {
         // As above.
@@ -133,6 +139,7 @@ pub async fn start(
         asks: Arc::new(Semaphore::new(limits::ASKS_MAX)),
         questions: Arc::new(Semaphore::new(limits::QUESTIONS_MAX)),
         responder: Default::default(),
+        greeter: Default::default(),
         metrics,
     });
     let mut host = Host::new(swarm, &config, provider, Arc::clone(&shared), incoming_sent);

@@ -28,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) questions: Arc<Semaphore>,
     /// Answers those of others, once there is something to answer from.
     pub(crate) responder: Answers,
+    /// Answers those of visitors, who may not know the chain.
+    pub(crate) greeter: Answers,
     pub(crate) metrics: Metrics,
 }
 

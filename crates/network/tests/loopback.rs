@@ -12,7 +12,8 @@ use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Stre
 use libp2p::StreamProtocol;
 use libp2p::request_response::{self, Codec};
 use openmesh_network::{
-    AskError, Config, FetchError, Handle, Incoming, Multiaddr, NetworkError, PeerId, Provider, Verdict, start,
+    AskError, Config, FetchError, Handle, Incoming, Multiaddr, NetworkError, PeerId, Provider, Verdict, Visit,
+    VisitError, start,
 };
 use openmesh_primitives::ContentId;
 use prometheus_client::registry::Registry;
@@ -467,6 +468,50 @@ async fn questions_are_answered_by_whoever_is_asked() {
     assert_eq!(again.map(|bytes| bytes.len()), Ok(3_000_000));
     here.handle.shut_out(peer).await;
     assert_eq!(here.handle.ask(peer, vec![1]).await, Err(AskError::Silent));
+}
+
+/// Whoever does not know the chain is answered too, and does not take part (clause O-5 of `docs/spec/operators.md`).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_visitor_of_any_chain_is_answered() {
+    let there = node(71, 9, &[], nothing()).await;
+    let address = there.handle.listen_addrs()[0].clone();
+    let mut early = Visit::begin(&address).await.ok().expect("a host");
+    assert_eq!(early.ask(vec![1]).await, Err(VisitError::Missing), "nothing to answer from yet");
+    there.handle.greet_with(Arc::new(|question: &[u8]| match question {
+        [1] => Some(vec![9; 3_000_000]),
+        _ => None,
+    }));
+    let mut visit = Visit::begin(&address).await.ok().expect("a host");
+    assert_eq!(visit.peer_id(), there.handle.peer_id());
+    assert_eq!(visit.ask(vec![1]).await, Ok(vec![9; 3_000_000]));
+    assert_eq!(visit.ask(vec![2]).await, Err(VisitError::Missing));
+    assert_eq!(visit.ask(vec![1]).await, Ok(vec![9; 3_000_000]), "one connection bears several questions");
+    assert_eq!(visit.ask(vec![0; 65]).await, Err(VisitError::TooLong(65)));
+    // The questions of the chain are apart: nothing answers them here.
+    let here = node(72, 9, &[&there], nothing()).await;
+    let peer = there.handle.peer_id();
+    let connected = async {
+        while !here.handle.peers().contains(&peer) {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, connected).await.expect("connected in time");
+    assert_eq!(here.handle.ask(peer, vec![1]).await, Err(AskError::Missing));
+}
+
+#[tokio::test]
+async fn a_visit_to_nobody_says_why() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let address: Multiaddr = format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap();
+    let error = Visit::begin(&address).await.err().expect("nobody");
+    assert!(matches!(&error, VisitError::Unreachable(why) if !why.contains("/ip4/")), "{error}");
+    // One who listens and is no host.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address: Multiaddr = format!("/ip4/127.0.0.1/tcp/{}", silent.local_addr().unwrap().port()).parse().unwrap();
+    let error = Visit::begin(&address).await.err().expect("no host");
+    assert!(matches!(&error, VisitError::Unreachable(_)), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,8 +1,8 @@
 //! Joining a running network: what a node offers to those who join, and a join by snapshot.
 //!
 //! # What it owns
-//! The questions and answers between a node that joins and its peers ([`Question`], `docs/spec/sync.md`), the light client's way to a
-//! snapshot's header, and the fetching of its chunks. It does not know the network: peers are three functions ([`Peers`]).
+//! The questions and answers between a node that joins and its peers ([`Question`], `docs/spec/sync.md`), those of one that does not know the
+//! genesis yet ([`Hello`], `docs/spec/operators.md`), the light client's way to a snapshot's header, and the fetching of its chunks. It does not know the network: peers are three functions ([`Peers`]).
 //!
 //! # Why it is shaped so
 //! Nothing is prepared for a snapshot. Chunks are read from the state's tree as it stood after a height, so a node offers the newest
@@ -17,7 +17,9 @@
 //! What a peer sent and does not prove itself names that peer: it is logged, counted, shut out and not asked again. A peer that is
 //! silent, busy or has nothing is asked later. Only this node's own disk ends a join, and a trusted block that cannot be right.
 
+mod clocks;
 mod error;
+mod hello;
 mod join;
 mod metrics;
 mod parts;
@@ -25,15 +27,21 @@ mod peers;
 mod progress;
 mod serve;
 mod survey;
+mod twin;
 mod walk;
 mod wire;
 
+pub use clocks::clocks;
 pub use error::{JoinError, Lie, Refusal};
+pub use hello::{
+    GenesisFault, Greeter, Hello, HelloQuestion, check_genesis, check_network, clock_offset_ms, median_ms, read_who,
+};
 pub use join::{Deps, FALLBACK_TIME, JoinConfig, join};
 pub use metrics::Metrics;
 pub use peers::Peers;
 pub use progress::{Progress, Step};
 pub use serve::{SNAPSHOT_INTERVAL_HEIGHTS, Snapshots, answer_of_a_new_node};
 pub use survey::{Own, Way, blocks_are_gone, survey};
+pub use twin::{TWIN_TIME, signs_elsewhere};
 pub use walk::{Trust, TrustedBlock};
 pub use wire::{Anchor, Offer, Question, SnapshotOffer};

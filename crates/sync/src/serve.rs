@@ -1,7 +1,7 @@
 //! Answers to those who join, read from the store as it stands.
 
 use openmesh_ledger::light::ValidatorChange;
-use openmesh_primitives::{Height, canonical, report};
+use openmesh_primitives::{Height, Timestamp, canonical, report};
 use openmesh_storage::{Store, StoreError};
 
 use crate::metrics::Metrics;
@@ -29,8 +29,14 @@ pub struct Snapshots {
 pub fn answer_of_a_new_node(question: &[u8]) -> Option<Vec<u8>> {
     match canonical::decode(question) {
         Ok(Question::Offer) => Some(canonical::encode(&Offer::default())),
+        Ok(Question::Clock) => Some(clock()),
         _ => None,
     }
+}
+
+/// This node's clock, as an answer.
+fn clock() -> Vec<u8> {
+    canonical::encode(&Timestamp::now().millis())
 }
 
 impl Snapshots {
@@ -59,6 +65,7 @@ impl Snapshots {
     fn answered(&self, question: Question) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(match question {
             Question::Offer => Some(canonical::encode(&self.offer()?)),
+            Question::Clock => Some(clock()),
             Question::Changes { after } => self.changes(after)?.map(|changes| canonical::encode(&changes)),
             Question::ChangeHeights { after } => {
                 let heights = self.is_known(after)?.then(|| self.store.set_changes(after, CHANGE_HEIGHTS_MAX));

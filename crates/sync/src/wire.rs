@@ -23,6 +23,9 @@ const ANCHOR_BYTES_MAX: usize = 16 << 20;
 /// Longest chunk, bytes: rows of 4 MiB and their proof.
 const CHUNK_BYTES_MAX: usize = 5 << 20;
 
+/// An answer about a clock, bytes.
+const CLOCK_BYTES: usize = 8;
+
 /// A question to one peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Question {
@@ -63,6 +66,8 @@ pub enum Question {
         /// The chunk's number.
         index: u32,
     },
+    /// The peer's clock: milliseconds since 1970, an `i64`.
+    Clock,
 }
 
 impl Question {
@@ -75,13 +80,14 @@ impl Question {
             Question::Step { .. } | Question::Validators { .. } => STEP_BYTES_MAX,
             Question::Anchor { .. } => ANCHOR_BYTES_MAX,
             Question::Chunk { .. } => CHUNK_BYTES_MAX,
+            Question::Clock => CLOCK_BYTES,
         }
     }
 
     /// The height that it names.
     pub(crate) const fn height(&self) -> Height {
         match *self {
-            Question::Offer => 0,
+            Question::Offer | Question::Clock => 0,
             Question::Changes { after } | Question::ChangeHeights { after } => after,
             Question::Step { height }
             | Question::Validators { height }

@@ -379,6 +379,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/node": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** State of this node for its operator: its signatures, its machine, its alerts. */
+        get: operations["operator_state"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/parameters": {
         parameters: {
             query?: never;
@@ -1503,12 +1520,182 @@ export interface components {
             /** @enum {string} */
             type: "incident";
         };
+        /** @description An open alert of a node. */
+        NodeAlert: {
+            /** @description Moment at which it was first seen. */
+            begin: string;
+            /** @description Cause. */
+            cause: string;
+            /**
+             * Format: int64
+             * @description Number; no two alerts of a node have the same.
+             */
+            id: number;
+            /** @description Kind. */
+            kind: components["schemas"]["NodeAlertKind"];
+            /** @description Remedy, in words. */
+            remedy: string;
+            /** @description Severity. */
+            severity: components["schemas"]["NodeAlertSeverity"];
+            /** @description One of several, such as a folder on a disk. */
+            subject?: string | null;
+        };
+        /**
+         * @description Kind of an alert of a node.
+         * @enum {string}
+         */
+        NodeAlertKind: "missed_blocks" | "not_validating" | "standstill" | "behind" | "peers" | "disk" | "clock";
+        /**
+         * @description Severity of an alert of a node.
+         * @enum {string}
+         */
+        NodeAlertSeverity: "warning" | "critical";
+        /** @description Clock of a node beside those of its peers. */
+        NodeClock: {
+            /**
+             * Format: int64
+             * @description Time by which the middle of its peers' clocks is ahead of its own, in milliseconds; nothing where no peer has told.
+             */
+            offset_ms?: number | null;
+            /**
+             * Format: int32
+             * @description Peers whose clocks were compared.
+             */
+            peers: number;
+        };
+        /** @description A disk of a node's data. */
+        NodeDisk: {
+            /** @description Folder of data that lies on it. */
+            folder: string;
+            /**
+             * Format: int64
+             * @description Bytes that are free.
+             */
+            free_bytes: number;
+        };
         /** @description Identity of a node. */
         NodeInfo: {
             /** @description Validator address. */
             address: string;
             /** @description Name from the genesis file. */
             name: string;
+        };
+        /** @description A network, as its nodes know it. */
+        NodeNetwork: {
+            /**
+             * Format: int64
+             * @description Chain id.
+             */
+            chain_id: number;
+            /** @description Hash of the genesis. */
+            genesis: string;
+            /** @description Name. */
+            name: string;
+        };
+        /**
+         * @description Role of a node.
+         * @enum {string}
+         */
+        NodeRole: "validator" | "full" | "archive";
+        /** @description Part of a validator in consensus, of at most the last hundred blocks that it had to sign. */
+        NodeSigning: {
+            /**
+             * Format: int64
+             * @description Newest height that it signed, of these.
+             */
+            last_signed_height?: number | null;
+            /**
+             * Format: int64
+             * @description Blocks of these without its signature.
+             */
+            missed: number;
+            /**
+             * Format: int64
+             * @description Its voting power.
+             */
+            power: number;
+            /**
+             * Format: int64
+             * @description Number of these blocks.
+             */
+            recent: number;
+            /** @description It has signed the newest of them, or one of the three before. */
+            signs: boolean;
+            /**
+             * Format: int64
+             * @description Power of all.
+             */
+            total_power: number;
+        };
+        /** @description State of a node for its operator: whether it does what it is there for, and what is wrong with its machine. */
+        NodeState: {
+            /** @description Address of its key. */
+            address: string;
+            /** @description Open alerts, the most severe first. */
+            alerts: components["schemas"]["NodeAlert"][];
+            /** @description Its clock. */
+            clock: components["schemas"]["NodeClock"];
+            /**
+             * Format: int32
+             * @description Connected peers of consensus.
+             */
+            consensus_peers: number;
+            /** @description Disks of its data. */
+            disks: components["schemas"]["NodeDisk"][];
+            /**
+             * Format: int64
+             * @description Height of its last block.
+             */
+            height: number;
+            /**
+             * Format: int64
+             * @description Age of that block by this machine's clock, in milliseconds; 0 where it seems to come from the future.
+             */
+            lag_ms: number;
+            /** @description True where its settings say that it is to validate. */
+            meant_to_validate: boolean;
+            /** @description Network. */
+            network: components["schemas"]["NodeNetwork"];
+            /**
+             * Format: int32
+             * @description Connected peers of gossip and content.
+             */
+            network_peers: number;
+            /**
+             * Format: int64
+             * @description Height of its oldest block; 0 where it has none.
+             */
+            oldest_block: number;
+            /** @description Its public key (ed25519), hexadecimal. */
+            public_key: string;
+            /** @description Role that it has now. */
+            role: components["schemas"]["NodeRole"];
+            signing?: components["schemas"]["NodeSigning"] | null;
+            /** @description It is behind its peers. */
+            syncing: boolean;
+            /** @description Moment at which it was looked at. */
+            time: string;
+            /**
+             * Format: int64
+             * @description Seconds since it began to serve.
+             */
+            uptime_seconds: number;
+            /** @description Version of the binary. */
+            version: string;
+            /** @description Receivers of alerts. */
+            webhooks: components["schemas"]["NodeWebhook"][];
+        };
+        /** @description A receiver of a node's alerts. */
+        NodeWebhook: {
+            /** @description Its name in the settings. */
+            name: string;
+            /** @description Reason for which it cannot be used, or cause of the last failure. */
+            trouble?: string | null;
+            /**
+             * Format: int64
+             * @description Messages that wait.
+             */
+            waiting: number;
         };
         /** @description A nonce for signing in. */
         NonceResponse: {
@@ -4841,6 +5028,72 @@ export interface operations {
             };
             /** @description There is no such thing here */
             404: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The path has no such method: the header allow lists those it has */
+            405: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description This node is busy: try again after a moment */
+            429: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A fault of this node */
+            500: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    operator_state: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodeState"];
+                };
+            };
+            /** @description The request is malformed: the code says how */
+            400: {
                 headers: {
                     /** @description Where the market data comes from */
                     "openmesh-origin"?: components["schemas"]["Origin"];

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::node::NodeUrl;
+use super::operate::CeremonyCommand;
 
 /// The beginning of a network.
 #[derive(Debug, Subcommand)]
@@ -19,6 +20,9 @@ pub enum GenesisCommand {
     },
     /// Print the allocation by the tree, without grants: a file to begin with.
     Template,
+    /// Commands of operators who make a network together.
+    #[command(flatten)]
+    Together(CeremonyCommand),
 }
 
 /// Arguments of `supply`.

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use openmesh_ledger::{WINDOW_MS_MAX, WINDOW_MS_MIN};
+use openmesh_primitives::Digest;
+
+use crate::node::peer::Peer;
 
 /// Arguments of `up`.
 #[derive(Debug, Args)]
@@ -60,9 +63,15 @@ pub struct DownArgs {
 /// Arguments of `node`.
 #[derive(Debug, Args)]
 pub struct NodeArgs {
-    /// The node's home directory: node.toml, genesis.json, validator.key and its data.
+    /// The node's home directory: node.toml, genesis.json, validator.key and its data. openmesh init makes one.
     #[arg(long, value_name = "DIR", env = "OPENMESH_NODE_HOME")]
     pub home: PathBuf,
+    /// Hash of the network's genesis; where the home has no genesis.json it is fetched from peers.
+    #[arg(long, value_name = "HASH")]
+    pub genesis: Option<Digest>,
+    /// Peers beside those of node.toml: HOST or HOST:PORT, separated by commas.
+    #[arg(long, value_name = "PEERS", value_delimiter = ',')]
+    pub peers: Vec<Peer>,
 }
 
 /// Arguments of `venues`.

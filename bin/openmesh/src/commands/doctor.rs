@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use openmesh_api::{IncidentInfo, Origin, Page, SourceInfo, SourceKind, Status, TroubleKind, ValidatorInfo};
+use openmesh_api::{
+    IncidentInfo, NodeAlertSeverity, NodeState, Origin, Page, SourceInfo, SourceKind, Status, TroubleKind,
+    ValidatorInfo,
+};
 use openmesh_primitives::Timestamp;
 
 use super::client::Client;
@@ -57,6 +60,7 @@ pub async fn run(arguments: DoctorArgs) -> Result<(), Failure> {
         }
         Ok(status) => {
             inspect_status(&status, &mut findings);
+            inspect_alerts(&client, &mut findings).await?;
             inspect_sources(&client, &mut findings).await?;
             inspect_validators(&client, &status, &mut findings).await?;
             inspect_incidents(&client).await?;
@@ -205,6 +209,18 @@ fn inspect_status(status: &Status, findings: &mut Findings) {
     if status.chunks_accepted == 0 {
         findings.odd("no chunk has been agreed on yet", "the first takes a window and a few seconds; look again");
     }
+}
+
+/// Open alerts of the node, as `openmesh validator status` tells them.
+async fn inspect_alerts(client: &Client, findings: &mut Findings) -> Result<(), Failure> {
+    let state: NodeState = client.get(openmesh_api::path::NODE).await?;
+    for alert in &state.alerts {
+        match alert.severity {
+            NodeAlertSeverity::Critical => findings.wrong(&alert.cause, &alert.remedy),
+            NodeAlertSeverity::Warning => findings.odd(&alert.cause, &alert.remedy),
+        }
+    }
+    Ok(())
 }
 
 async fn inspect_sources(client: &Client, findings: &mut Findings) -> Result<(), Failure> {

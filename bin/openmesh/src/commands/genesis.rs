@@ -1,4 +1,4 @@
-//! `openmesh genesis`: the allocation of the supply.
+//! `openmesh genesis`: the beginning of a network, and the allocation of its supply.
 
 use std::path::Path;
 
@@ -6,6 +6,7 @@ use openmesh_ledger::{Allocation, GROUPS, Genesis, PoolSpec};
 use openmesh_primitives::Amount;
 use openmesh_storage::files::write_whole;
 
+use super::ceremony;
 use super::supply::{grouped, line};
 use crate::cli::GenesisCommand;
 use crate::failure::{Failure, OrFail as _};
@@ -21,6 +22,7 @@ pub fn run(command: &GenesisCommand) -> Result<(), Failure> {
                 put(allocation, genesis)?;
             }
         }
+        GenesisCommand::Together(command) => ceremony::run(command)?,
     }
     Ok(())
 }

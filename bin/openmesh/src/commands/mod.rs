@@ -3,15 +3,18 @@
 pub mod account;
 mod agent;
 pub mod app;
+mod ceremony;
 pub mod chain;
 mod client;
 pub mod doctor;
 pub mod genesis;
+pub mod init;
 pub mod market;
 mod proved;
 pub mod sql;
 pub mod stamp;
 pub mod supply;
+pub mod validator;
 pub mod venues;
 pub mod verify;
 pub mod xnode;

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 
+pub use super::operator::{Alerts, MeantRole, Webhook};
+
 /// `node.toml`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,6 +23,13 @@ pub struct NodeConfig {
     /// given. Behind a proxy, the proxy's name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub public_hosts: Vec<String>,
+    /// Hash of the genesis that this home is for. Where the home has no genesis.json, it is fetched from peers and has to have this hash;
+    /// where it has one, that has to have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub genesis: Option<Digest>,
+    /// Role that the node is meant to have; an archive keeps every block.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<MeantRole>,
     /// The face of the Xnode's agent on this machine, to which `/v1/xnode` is passed on; `{}` for nobody's.
     #[serde(default)]
     pub xnode: Xnode,
@@ -40,6 +49,9 @@ pub struct NodeConfig {
     /// Joining a running network, and letting others join.
     #[serde(default)]
     pub sync: Sync,
+    /// Everything that wakes the operator.
+    #[serde(default)]
+    pub alerts: Alerts,
     /// Drills: deliberate faults, for showing that the network withstands them.
     #[serde(default)]
     pub drill: Drill,
@@ -268,6 +280,12 @@ pub struct Drill {
     /// Flip a bit of each chunk of the state that is sent to a node that joins.
     #[serde(default)]
     pub spoil_snapshots: bool,
+    /// Flip a bit of the genesis that is sent to whoever does not have it.
+    #[serde(default)]
+    pub spoil_genesis: bool,
+    /// Tell those who join a time that is so many milliseconds ahead of this machine's clock.
+    #[serde(default)]
+    pub clock_ahead_ms: i64,
 }
 
 /// The files of a node's home.
@@ -318,12 +336,21 @@ impl Files {
         Ok(ValidatorKey::from_seed(seed))
     }
 
+    /// The card of an operator, for a genesis that several make.
+    pub fn card(&self) -> PathBuf {
+        self.home.join("card.json")
+    }
+
     /// Reads the genesis. Fails where it is absent or not readable.
     pub fn read_genesis(&self) -> Result<Genesis, Failure> {
-        let path = self.genesis();
-        let bytes = std::fs::read(&path).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?;
-        serde_json::from_slice(&bytes).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))
+        read_genesis(&self.genesis())
     }
+}
+
+/// Reads a genesis. Fails where it is absent or not readable; the file is named, and the place in it.
+pub fn read_genesis(path: &Path) -> Result<Genesis, Failure> {
+    let bytes = std::fs::read(path).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?;
+    serde_json::from_slice(&bytes).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))
 }
 
 /// The Xnode's agent beside a node.
@@ -350,7 +377,7 @@ impl NodeConfig {
     pub fn read(files: &Files) -> Result<NodeConfig, Failure> {
         if !files.config().exists() {
             return Err(Failure::usage(format!("{} is missing", files.config().display()))
-                .hint("a node's home holds node.toml; openmesh up makes one"));
+                .hint("a node's home holds node.toml; openmesh init --home DIR makes one, and openmesh up those of a network on this machine"));
         }
         merged(files, read_table(&files.run())?.unwrap_or_default())
     }
@@ -369,7 +396,9 @@ pub fn merged(files: &Files, run: toml::Table) -> Result<NodeConfig, Failure> {
         table.get_mut("storage").and_then(toml::Value::as_table_mut).and_then(|storage| storage.remove("archive"));
     }
     merge(&mut table, person);
-    table.try_into().map_err(|e| Failure::usage(format!("{}: {e}", path.display())))
+    let mut config: NodeConfig = table.try_into().map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?;
+    config.storage.archive |= config.role == Some(MeantRole::Archive);
+    Ok(config)
 }
 
 /// Returns true where blocks are to be kept for a stated time.
@@ -411,6 +440,24 @@ mod tests {
         assert!(toml::from_str::<NodeConfig>(text).is_ok());
         let error = toml::from_str::<NodeConfig>(&format!("{text}colour = 1\n")).unwrap_err();
         assert!(error.to_string().contains("colour"), "{error}");
+    }
+
+    #[test]
+    fn an_archive_by_its_role_keeps_everything() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::of(dir.path());
+        let rest = "api = \"127.0.0.1:1\"\nROLE[consensus]\nlisten = \"127.0.0.1:2\"\npeers = []\n[network]\nlisten = []\npeers = []\n";
+        let read = |role: &str| {
+            std::fs::write(files.config(), rest.replace("ROLE", role)).unwrap();
+            NodeConfig::read(&files).unwrap()
+        };
+        assert!(read("role = \"archive\"\n").storage.kept_epochs().is_none());
+        assert_eq!(read("role = \"full\"\n").storage.kept_epochs(), Some(RETAIN_EPOCHS));
+        let config = read("");
+        assert_eq!((config.role, config.genesis, &config.alerts), (None, None, &Alerts::default()));
+        // As `openmesh up` writes it, values before tables.
+        let again: NodeConfig = toml::from_str(&toml::to_string(&read("role = \"validator\"\n")).unwrap()).unwrap();
+        assert_eq!(again.role, Some(MeantRole::Validator));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use openmesh_collector::Tamper;
 use openmesh_market::{EventKind, Exchange, Feed};
 use openmesh_primitives::{Decimal, Symbol, canonical};
-use openmesh_sync::Question;
+use openmesh_sync::{HelloQuestion, Question};
 
 use crate::failure::Failure;
 
@@ -38,6 +38,15 @@ pub fn alter(stream: &str) -> Result<Tamper, Failure> {
 pub fn spoilt_chunk(question: &[u8], mut answer: Vec<u8>) -> Option<Vec<u8>> {
     if let Ok(Question::Chunk { index, .. }) = canonical::decode(question) {
         tracing::warn!(index, "DRILL: this node sends a chunk of the state with a flipped bit");
+        *answer.last_mut()? ^= 1;
+    }
+    Some(answer)
+}
+
+/// The answer to a visitor, with a flipped bit where it is the genesis.
+pub fn spoilt_genesis(question: &[u8], mut answer: Vec<u8>) -> Option<Vec<u8>> {
+    if let Ok(HelloQuestion::Genesis) = canonical::decode(question) {
+        tracing::warn!("DRILL: this node sends a genesis with a flipped bit");
         *answer.last_mut()? ^= 1;
     }
     Some(answer)

@@ -8,7 +8,7 @@ use openmesh_api::ErrorCode;
 use openmesh_gateway::{Waiting, answer_waiting};
 use openmesh_ledger::Genesis;
 use openmesh_network as network;
-use openmesh_primitives::{Height, Timestamp};
+use openmesh_primitives::{Height, Timestamp, ValidatorPublicKey};
 use openmesh_storage::{Store, StoreConfig, StoreError};
 use openmesh_sync::{
     self as sync, Deps, JoinConfig, JoinError, Metrics, Own, Peers, Progress, Refusal, Snapshots, Trust, TrustedBlock,
@@ -18,7 +18,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::config::{Drill, NodeConfig};
+use super::config::{Drill, MeantRole, NodeConfig};
 use super::drill;
 use crate::failure::{Failure, OrFail as _};
 
@@ -54,6 +54,17 @@ impl Answers {
         // Set once, here.
         let _ = self.0.set(snapshots);
     }
+}
+
+/// The function that answers those who do not know the network yet (`docs/spec/operators.md`, clause O-5).
+pub fn greeter(genesis: &Genesis, drill: &Drill) -> network::Responder {
+    let greeter = sync::Greeter::new(genesis, env!("CARGO_PKG_VERSION"));
+    let (spoil, ahead_ms) = (drill.spoil_genesis, drill.clock_ahead_ms);
+    Arc::new(move |question| {
+        let now = Timestamp::from_millis(Timestamp::now().millis().saturating_add(ahead_ms));
+        let answer = greeter.answer(question, now)?;
+        if spoil { drill::spoilt_genesis(question, answer) } else { Some(answer) }
+    })
 }
 
 /// The peers of the network's host.
@@ -101,6 +112,7 @@ impl Opening<'_> {
     pub async fn open(&self) -> Result<Store, Failure> {
         let (dir, config) = (self.dir.to_path_buf(), self.store_config());
         let store = blocking(move || Store::open_with(&dir, config)).await?;
+        self.check_network(&store)?;
         let tip = store.tip();
         let age_ms = Timestamp::now().millis() - tip.time.millis();
         let idle_ms = i64::try_from(self.config.consensus.idle_block_ms).unwrap_or(i64::MAX);
@@ -124,6 +136,20 @@ impl Opening<'_> {
         // Writes the genesis' state where there is none yet, which is not little: only where the way begins there.
         let genesis = self.genesis.clone();
         blocking(move || store.initialise(&genesis).map(|()| store)).await
+    }
+
+    /// Refuses the store of another network before anything is asked of this one's peers.
+    fn check_network(&self, store: &Store) -> Result<(), Failure> {
+        let wanted = self.genesis.hash();
+        match store.genesis() {
+            Ok(stored) if stored.hash() != wanted => Err(Failure::usage(format!(
+                "{} is of another network: it was begun with the genesis {}, and genesis.json has the hash {wanted}",
+                self.dir.display(),
+                stored.hash()
+            ))
+            .hint("put the genesis.json of that network back, or make another home: openmesh init --home DIR; the data is not touched")),
+            _ => Ok(()),
+        }
     }
 
     async fn join(&self, peers: Peers, height: Height) -> Result<Store, Failure> {
@@ -194,6 +220,33 @@ pub fn own(config: &NodeConfig, genesis: &Genesis, store: &Store) -> Result<Own,
     let (archive, peers) = (config.storage.archive, config.network.peers.len());
     let (genesis, trust) = (genesis.clone(), trust(config)?);
     Ok(Own { height, validators, archive, genesis, trust, peers, now: Timestamp::now })
+}
+
+/// Refuses to begin a validator whose key signs somewhere else now (`docs/spec/operators.md`, clause O-18). Only a home that says that it validates
+/// is looked after so: it takes some seconds at each start.
+///
+/// # Errors
+/// Where a block that was made after this start has the key's signature, although this node has signed nothing yet.
+pub async fn check_twin(
+    config: &NodeConfig,
+    genesis: &Genesis,
+    key: &ValidatorPublicKey,
+    network: &network::Handle,
+) -> Result<(), Failure> {
+    let (named, since) = (config.network.peers.len(), Timestamp::now());
+    if config.role != Some(MeantRole::Validator) || named == 0 {
+        return Ok(());
+    }
+    let found = sync::signs_elsewhere(&peers(network), key, genesis.chain_id, since, named, sync::TWIN_TIME).await;
+    let Some((height, time)) = found else { return Ok(()) };
+    Err(Failure::new(format!(
+        "another node signs with this key now: block {height} of {} has its signature, and this node has not signed yet",
+        time.to_rfc3339()
+    ))
+    .hint(
+        "stop the other node, see that it stays stopped, and start this one again: two nodes with one key sign twice for one height, which names \
+         the validator for ever. Where there is no other one, this machine's clock is seconds behind: set it by NTP",
+    ))
 }
 
 fn trust(config: &NodeConfig) -> Result<Trust, Failure> {

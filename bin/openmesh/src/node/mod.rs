@@ -1,11 +1,17 @@
 //! `openmesh node`: one validator in one process. Here the rooms are joined and none of their work is done.
 
+pub mod card;
 mod chains;
 mod collecting;
 pub mod config;
 mod drill;
+pub mod entry;
 mod gossip;
+pub mod health;
 mod joining;
+mod operator;
+pub mod peer;
+pub mod ports;
 mod retention;
 mod room;
 mod running;
@@ -30,11 +36,20 @@ use room::Room;
 /// starts again.
 pub async fn run(arguments: NodeArgs) -> Result<(), Failure> {
     let files = Files::of(&arguments.home);
-    let config = NodeConfig::read(&files)?;
+    let mut config = NodeConfig::read(&files)?;
+    entry::apply(&mut config, &files, &arguments)?;
     let key = files.read_key()?;
-    let genesis = files.read_genesis()?;
+    // What is wrong with a file is said before anything is waited for.
+    if files.genesis().exists() {
+        files.read_genesis()?;
+    }
     let presence = Presence::take(&files.home).await.or_fail(files.home.display())?;
-    let asked = Asked::new()?;
+    let mut asked = Asked::new()?;
+    ports::check(&config)?;
+    let genesis = tokio::select! {
+        genesis = entry::genesis(&files, &config) => genesis?,
+        () = asked.wait() => return Ok(()),
+    };
     let room = Room::of(&files);
     Node { files, config, key, genesis, presence, asked, room }.run().await
 }

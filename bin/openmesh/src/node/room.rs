@@ -5,11 +5,12 @@
 //! node needs them. Where only what consensus does without is short (tables, chunks, raw frames on disks of their own), the node
 //! goes on and says so.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use openmesh_api::FullDisk;
+use openmesh_api::{FullDisk, NodeDisk};
 use openmesh_content::BlockStore;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
@@ -130,6 +131,25 @@ impl Room {
         self.short(STOP_BYTES)
     }
 
+    /// Free bytes of each disk that data lies on, by the first folder on it; by the folder of all data where there is one disk. Reads from the
+    /// system.
+    pub fn disks(&self) -> Vec<NodeDisk> {
+        let mut devices: Vec<(u64, &Folder)> = Vec::new();
+        for folder in self.folders.iter() {
+            let there = folder.path.ancestors().find_map(|path| std::fs::metadata(path).ok());
+            let Some(device) = there.map(|meta| meta.dev()) else { continue };
+            if !devices.iter().any(|(known, _)| *known == device) {
+                devices.push((device, folder));
+            }
+        }
+        let is_one = devices.len() == 1;
+        let disk = |folder: &Folder| {
+            let name = folder.path.parent().filter(|_| is_one).unwrap_or(&folder.path);
+            Some(NodeDisk { folder: name.display().to_string(), free_bytes: free_bytes(&folder.path)? })
+        };
+        devices.iter().filter_map(|&(_, folder)| disk(folder)).collect()
+    }
+
     /// Waits until consensus has no room to go on. Somebody else must look.
     pub async fn runs_out(&self) -> FullDisk {
         let mut seen = self.seen.subscribe();
@@ -226,6 +246,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let room = Room::of(&Files::of(dir.path()));
         room.look().await;
+        let disks = room.disks();
+        assert!(disks.len() == 1 && disks[0].folder.ends_with("/data") && disks[0].free_bytes > 0, "{disks:?}");
         let seen = room.seen.borrow().clone();
         assert!(seen.iter().all(|free| free.is_some_and(|free| free > 0)), "{seen:?}");
     }

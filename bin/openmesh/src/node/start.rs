@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::collecting;
 use super::config::{Files, KeepLive, NodeConfig};
 use super::gossip;
+use super::health::Health;
 use super::joining::{self, Answers, Opening};
 use super::retention;
 use super::room::Room;
@@ -57,6 +58,7 @@ pub async fn start(
     let dir = files.data("ledger");
     let opening = Opening { config, dir: &dir, genesis: &genesis, network: &network, metrics: &metrics };
     let store = opening.open().await?;
+    joining::check_twin(config, &genesis, &key.public(), &network).await?;
     answers.open(&store, config, &metrics);
     let stores = Stores::open(store, contents, files, config).await?;
     let queries = pythia::Pythia::start(query_config(config), stores.lake.clone()).or_fail("queries")?;
@@ -78,11 +80,12 @@ pub async fn start(
         registry: &mut registry,
         incidents: incidents.clone(),
     })?;
-    let address = key.public().address();
+    let public = key.public();
     let inputs = (collecting.windows, collecting.withdrawals);
     let (duties, duties_stage) = start_duties(key, &engine, &stores.store, inputs, incidents, &mut registry)?;
-    let mut disks = Stage::new("the watch over the disks");
-    disks.add(tokio::spawn(room.clone().watch(stores.raw.clone(), disks.stop())));
+    let disks = watch_disks(room, &stores.raw);
+    let handles = (engine.clone(), stores.store.clone(), network.clone(), room.clone());
+    let (health, watch) = Health::start(config, files, &genesis, public, handles, &mut registry);
     let mut api = Stage::new("the API");
     let full_disks = room.clone();
     let deps = gateway::Deps {
@@ -95,16 +98,23 @@ pub async fn start(
         duties,
         collector: collecting.collector,
         registry: Arc::new(registry),
-        address,
+        address: public.address(),
         full_disks: Arc::new(move || full_disks.full()),
+        operator_state: Arc::new(move || health.state()),
         public_hosts: config.public_hosts.clone(),
         xnode: config.xnode.face,
         version: env!("CARGO_PKG_VERSION"),
     };
     let (served, serving) = gateway::start(config.api, deps, api.stop()).await.or_fail("api")?;
     api.add(serving);
-    let stages = vec![api, disks, collecting.stage, sources_stage, duties_stage, ingest_stage, network_stage];
+    let stages = vec![api, watch, disks, collecting.stage, sources_stage, duties_stage, ingest_stage, network_stage];
     Ok((Running::new(served.address, consensus, stages), engine))
+}
+
+fn watch_disks(room: &Room, raw: &Arc<BlockStore>) -> Stage {
+    let mut disks = Stage::new("the watch over the disks");
+    disks.add(tokio::spawn(room.clone().watch(Arc::clone(raw), disks.stop())));
+    disks
 }
 
 /// Stores on this node's disk.
@@ -208,6 +218,7 @@ async fn start_network(
     let settings = network_config(config, genesis, key)?;
     let (handle, task) = network::start(settings, provider, stage.stop(), registry).await.or_fail("network")?;
     handle.answer_with(answers.responder(&config.drill));
+    handle.greet_with(joining::greeter(genesis, &config.drill));
     stage.add_fallible(task);
     Ok((handle, stage))
 }

@@ -16,7 +16,8 @@ use super::market::Market;
 use crate::cli::UpArgs;
 use crate::failure::Failure;
 use crate::node::config::{
-    Collect, Consensus, Drill, Every, KeepLive, Limits, Network, NodeConfig, Storage, Sync, Xnode, merged, read_table,
+    Alerts, Collect, Consensus, Drill, Every, KeepLive, Limits, Network, NodeConfig, Storage, Sync, Xnode, merged,
+    read_table,
 };
 
 /// First lines of each `run.toml`.
@@ -180,6 +181,8 @@ fn config(ports: Ports, collect: Collect, drill: Drill, all: &[Ports], number: u
     NodeConfig {
         api: local(ports.api),
         public_hosts: Vec::new(),
+        genesis: None,
+        role: None,
         xnode: Xnode::default(),
         consensus: Consensus {
             listen: local(ports.consensus),
@@ -192,6 +195,7 @@ fn config(ports: Ports, collect: Collect, drill: Drill, all: &[Ports], number: u
         // One keeps everything, so that the network can be replayed from its genesis and others can still join by blocks.
         storage: Storage { archive: number == ARCHIVE, ..Storage::default() },
         sync: Sync::default(),
+        alerts: Alerts::default(),
         drill,
     }
 }

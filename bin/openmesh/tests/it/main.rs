@@ -12,6 +12,8 @@ mod live;
 mod live_venues;
 mod money;
 mod network;
+mod operate;
+mod operators;
 mod path;
 #[path = "../../../../crates/xnode/tests/it/ports.rs"]
 mod ports;

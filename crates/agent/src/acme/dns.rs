@@ -9,12 +9,12 @@ mod sight;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use openmesh_alerts::Receiver;
 use openmesh_blueprint::document::DnsHook;
 use openmesh_primitives::Timestamp;
 use serde_json::json;
 
 use self::sight::{PORT, Sight, resolvers};
-use crate::alerts::webhook::Receiver;
 
 /// Pauses between two looks: the first, and the longest.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));

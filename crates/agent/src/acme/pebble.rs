@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use openmesh_alerts::Receiver;
 use openmesh_blueprint::document::{DnsHook, Period};
 use openmesh_door::document::{Access, Admission, Host, Protocol, Route};
 use openmesh_door::door::Door;
@@ -18,7 +19,6 @@ use self::hook::{Conduct, Hook, SECRET};
 use self::ports::free_port;
 use super::plan::{DAY_S, PAUSE_S};
 use super::*;
-use crate::alerts::webhook::Receiver;
 use crate::doors::x509;
 use crate::secrets::Vault;
 

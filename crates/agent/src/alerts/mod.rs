@@ -1,45 +1,43 @@
 //! Alerts: what somebody should know of a machine, kept until it is over, and told to webhooks.
 //!
 //! # Shape
-//! [`rules`] says from what the agent knows what is not as it should be; [`book`] opens an alert for what lasts, closes it when it has been gone for a while, and queues a
-//! message of each for every webhook; [`webhook`] signs messages and brings them to their receivers. The first two are pure. One task looks, writes the book, and
-//! sends.
+//! [`rules`] says from what the agent knows what is not as it should be; the book of `openmesh_alerts` opens an alert for what lasts, closes it when it has been gone
+//! for a while, and queues a message of each for every webhook; that room signs messages and brings them to their receivers too. Rules and book are pure. One task
+//! looks, writes the book, and sends.
 //!
 //! # Limits
-//! Open alerts, closed ones, messages and those that were given up have bounds ([`book`]); what a bound drops is named in the list of alerts.
+//! Open alerts, closed ones, messages and those that were given up have bounds (`openmesh_alerts::book`); what a bound drops is named in the list of alerts.
 //!
 //! # On failure
 //! The book is one file that is replaced as a whole, so an alert and its messages are there together or not at all. A message may come twice (the agent dies after
 //! it was taken and before that is written): its `webhook-id` is the same then. A book that cannot be read is set aside under another name, and a new one
 //! begins. An agent that is not there tells nothing: that it is, others have to watch.
 
-mod book;
 mod facts;
 pub(crate) mod receivers;
 mod rules;
 mod state;
 pub mod views;
-pub(crate) mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
+use openmesh_alerts::{Receiver, body};
 use openmesh_blueprint::document::{Content, Name};
 use openmesh_primitives::Timestamp;
 use openmesh_xnode::marks;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 pub use state::Alerts;
 
-use crate::alerts::book::Message;
 use crate::alerts::receivers::receiver;
-use crate::alerts::state::Wished;
+use crate::alerts::state::{Message, Wished};
 use crate::alerts::views::{Alert, AlertEvent, WebhookState, WebhookTest};
-use crate::alerts::webhook::Receiver;
 use crate::api::blocking;
 use crate::error::AgentError;
 use crate::outcomes;
@@ -160,7 +158,7 @@ async fn deliver(service: &Arc<Service>) -> Result<(), AgentError> {
     let agent = service.settings().name.to_string();
     let sends = due.into_iter().map(|message| {
         let receiver = receivers.get(&message.webhook).cloned();
-        let body = webhook::body(&agent, &node, message.event, message.at, Some(&message.alert));
+        let body = body(message.event, message.at, &data(&agent, &node, Some(&Alert::from(&message.alert))));
         let id = format!("{agent}-{node}-{}-{}", message.at.nanos(), message.id);
         async move {
             let sent = match receiver {
@@ -181,6 +179,11 @@ async fn deliver(service: &Arc<Service>) -> Result<(), AgentError> {
         })
     })
     .await
+}
+
+/// Words of a message: the one who sends it, and the alert.
+fn data(agent: &str, node: &str, alert: Option<&Alert>) -> Value {
+    json!({ "agent": agent, "node": node, "alert": alert })
 }
 
 /// Alerts and webhooks as they are now.
@@ -204,11 +207,11 @@ pub(crate) fn list(service: &Service) -> Result<views::Alerts, AgentError> {
             name,
         }
     });
-    let mut open = book.open.clone();
+    let mut open: Vec<Alert> = book.open.iter().map(Alert::from).collect();
     open.sort_by_key(|alert| (std::cmp::Reverse(alert.severity), std::cmp::Reverse(alert.id)));
     Ok(views::Alerts {
         open,
-        closed: book.closed.iter().rev().cloned().collect(),
+        closed: book.closed.iter().rev().map(Alert::from).collect(),
         webhooks: states.collect(),
         dropped: book.dropped.iter().rev().cloned().collect(),
         dropped_count: book.dropped_count,
@@ -222,7 +225,7 @@ pub(crate) fn list(service: &Service) -> Result<views::Alerts, AgentError> {
 /// It cannot be written.
 pub(crate) fn acknowledge(service: &Service, id: u64, by: &str) -> Result<Option<Alert>, AgentError> {
     service.alerts().change(|book, _, now| {
-        let alert = book.acknowledge(id, by, now.wall);
+        let alert = book.acknowledge(id, by, now.wall).as_ref().map(Alert::from);
         let is_new = alert.is_some();
         (alert, is_new)
     })
@@ -243,7 +246,7 @@ pub(crate) async fn test(service: &Arc<Service>, name: &Name) -> Result<Option<W
     let (agent, now) = (service.settings().name.to_string(), Timestamp::now());
     let sent = match receiver {
         Ok(receiver) => {
-            let body = webhook::body(&agent, &node, AlertEvent::Test, now, None);
+            let body = body(AlertEvent::Test, now, &data(&agent, &node, None));
             receiver.post(&format!("{agent}-{node}-test-{}", now.nanos()), body).await
         }
         Err(cause) => Err(cause),

@@ -1,8 +1,8 @@
 //! Receivers as a document names them, with the values of their secrets.
 
+use openmesh_alerts::Receiver;
 use openmesh_blueprint::document::{Content, Webhook};
 
-use crate::alerts::webhook::Receiver;
 use crate::service::Service;
 
 /// The receiver of a webhook. Words where it cannot be used, as without its secret.

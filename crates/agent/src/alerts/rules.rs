@@ -12,7 +12,6 @@ mod room;
 
 pub use facts::{ApplicationFacts, CertificateFacts, DamageFacts, Facts, MoveFacts};
 use finding::Findings;
-pub use finding::{Finding, Key};
 
 /// Everything that is not as it should be.
 pub fn findings(facts: &Facts) -> Findings {
@@ -38,7 +37,9 @@ mod tests {
     use super::certificates::CERTIFICATE_WARNING_S;
     use super::finding::ATTEMPTS_MIN;
     use super::*;
+    use crate::alerts::views::Key;
     use crate::views::ApplicationState;
+    use openmesh_alerts::Finding;
 
     /// An application `web` in a state.
     pub fn application(state: ApplicationState) -> ApplicationFacts {

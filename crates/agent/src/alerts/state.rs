@@ -6,12 +6,20 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use openmesh_alerts::Now;
 use openmesh_blueprint::document::{Name, Webhook};
 use openmesh_primitives::Timestamp;
 use openmesh_xnode::marks;
 
-use crate::alerts::book::{Book, Message, Now, Watch};
+use crate::alerts::views::Key;
 use crate::error::AgentError;
+
+/// The book of an agent.
+pub(super) type Book = openmesh_alerts::Book<Key>;
+/// The part of it that a start of the agent begins anew.
+pub(super) type Watch = openmesh_alerts::Watch<Key>;
+/// A message about an alert.
+pub(super) type Message = openmesh_alerts::Message<Key>;
 
 /// The book's file.
 const FILE: &str = "alerts.json";

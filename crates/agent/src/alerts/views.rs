@@ -1,20 +1,10 @@
 //! Answers about alerts, as JSON has them.
 
+use openmesh_alerts::Entry;
+pub use openmesh_alerts::{Acknowledged, AlertEvent, DroppedMessage, Severity};
 use openmesh_primitives::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-
-/// Severity of an alert, the least first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// Something to know.
-    Info,
-    /// Somebody should look at it within days.
-    Warning,
-    /// Somebody should look at it now.
-    Critical,
-}
 
 /// Kind of an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -52,14 +42,15 @@ pub enum AlertKind {
     Move,
 }
 
-/// Somebody who knows of an alert.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Acknowledged {
-    /// Whoever it is.
-    pub by: String,
-    /// Moment.
-    #[schema(value_type = String, format = "seconds")]
-    pub at: Timestamp,
+/// Subject of an alert. There is one alert for it at a time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Key {
+    /// Kind.
+    pub kind: AlertKind,
+    /// Application; none for the machine.
+    pub application: Option<String>,
+    /// One of several: a place for backups, a name of a certificate, an instance.
+    pub subject: Option<String>,
 }
 
 /// An alert.
@@ -92,34 +83,12 @@ pub struct Alert {
     pub acknowledged: Option<Acknowledged>,
 }
 
-/// Event of an alert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AlertEvent {
-    /// It opened.
-    Opened,
-    /// It became more severe.
-    Raised,
-    /// It closed.
-    Closed,
-    /// Somebody tries whether alerts arrive.
-    Test,
-}
-
-/// A message that was never taken.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct DroppedMessage {
-    /// Webhook.
-    pub webhook: String,
-    /// Number of the alert.
-    pub alert: u64,
-    /// Its event.
-    pub event: AlertEvent,
-    /// Moment at which it was given up.
-    #[schema(value_type = String, format = "seconds")]
-    pub at: Timestamp,
-    /// Cause.
-    pub cause: String,
+impl From<&Entry<Key>> for Alert {
+    fn from(entry: &Entry<Key>) -> Alert {
+        let Entry { id, key, severity, cause, remedy, begin, opened, closed, acknowledged } = entry.clone();
+        let Key { kind, application, subject } = key;
+        Alert { id, kind, application, subject, severity, cause, remedy, begin, opened, closed, acknowledged }
+    }
 }
 
 /// A webhook with its messages.

@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use openmesh_alerts::unanswered::words;
 use reqwest::{Method, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::MovesError;
-use crate::unanswered::words;
 use crate::views::Failure;
 
 /// Time for an answer: those of a move are short, and a machine that does not give one is asked again.

@@ -31,6 +31,16 @@ fn a_document_with_everything_prints_in_one_way() {
     assert_eq!(pair.applications.values().next().unwrap().description.as_deref(), Some("😀 é"));
 }
 
+/// `packaging/openmesh-node.yaml`, a node of a network as an application.
+#[test]
+fn the_packaged_document_of_a_node_is_one() {
+    let text = include_str!("../../../../packaging/openmesh-node.yaml");
+    let document = Document::parse(text).unwrap_or_else(|p| panic!("{p:#?}"));
+    let (name, node) = document.applications.iter().next().unwrap();
+    assert_eq!(name.to_string(), "openmesh-node");
+    assert_eq!(node.ports.len(), 3);
+}
+
 #[test]
 fn all_problems_are_said_at_once_with_their_places() {
     golden("problems.txt", &problems(include_str!("wrong.yaml")));

@@ -5,5 +5,6 @@
 mod chain;
 mod join;
 mod survey;
+mod twin;
 mod walk;
 mod world;

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use openmesh_alerts::Finding;
+
 use super::facts::ApplicationFacts;
-use super::finding::{FULL_LASTS, Finding, Findings, OTHER_LASTS, key};
+use super::finding::{FULL_LASTS, Findings, OTHER_LASTS, key};
 use crate::alerts::views::{AlertKind, Severity};
 use crate::views::ApplicationState;
 

@@ -1,7 +1,9 @@
 //! Certificates that end soon, or that cannot be had.
 
+use openmesh_alerts::Finding;
+
 use super::facts::{CertificateFacts, Facts};
-use super::finding::{ATTEMPTS_MIN, Finding, Findings, OTHER_LASTS, key};
+use super::finding::{ATTEMPTS_MIN, Findings, OTHER_LASTS, key};
 use crate::alerts::views::{AlertKind, Severity};
 
 /// Time before its end at which a certificate should have been renewed, seconds: those of the own authority are 30 days before.

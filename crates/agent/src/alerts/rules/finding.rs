@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::alerts::views::{AlertKind, Severity};
+use openmesh_alerts::Finding;
+
+use crate::alerts::views::{AlertKind, Key};
 
 /// Time for which a disk or a volume is full: what is written and removed again at once is no trouble.
 pub const FULL_LASTS: Duration = Duration::from_secs(60);
@@ -11,30 +13,6 @@ pub const FULL_LASTS: Duration = Duration::from_secs(60);
 pub const OTHER_LASTS: Duration = Duration::from_secs(30);
 /// Attempts after which a step that fails is no passing trouble.
 pub const ATTEMPTS_MIN: u32 = 3;
-
-/// Subject of an alert. There is one alert for it at a time.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key {
-    /// Kind.
-    pub kind: AlertKind,
-    /// Application; none for the machine.
-    pub application: Option<String>,
-    /// One of several: a place for backups, a name of a certificate, an instance.
-    pub subject: Option<String>,
-}
-
-/// Something that is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// Severity.
-    pub severity: Severity,
-    /// Cause.
-    pub cause: String,
-    /// Remedy, in words.
-    pub remedy: String,
-    /// Time for which it has to last before an alert opens.
-    pub lasts: Duration,
-}
 
 /// Findings by their subjects.
 pub type Findings = BTreeMap<Key, Finding>;

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use openmesh_alerts::Finding;
+
 use super::facts::Facts;
-use super::finding::{Finding, Findings, OTHER_LASTS, key};
+use super::finding::{Findings, OTHER_LASTS, key};
 use super::room::{ending_soon, fullness};
 use crate::alerts::views::{AlertKind, Severity};
 use crate::lending::views::{Loan, LoanStanding};

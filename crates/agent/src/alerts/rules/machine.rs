@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use openmesh_alerts::Finding;
+
 use super::facts::{DamageFacts, Facts};
-use super::finding::{ATTEMPTS_MIN, FULL_LASTS, Finding, Findings, OTHER_LASTS, key};
+use super::finding::{ATTEMPTS_MIN, FULL_LASTS, Findings, OTHER_LASTS, key};
 use crate::alerts::views::{AlertKind, Severity};
 
 /// Time for which a step of the machine fails: the first attempts are within it.

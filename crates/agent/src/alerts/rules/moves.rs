@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use openmesh_alerts::Finding;
+
 use super::facts::MoveFacts;
-use super::finding::{Finding, Findings, key};
+use super::finding::{Findings, key};
 use crate::alerts::views::{AlertKind, Severity};
 
 /// Time for which a move does not get further: a machine that starts anew is back within it.

@@ -17,6 +17,12 @@ pub async fn status(State(node): State<Node>) -> Json<api::Status> {
     Json(node.status())
 }
 
+/// State of this node for its operator: its signatures, its machine, its alerts.
+#[utoipa::path(get, path = api::path::NODE, tag = "ledger", responses((status = 200, body = api::NodeState)))]
+pub async fn operator_state(State(node): State<Node>) -> Json<api::NodeState> {
+    Json((node.deps().operator_state)())
+}
+
 /// Metrics in Prometheus' text format.
 pub async fn metrics(State(node): State<Node>) -> Result<Response, Refusal> {
     metrics_of(&node.deps().registry)

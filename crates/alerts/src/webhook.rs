@@ -11,11 +11,11 @@ use hmac::{Hmac, Mac as _};
 use openmesh_primitives::Timestamp;
 use reqwest::Url;
 use reqwest::header::CONTENT_TYPE;
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::alerts::views::{Alert, AlertEvent};
 use crate::unanswered::words;
+use crate::words::AlertEvent;
 
 /// Time for an answer: a receiver takes a message and works on it later. Source: Standard Webhooks names 15 to 30 s.
 const ANSWER: Duration = Duration::from_secs(15);
@@ -146,15 +146,14 @@ fn sign(secret: &[u8], id: &str, at: &str, body: &[u8]) -> String {
     format!("v1,{}", BASE64.encode(&mac.finalize().into_bytes()))
 }
 
-/// The content of a message.
-pub fn body(agent: &str, node: &str, event: AlertEvent, at: Timestamp, alert: Option<&Alert>) -> Vec<u8> {
+/// The content of a message: its event, its moment, and what the caller has to say, such as who sends it and the alert.
+pub fn body(event: AlertEvent, at: Timestamp, data: &Value) -> Vec<u8> {
     let word = match event {
         AlertEvent::Opened => "alert.opened",
         AlertEvent::Raised => "alert.raised",
         AlertEvent::Closed => "alert.closed",
         AlertEvent::Test => "alert.test",
     };
-    let data = json!({ "agent": agent, "node": node, "alert": alert });
     json!({ "type": word, "timestamp": at.to_rfc3339(), "data": data }).to_string().into_bytes()
 }
 
@@ -256,7 +255,8 @@ mod tests {
 
     #[test]
     fn a_body_tells_the_event_with_its_alert() {
-        let text = String::from_utf8(body("default", "box", AlertEvent::Test, Timestamp(0), None)).unwrap();
+        let data = json!({ "node": "box", "alert": null });
+        let text = String::from_utf8(body(AlertEvent::Test, Timestamp(0), &data)).unwrap();
         assert!(text.contains("\"type\":\"alert.test\"") && text.contains("\"node\":\"box\""), "{text}");
         assert!(text.contains("\"alert\":null"), "{text}");
     }

@@ -6,8 +6,7 @@ use std::time::Duration;
 use openmesh_primitives::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::alerts::rules::{Finding, Key};
-use crate::alerts::views::{Acknowledged, Alert, AlertEvent, DroppedMessage};
+use crate::words::{Acknowledged, AlertEvent, DroppedMessage, Entry, Finding};
 
 /// Time for which a finding has to be gone before its alert closes: what comes and goes is one alert.
 pub const CLEAR_LASTS: Duration = Duration::from_secs(60);
@@ -26,7 +25,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(3_600);
 /// Attempts of a message: with their pauses they take a day, after which an alert is no news.
 pub const ATTEMPTS_MAX: u32 = 30;
 
-/// Moment by two clocks: that of people, and one that only goes forward, milliseconds since the agent began.
+/// Moment by two clocks: that of people, and one that only goes forward, milliseconds since the process began.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
     /// For people.
@@ -37,7 +36,7 @@ pub struct Now {
 
 /// A message that waits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
+pub struct Message<K> {
     /// Number, from 1.
     pub id: u64,
     /// Receiver.
@@ -47,41 +46,56 @@ pub struct Message {
     /// Moment of the event.
     pub at: Timestamp,
     /// The alert as it was then.
-    pub alert: Alert,
+    pub alert: Entry<K>,
     /// Failures.
     pub attempts: u32,
     /// Cause of the last one.
     pub cause: Option<String>,
-    /// Moment of the next attempt; a new start of the agent is one.
+    /// Moment of the next attempt; a new start of the process is one.
     #[serde(skip)]
     pub due_ms: u64,
 }
 
-/// The state that outlives the agent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The state that outlives the process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Book {
+pub struct Book<K> {
     alerts: u64,
     messages: u64,
     /// Open alerts, the oldest first.
-    pub open: Vec<Alert>,
+    pub open: Vec<Entry<K>>,
     /// Closed ones, the oldest first.
-    pub closed: VecDeque<Alert>,
+    pub closed: VecDeque<Entry<K>>,
     /// Messages that wait, the oldest first.
-    pub waiting: VecDeque<Message>,
+    pub waiting: VecDeque<Message<K>>,
     /// Messages that were given up, the oldest first.
     pub dropped: VecDeque<DroppedMessage>,
     /// Number of all that were.
     pub dropped_count: u64,
 }
 
-/// The state that a start of the agent begins anew.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Watch {
+// Derived, it would want a default key.
+impl<K> Default for Book<K> {
+    fn default() -> Book<K> {
+        Book {
+            alerts: 0,
+            messages: 0,
+            open: Vec::new(),
+            closed: VecDeque::new(),
+            waiting: VecDeque::new(),
+            dropped: VecDeque::new(),
+            dropped_count: 0,
+        }
+    }
+}
+
+/// The state that a start of the process begins anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch<K> {
     /// Findings without an alert: when they were first seen.
-    seen: BTreeMap<Key, (Timestamp, u64)>,
+    seen: BTreeMap<K, (Timestamp, u64)>,
     /// Alerts without a finding: since when.
-    gone: BTreeMap<Key, u64>,
+    gone: BTreeMap<K, u64>,
     /// Findings that lasted and have no alert, since too many are open.
     pub suppressed: u64,
     /// Not everything could be looked at: what is not found may be there, and no alert closes.
@@ -90,8 +104,10 @@ pub struct Watch {
     pub is_unwritten: bool,
 }
 
-fn key(alert: &Alert) -> Key {
-    Key { kind: alert.kind, application: alert.application.clone(), subject: alert.subject.clone() }
+impl<K> Default for Watch<K> {
+    fn default() -> Watch<K> {
+        Watch { seen: BTreeMap::new(), gone: BTreeMap::new(), suppressed: 0, is_blind: false, is_unwritten: false }
+    }
 }
 
 fn millis(time: Duration) -> u64 {
@@ -104,12 +120,12 @@ pub fn pause(attempts: u32) -> Duration {
     doubled.min(PAUSE_MAX)
 }
 
-impl Book {
+impl<K: Clone + Ord> Book<K> {
     /// Goes on with what is found now. Returns true where something has changed that is to be kept; a message for each change waits then for every receiver.
     pub fn step(
         &mut self,
-        watch: &mut Watch,
-        findings: &BTreeMap<Key, Finding>,
+        watch: &mut Watch<K>,
+        findings: &BTreeMap<K, Finding>,
         webhooks: &BTreeSet<String>,
         now: Now,
     ) -> bool {
@@ -128,14 +144,14 @@ impl Book {
     /// Open alerts become more severe, or close.
     fn go_on(
         &mut self,
-        watch: &mut Watch,
-        findings: &BTreeMap<Key, Finding>,
+        watch: &mut Watch<K>,
+        findings: &BTreeMap<K, Finding>,
         now: Now,
-        events: &mut Vec<(AlertEvent, Alert)>,
+        events: &mut Vec<(AlertEvent, Entry<K>)>,
     ) {
         let mut open = Vec::with_capacity(self.open.len());
         for mut alert in std::mem::take(&mut self.open) {
-            let key = key(&alert);
+            let key = alert.key.clone();
             if let Some(finding) = findings.get(&key) {
                 watch.gone.remove(&key);
                 (alert.cause, alert.remedy) = (finding.cause.clone(), finding.remedy.clone());
@@ -170,14 +186,14 @@ impl Book {
     /// Findings that have lasted become alerts.
     fn open_new(
         &mut self,
-        watch: &mut Watch,
-        findings: &BTreeMap<Key, Finding>,
+        watch: &mut Watch<K>,
+        findings: &BTreeMap<K, Finding>,
         now: Now,
-        events: &mut Vec<(AlertEvent, Alert)>,
+        events: &mut Vec<(AlertEvent, Entry<K>)>,
     ) {
         watch.suppressed = 0;
         watch.seen.retain(|key, _| findings.contains_key(key));
-        let open: BTreeSet<Key> = self.open.iter().map(key).collect();
+        let open: BTreeSet<K> = self.open.iter().map(|alert| alert.key.clone()).collect();
         for (key, finding) in findings.iter().filter(|(key, _)| !open.contains(key)) {
             let (begin, since) = *watch.seen.entry(key.clone()).or_insert((now.wall, now.steady_ms));
             if now.steady_ms.saturating_sub(since) < millis(finding.lasts) {
@@ -189,11 +205,9 @@ impl Book {
             }
             watch.seen.remove(key);
             self.alerts += 1;
-            let alert = Alert {
+            let alert = Entry {
                 id: self.alerts,
-                kind: key.kind,
-                application: key.application.clone(),
-                subject: key.subject.clone(),
+                key: key.clone(),
                 severity: finding.severity,
                 cause: finding.cause.clone(),
                 remedy: finding.remedy.clone(),
@@ -207,7 +221,7 @@ impl Book {
         }
     }
 
-    fn send(&mut self, webhook: &str, event: AlertEvent, alert: &Alert, now: Now) {
+    fn send(&mut self, webhook: &str, event: AlertEvent, alert: &Entry<K>, now: Now) {
         self.messages += 1;
         self.waiting.push_back(Message {
             id: self.messages,
@@ -226,7 +240,7 @@ impl Book {
         }
     }
 
-    fn drop_message(&mut self, message: Message, cause: String, now: Now) {
+    fn drop_message(&mut self, message: Message<K>, cause: String, now: Now) {
         let Message { webhook, event, alert, .. } = message;
         self.dropped.push_back(DroppedMessage { webhook, alert: alert.id, event, at: now.wall, cause });
         self.dropped_count = self.dropped_count.saturating_add(1);
@@ -237,18 +251,18 @@ impl Book {
 
     /// Gives up messages to receivers that are no more. Returns true where there were some.
     fn forget(&mut self, webhooks: &BTreeSet<String>, now: Now) -> bool {
-        let (kept, gone): (VecDeque<Message>, VecDeque<Message>) =
+        let (kept, gone): (VecDeque<Message<K>>, VecDeque<Message<K>>) =
             std::mem::take(&mut self.waiting).into_iter().partition(|message| webhooks.contains(&message.webhook));
         self.waiting = kept;
         let any = !gone.is_empty();
         for message in gone {
-            self.drop_message(message, "the webhook is not in the document any more".into(), now);
+            self.drop_message(message, "the webhook is not configured any more".into(), now);
         }
         any
     }
 
     /// Messages whose next attempt is due, the oldest first.
-    pub fn due(&self, steady_ms: u64, most: usize) -> Vec<Message> {
+    pub fn due(&self, steady_ms: u64, most: usize) -> Vec<Message<K>> {
         self.waiting.iter().filter(|message| message.due_ms <= steady_ms).take(most).cloned().collect()
     }
 
@@ -268,7 +282,7 @@ impl Book {
     }
 
     /// Notes that somebody knows of an open alert; whoever was first stays. None where there is no such alert.
-    pub fn acknowledge(&mut self, id: u64, by: &str, at: Timestamp) -> Option<Alert> {
+    pub fn acknowledge(&mut self, id: u64, by: &str, at: Timestamp) -> Option<Entry<K>> {
         let alert = self.open.iter_mut().find(|alert| alert.id == id)?;
         alert.acknowledged.get_or_insert_with(|| Acknowledged { by: by.into(), at });
         Some(alert.clone())
@@ -280,30 +294,46 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::alerts::views::{AlertKind, Severity};
+    use crate::words::Severity;
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+    enum Kind {
+        Down,
+        Disk,
+        Machine,
+        Late,
+        Certificate,
+        Update,
+    }
+
+    #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+    struct Key {
+        kind: Kind,
+        application: Option<String>,
+    }
 
     fn at(s: u64) -> Now {
         Now { wall: Timestamp::from_millis(i64::try_from(s * 1_000).unwrap()), steady_ms: s * 1_000 }
     }
 
-    fn finding(kind: AlertKind, severity: Severity) -> (Key, Finding) {
+    fn finding(kind: Kind, severity: Severity) -> (Key, Finding) {
         let finding =
             Finding { severity, cause: "cause".into(), remedy: "remedy".into(), lasts: Duration::from_secs(30) };
-        (Key { kind, application: Some("web".into()), subject: None }, finding)
+        (Key { kind, application: Some("web".into()) }, finding)
     }
 
     fn hooks() -> BTreeSet<String> {
         ["ops".to_string()].into()
     }
 
-    fn events(book: &Book) -> Vec<AlertEvent> {
+    fn events(book: &Book<Key>) -> Vec<AlertEvent> {
         book.waiting.iter().map(|message| message.event).collect()
     }
 
     #[test]
     fn an_alert_opens_after_it_has_lasted_and_closes_after_it_is_gone() {
         let (mut book, mut watch) = (Book::default(), Watch::default());
-        let down = BTreeMap::from([finding(AlertKind::Down, Severity::Critical)]);
+        let down = BTreeMap::from([finding(Kind::Down, Severity::Critical)]);
         let none = BTreeMap::new();
         assert!(!book.step(&mut watch, &down, &hooks(), at(100)));
         assert!(!book.step(&mut watch, &down, &hooks(), at(129)));
@@ -323,7 +353,7 @@ mod tests {
     #[test]
     fn nothing_closes_while_not_everything_is_seen() {
         let (mut book, mut watch) = (Book::default(), Watch::default());
-        let down = BTreeMap::from([finding(AlertKind::Down, Severity::Critical)]);
+        let down = BTreeMap::from([finding(Kind::Down, Severity::Critical)]);
         book.step(&mut watch, &down, &hooks(), at(0));
         book.step(&mut watch, &down, &hooks(), at(30));
         watch.is_blind = true;
@@ -337,8 +367,8 @@ mod tests {
     #[test]
     fn more_severe_is_told_again_and_is_no_longer_known() {
         let (mut book, mut watch) = (Book::default(), Watch::default());
-        let warning = BTreeMap::from([finding(AlertKind::Disk, Severity::Warning)]);
-        let critical = BTreeMap::from([finding(AlertKind::Disk, Severity::Critical)]);
+        let warning = BTreeMap::from([finding(Kind::Disk, Severity::Warning)]);
+        let critical = BTreeMap::from([finding(Kind::Disk, Severity::Critical)]);
         book.step(&mut watch, &warning, &hooks(), at(0));
         book.step(&mut watch, &warning, &hooks(), at(30));
         assert_eq!(book.acknowledge(1, "alice", at(31).wall).unwrap().acknowledged.unwrap().by, "alice");
@@ -355,7 +385,7 @@ mod tests {
         let pauses: Duration = (1..ATTEMPTS_MAX).map(pause).sum();
         assert!(pauses <= Duration::from_secs(86_400) && pauses > Duration::from_secs(22 * 3_600), "{pauses:?}");
         let (mut book, mut watch) = (Book::default(), Watch::default());
-        let down = BTreeMap::from([finding(AlertKind::Down, Severity::Critical)]);
+        let down = BTreeMap::from([finding(Kind::Down, Severity::Critical)]);
         book.step(&mut watch, &down, &hooks(), at(0));
         book.step(&mut watch, &down, &hooks(), at(30));
         let mut now = 30;
@@ -374,7 +404,7 @@ mod tests {
     #[test]
     fn a_message_that_is_taken_is_gone_and_one_without_a_receiver_is_named() {
         let (mut book, mut watch) = (Book::default(), Watch::default());
-        let down = BTreeMap::from([finding(AlertKind::Down, Severity::Critical)]);
+        let down = BTreeMap::from([finding(Kind::Down, Severity::Critical)]);
         let two = BTreeSet::from(["a".to_string(), "b".to_string()]);
         book.step(&mut watch, &down, &two, at(0));
         book.step(&mut watch, &down, &two, at(30));
@@ -387,14 +417,14 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again_and_tried_at_once() {
         let (mut book, mut watch) = (Book::default(), Watch::default());
-        let down = BTreeMap::from([finding(AlertKind::Down, Severity::Critical)]);
+        let down = BTreeMap::from([finding(Kind::Down, Severity::Critical)]);
         book.step(&mut watch, &down, &hooks(), at(0));
         book.step(&mut watch, &down, &hooks(), at(30));
         book.settle(1, Err("no answer".into()), at(30));
-        let read: Book = serde_json::from_slice(&serde_json::to_vec(&book).unwrap()).unwrap();
+        let read: Book<Key> = serde_json::from_slice(&serde_json::to_vec(&book).unwrap()).unwrap();
         assert_eq!((&read.open, read.waiting[0].attempts), (&book.open, 1));
         assert_eq!(read.due(0, 10).len(), 1);
-        assert!(serde_json::from_str::<Book>("{}").unwrap() == Book::default());
+        assert!(serde_json::from_str::<Book<Key>>("{}").unwrap() == Book::default());
     }
 
     proptest! {
@@ -405,13 +435,13 @@ mod tests {
             for (passed, bits) in steps {
                 now += passed;
                 let kinds = [
-                    AlertKind::Down, AlertKind::Disk, AlertKind::Machine,
-                    AlertKind::BackupLate, AlertKind::Certificate, AlertKind::Update,
+                    Kind::Down, Kind::Disk, Kind::Machine,
+                    Kind::Late, Kind::Certificate, Kind::Update,
                 ];
                 let findings = kinds.into_iter().enumerate().filter(|(at, _)| (bits >> at) & 1 == 1);
                 let findings = findings.map(|(_, kind)| finding(kind, Severity::Warning)).collect();
                 book.step(&mut watch, &findings, &hooks(), at(now));
-                let keys: BTreeSet<Key> = book.open.iter().map(key).collect();
+                let keys: BTreeSet<Key> = book.open.iter().map(|alert| alert.key.clone()).collect();
                 prop_assert_eq!(keys.len(), book.open.len());
                 prop_assert!(book.waiting.len() <= MESSAGES_MAX && book.closed.len() <= CLOSED_MAX);
                 let opened = events(&book).into_iter().filter(|event| *event == AlertEvent::Opened).count();
@@ -425,7 +455,7 @@ mod tests {
         let (mut book, mut watch) = (Book::default(), Watch::default());
         let many = |count: usize| -> BTreeMap<Key, Finding> {
             let one = |index: usize| {
-                let (key, finding) = finding(AlertKind::Down, Severity::Critical);
+                let (key, finding) = finding(Kind::Down, Severity::Critical);
                 (Key { application: Some(format!("a{index}")), ..key }, finding)
             };
             (0..count).map(one).collect()

@@ -1,0 +1,338 @@
+//! `openmesh genesis collect`, `check` and `take`: the beginning of a network that several operators make together, checked by each of them.
+//! `docs/spec/operators.md`, clauses O-11 to O-13.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use openmesh_ledger::Genesis;
+use openmesh_primitives::{Amount, Timestamp, ValidatorPublicKey, report};
+use openmesh_storage::files::write_whole;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::agent::{json as print_json, print};
+use crate::cli::{CeremonyCommand, CollectArgs};
+use crate::failure::Failure;
+use crate::node::card::Card;
+use crate::node::config::{Files, read_genesis};
+use crate::node::entry;
+
+/// Runs one of these commands.
+pub fn run(command: &CeremonyCommand) -> Result<(), Failure> {
+    match command {
+        CeremonyCommand::Collect(arguments) => collect(arguments),
+        CeremonyCommand::Check { file, home, cards, output } => {
+            let genesis = checked(file)?;
+            if let Some(home) = home {
+                check_home(&genesis, home)?;
+            }
+            check_cards(&genesis, &read_cards(cards)?)?;
+            let summary = summary(&genesis);
+            if output.json { print_json(&summary) } else { print(&told(&summary)) }
+        }
+        CeremonyCommand::Take { file, home, hash } => {
+            let genesis = checked(file)?;
+            if let Some(wanted) = hash.filter(|wanted| *wanted != genesis.hash()) {
+                return Err(Failure::usage(format!(
+                    "{}: its hash is {}, and {wanted} is wanted",
+                    file.display(),
+                    genesis.hash()
+                ))
+                .hint("get the file again from whoever named the hash to you"));
+            }
+            take(&genesis, home)
+        }
+    }
+}
+
+/// Reads a genesis and checks it by the ledger's rules.
+fn checked(file: &Path) -> Result<Genesis, Failure> {
+    let genesis = read_genesis(file)?;
+    genesis.validate().map_err(|error| Failure::usage(format!("{}: {}", file.display(), report(&error))))?;
+    Ok(genesis)
+}
+
+fn read_cards(files: &[PathBuf]) -> Result<Vec<(PathBuf, Card)>, Failure> {
+    files.iter().map(|file| Ok((file.clone(), Card::read(file)?))).collect()
+}
+
+/// Makes a genesis of cards. It depends on what they say and not on their order.
+fn collect(arguments: &CollectArgs) -> Result<(), Failure> {
+    let cards = read_cards(&arguments.cards)?;
+    let draft = match &arguments.from {
+        Some(file) => {
+            let bytes = std::fs::read(file).map_err(|e| Failure::usage(format!("{}: {e}", file.display())))?;
+            serde_json::from_slice(&bytes).map_err(|e| Failure::usage(format!("{}: {e}", file.display())))?
+        }
+        None => json!({}),
+    };
+    let time = arguments.time.unwrap_or_else(|| Timestamp::from_millis(Timestamp::now().millis()));
+    let genesis = genesis_of(draft, &cards, arguments, time)?;
+    let text = serde_json::to_vec_pretty(&genesis).map_err(|e| Failure::from_display("genesis", &e))?;
+    let out = &arguments.out;
+    // Held by its name, so that nobody else's file is written over.
+    match std::fs::File::create_new(out) {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            return Err(Failure::usage(format!("{} is there already", out.display()))
+                .hint("name another file with --out; a genesis is never written over"));
+        }
+        Err(error) => return Err(Failure::from_display(out.display(), &error)),
+    }
+    write_whole(out, &text).map_err(|e| Failure::from_display(out.display(), &e))?;
+    print(&told(&summary(&genesis)))?;
+    print(&format!(
+        "\nwritten    {}\nnext       each operator: openmesh genesis check {} --home DIR --cards ..., then openmesh genesis take\n",
+        out.display(),
+        out.display()
+    ))
+}
+
+/// The genesis of a draft and cards. As JSON, so that a draft may have whatever a genesis has.
+fn genesis_of(
+    mut draft: Value,
+    cards: &[(PathBuf, Card)],
+    arguments: &CollectArgs,
+    time: Timestamp,
+) -> Result<Genesis, Failure> {
+    let from = || arguments.from.as_ref().map_or("the draft".to_owned(), |file| file.display().to_string());
+    let Some(fields) = draft.as_object_mut() else {
+        return Err(Failure::usage(format!("{}: an object is expected", from())));
+    };
+    if fields.get("validators").and_then(Value::as_array).is_some_and(|list| !list.is_empty()) {
+        return Err(Failure::usage(format!("{} names validators of its own", from()))
+            .hint("leave them out: they come from the cards"));
+    }
+    let lacks = |flag: &str| Failure::usage(format!("{flag} is missing")).hint("or a draft (--from) that says it");
+    match (&arguments.name, fields.contains_key("name")) {
+        (Some(name), _) => drop(fields.insert("name".into(), json!(name))),
+        (None, false) => return Err(lacks("--name")),
+        (None, true) => {}
+    }
+    match (arguments.chain_id, fields.contains_key("chain_id")) {
+        (Some(chain_id), _) => drop(fields.insert("chain_id".into(), json!(chain_id))),
+        (None, false) => return Err(lacks("--chain-id")),
+        (None, true) => {}
+    }
+    if arguments.time.is_some() || !fields.contains_key("time") {
+        fields.insert("time".into(), json!(time));
+    }
+    let mut validators = BTreeMap::new();
+    for (file, card) in cards {
+        if validators.insert(card.public_key, card.validator(arguments.power)).is_some() {
+            return Err(Failure::usage(format!("{}: another card has the same key", file.display())).hint(
+                "each validator needs a key of its own: two with one key would be named as one that signs twice",
+            ));
+        }
+    }
+    check_names(cards)?;
+    fields.insert("validators".into(), json!(validators.into_values().collect::<Vec<_>>()));
+    for list in ["accounts", "sources"] {
+        fields.entry(list).or_insert_with(|| json!([]));
+    }
+    let genesis: Genesis = serde_json::from_value(draft).map_err(|e| Failure::usage(format!("{}: {e}", from())))?;
+    genesis.validate().map_err(|error| Failure::usage(report(&error)))?;
+    Ok(genesis)
+}
+
+/// Refuses two validators of one name: people would take them for one another.
+fn check_names(cards: &[(PathBuf, Card)]) -> Result<(), Failure> {
+    let mut names = BTreeMap::new();
+    for (file, card) in cards {
+        if let Some(first) = names.insert(card.name.as_str(), file) {
+            return Err(Failure::usage(format!(
+                "{} and {} have the same name, {}",
+                first.display(),
+                file.display(),
+                card.name
+            ))
+            .hint("one of the operators makes another card: openmesh init --name NAME"));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a genesis that does not name the key of a home.
+fn check_home(genesis: &Genesis, home: &Path) -> Result<(), Failure> {
+    let files = Files::of(home);
+    let key: ValidatorPublicKey = files.read_key()?.public();
+    match genesis.validators.iter().any(|validator| validator.public_key == key) {
+        true => Ok(()),
+        false => Err(Failure::new(format!("the genesis does not name the key of {} ({key})", home.display()))
+            .hint(format!("give {} to whoever makes the genesis", files.card().display()))),
+    }
+}
+
+/// Refuses a genesis in which a card is missing or was changed.
+fn check_cards(genesis: &Genesis, cards: &[(PathBuf, Card)]) -> Result<(), Failure> {
+    for (file, card) in cards {
+        let fault = match genesis.validators.iter().find(|validator| validator.public_key == card.public_key) {
+            Some(found) if found.name == card.name && found.payout == card.payout => continue,
+            Some(_) => "stands in the genesis with another name or another account",
+            None => "is not in the genesis",
+        };
+        return Err(Failure::new(format!("{}: this validator ({}) {fault}", file.display(), card.name))
+            .hint("do not take it; ask whoever made it to collect the cards again"));
+    }
+    Ok(())
+}
+
+/// Puts a genesis into a home that has none.
+fn take(genesis: &Genesis, home: &Path) -> Result<(), Failure> {
+    let files = Files::of(home);
+    if !files.config().exists() {
+        return Err(Failure::usage(format!("{} is no node's home: node.toml is missing", home.display()))
+            .hint("openmesh init --home DIR makes one"));
+    }
+    let config = crate::node::config::NodeConfig::read(&files)?;
+    let hash = genesis.hash();
+    if let Some(wanted) = config.genesis.filter(|wanted| *wanted != hash) {
+        return Err(Failure::usage(format!(
+            "{} is the home of another network: node.toml names the genesis {wanted}, not {hash}",
+            home.display()
+        ))
+        .hint("make another home: openmesh init --home DIR"));
+    }
+    if files.genesis().symlink_metadata().is_ok() {
+        let there = files.read_genesis()?.hash();
+        return match there == hash {
+            true => print(&format!("{} is this genesis already\n", files.genesis().display())),
+            false => Err(Failure::usage(format!(
+                "{} is the home of another network: its genesis has the hash {there}",
+                home.display()
+            ))
+            .hint("a genesis is never written over: make another home with openmesh init --home DIR")),
+        };
+    }
+    entry::keep(&files, genesis)?;
+    print(&format!("{}\nnext       openmesh node --home {}\n", told(&summary(genesis)), home.display()))
+}
+
+/// A genesis, for people and programs.
+#[derive(Debug, Serialize)]
+struct Summary {
+    hash: String,
+    chain_id: u64,
+    name: String,
+    time: String,
+    validators: Vec<Member>,
+    accounts: usize,
+    grants: usize,
+    /// Out of the pools to accounts, in 10^-18 OPEN.
+    given: String,
+    sources: usize,
+}
+
+/// A validator in a summary.
+#[derive(Debug, Serialize)]
+struct Member {
+    name: String,
+    address: String,
+    public_key: String,
+    power: u64,
+}
+
+fn summary(genesis: &Genesis) -> Summary {
+    let member = |validator: &openmesh_ledger::GenesisValidator| Member {
+        name: validator.name.clone(),
+        address: validator.public_key.address().to_string(),
+        public_key: validator.public_key.to_string(),
+        power: validator.power,
+    };
+    let own = genesis.accounts.iter().map(|(_, amount)| amount.0);
+    let granted = genesis.allocation.grants.iter().map(|grant| grant.amount.0);
+    let given = own.chain(granted).fold(0u128, u128::saturating_add);
+    Summary {
+        hash: genesis.hash().to_string(),
+        chain_id: genesis.chain_id,
+        name: genesis.name.clone(),
+        time: genesis.time.to_rfc3339(),
+        validators: genesis.validators.iter().map(member).collect(),
+        accounts: genesis.accounts.len(),
+        grants: genesis.allocation.grants.len(),
+        given: given.to_string(),
+        sources: genesis.sources.len(),
+    }
+}
+
+fn told(summary: &Summary) -> String {
+    let Summary { hash, chain_id, name, time, validators, accounts, grants, given, sources } = summary;
+    let mut text = format!("genesis    {hash}\nnetwork    {name} (chain id {chain_id}), begins {time}\n");
+    for Member { name, address, power, .. } in validators {
+        text += &format!("validator  {name}, {address}, power {power}\n");
+    }
+    let given = given.parse().map_or_else(|_| given.clone(), |units| Amount(units).to_open().to_string());
+    text + &format!("accounts   {accounts}, and {grants} grants: {given} OPEN of the pools\nsources    {sources}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use openmesh_primitives::ValidatorKey;
+
+    use super::*;
+
+    fn cards(count: u8) -> Vec<(PathBuf, Card)> {
+        let one = |n: u8| {
+            let key = ValidatorKey::from_seed([n + 1; 32]);
+            (PathBuf::from(format!("{n}.json")), Card::sign(&key, &format!("v{n}"), &format!("10.0.0.{n}:8421"), None))
+        };
+        (0..count).map(one).collect()
+    }
+
+    fn arguments() -> CollectArgs {
+        CollectArgs {
+            cards: Vec::new(),
+            name: Some("five".into()),
+            chain_id: Some(84_500),
+            time: None,
+            power: 100,
+            from: None,
+            out: "genesis.json".into(),
+        }
+    }
+
+    #[test]
+    fn the_same_cards_in_any_order_make_the_same_genesis() {
+        let (cards, time) = (cards(4), Timestamp::from_millis(1_000));
+        let mut turned = cards.clone();
+        turned.reverse();
+        let made = genesis_of(json!({}), &cards, &arguments(), time).unwrap();
+        assert_eq!(genesis_of(json!({}), &turned, &arguments(), time).unwrap().hash(), made.hash());
+        assert_eq!((made.chain_id, made.validators.len(), made.time), (84_500, 4, time));
+        check_cards(&made, &cards).unwrap();
+        let later = genesis_of(json!({}), &cards, &arguments(), Timestamp::from_millis(2_000)).unwrap();
+        assert_ne!(later.hash(), made.hash(), "its beginning is part of it");
+    }
+
+    #[test]
+    fn a_card_that_lacks_or_was_changed_in_the_genesis_is_named() {
+        let cards = cards(3);
+        let made = genesis_of(json!({}), &cards[..2], &arguments(), Timestamp(0)).unwrap();
+        let lacks = check_cards(&made, &cards).unwrap_err();
+        assert!(lacks.message().contains("2.json") && lacks.message().contains("not in the genesis"), "{lacks:?}");
+        let mut changed = made.clone();
+        changed.validators[0].payout = Some(openmesh_primitives::Address([9; 20]));
+        assert!(check_cards(&changed, &cards[..2]).unwrap_err().message().contains("another account"));
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused_with_its_place() {
+        let refused = |draft: Value, cards: &[(PathBuf, Card)], arguments: &CollectArgs| {
+            genesis_of(draft, cards, arguments, Timestamp(0)).unwrap_err().message().to_owned()
+        };
+        let two = cards(2);
+        let same_key = vec![two[0].clone(), (PathBuf::from("again.json"), two[0].1.clone())];
+        assert!(refused(json!({}), &same_key, &arguments()).contains("again.json: another card has the same key"));
+        let twin = Card::sign(&ValidatorKey::from_seed([9; 32]), "v0", "10.0.0.9:8421", None);
+        let same_name = vec![two[0].clone(), (PathBuf::from("twin.json"), twin)];
+        assert!(refused(json!({}), &same_name, &arguments()).contains("same name"));
+        let nameless = CollectArgs { name: None, ..arguments() };
+        assert!(refused(json!({}), &two, &nameless).contains("--name is missing"));
+        assert!(genesis_of(json!({ "name": "draft" }), &two, &nameless, Timestamp(0)).is_ok());
+        assert!(refused(json!([]), &two, &arguments()).contains("an object is expected"));
+        assert!(refused(json!({ "validators": [1] }), &two, &arguments()).contains("validators of its own"));
+        assert!(refused(json!({ "colour": 1 }), &two, &arguments()).contains("colour"));
+        assert!(refused(json!({}), &[], &arguments()).contains("0 validators"));
+    }
+}

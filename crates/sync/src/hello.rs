@@ -1,0 +1,264 @@
+//! Answers of a node to whoever does not know its network yet, and what a newcomer makes of them: who is there, the genesis, the clock.
+//! `docs/spec/operators.md`, clauses O-5 to O-9.
+//!
+//! Nothing of it is signed. A genesis is taken where its hash is the one that a person named; a name, a version and a chain id only say with
+//! whom one speaks; a clock counts together with others.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use openmesh_ledger::{Genesis, GenesisError};
+use openmesh_primitives::{Digest, Timestamp, canonical, sha256};
+
+/// Longest answer about who is there, bytes: four numbers, a hash and two short texts.
+const WHO_BYTES_MAX: usize = 1 << 10;
+/// Longest name or version in it, characters.
+const TEXT_CHARS_MAX: usize = 64;
+/// Nanoseconds of a millisecond, halved for the way there and back.
+const HALF_MS: i64 = 2_000_000;
+
+/// A question of a visitor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum HelloQuestion {
+    /// The one who is there: [`Hello`].
+    Who,
+    /// The genesis in canonical bytes.
+    Genesis,
+}
+
+/// Identity of a node's network, and the node's clock.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Hello {
+    /// Hash of the genesis.
+    pub genesis: Digest,
+    /// The network's number.
+    pub chain_id: u64,
+    /// Name of the network for people.
+    pub network: String,
+    /// Version of the binary.
+    pub version: String,
+    /// The node's clock, milliseconds since 1970.
+    pub time_ms: i64,
+}
+
+/// A reason for which a genesis of a peer is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GenesisFault {
+    /// The answer cannot be read.
+    #[error("its answer is none of a node: {0}")]
+    Form(String),
+    /// It is a node of another network, and says so.
+    #[error("it is of another network: {network} (chain id {chain_id}), whose genesis has the hash {theirs}")]
+    OtherNetwork {
+        /// Hash of its genesis.
+        theirs: Digest,
+        /// Its chain id.
+        chain_id: u64,
+        /// Its name.
+        network: String,
+    },
+    /// It claims the hash, and sends something else.
+    #[error("it lies about the genesis: it claims the wanted hash, and what it sends has the hash {got}")]
+    Lie {
+        /// Hash of what it sent.
+        got: Digest,
+    },
+    /// The hash is right, and this version cannot read it.
+    #[error("the genesis cannot be read by this version of the program (the peer runs {version}): {reason}")]
+    Unknown {
+        /// The peer's version.
+        version: String,
+        /// The fault.
+        reason: String,
+    },
+    /// The hash is right, and the rules refuse it.
+    #[error("the genesis with this hash is refused by this version of the program")]
+    Refused(#[from] GenesisError),
+}
+
+/// Answers to the visitors of a node. Everything but the clock is made once: strangers may ask as often as they like.
+#[derive(Clone, Debug)]
+pub struct Greeter {
+    genesis: Vec<u8>,
+    hello: Hello,
+}
+
+impl Greeter {
+    /// Answers of a node of this network and this version.
+    pub fn new(genesis: &Genesis, version: &str) -> Greeter {
+        let hello = Hello {
+            genesis: genesis.hash(),
+            chain_id: genesis.chain_id,
+            network: genesis.name.chars().take(TEXT_CHARS_MAX).collect(),
+            version: version.chars().take(TEXT_CHARS_MAX).collect(),
+            time_ms: 0,
+        };
+        Greeter { genesis: canonical::encode(genesis), hello }
+    }
+
+    /// The answer to a question at a moment; `None` where it is none.
+    pub fn answer(&self, question: &[u8], now: Timestamp) -> Option<Vec<u8>> {
+        match canonical::decode(question).ok()? {
+            HelloQuestion::Genesis => Some(self.genesis.clone()),
+            HelloQuestion::Who => Some(canonical::encode(&Hello { time_ms: now.millis(), ..self.hello.clone() })),
+        }
+    }
+}
+
+/// Reads the answer about who is there; texts of a stranger lose what a terminal would obey.
+///
+/// # Errors
+/// [`GenesisFault::Form`] where it is none.
+pub fn read_who(bytes: &[u8]) -> Result<Hello, GenesisFault> {
+    if bytes.len() > WHO_BYTES_MAX {
+        return Err(GenesisFault::Form(format!("{} bytes are more than any has", bytes.len())));
+    }
+    let hello: Hello = canonical::decode(bytes).map_err(|error| GenesisFault::Form(error.to_string()))?;
+    let plain = |text: String| text.chars().filter(|c| !c.is_control()).take(TEXT_CHARS_MAX).collect();
+    Ok(Hello { network: plain(hello.network), version: plain(hello.version), ..hello })
+}
+
+/// Checks that a node is of the wanted network, by its own word.
+///
+/// # Errors
+/// [`GenesisFault::OtherNetwork`].
+pub fn check_network(hello: &Hello, wanted: &Digest) -> Result<(), GenesisFault> {
+    match hello.genesis == *wanted {
+        true => Ok(()),
+        false => Err(GenesisFault::OtherNetwork {
+            theirs: hello.genesis,
+            chain_id: hello.chain_id,
+            network: hello.network.clone(),
+        }),
+    }
+}
+
+/// The genesis of a node that says to be of the wanted network, checked against the hash.
+///
+/// # Errors
+/// Where it has another hash, or this version cannot take it.
+pub fn check_genesis(hello: &Hello, bytes: &[u8], wanted: &Digest) -> Result<Genesis, GenesisFault> {
+    let got = sha256(&[bytes]);
+    if got != *wanted {
+        return Err(GenesisFault::Lie { got });
+    }
+    let genesis: Genesis = canonical::decode(bytes)
+        .map_err(|error| GenesisFault::Unknown { version: hello.version.clone(), reason: error.to_string() })?;
+    genesis.validate()?;
+    Ok(genesis)
+}
+
+/// The time by which another clock is ahead of this one, milliseconds, if the way there took as long as the way back.
+pub fn clock_offset_ms(asked: Timestamp, answered: Timestamp, theirs_ms: i64) -> i64 {
+    let middle_ms = asked.nanos().saturating_add(answered.nanos()) / HALF_MS;
+    theirs_ms.saturating_sub(middle_ms)
+}
+
+/// The middle of offsets of clocks, milliseconds: half of all have to be wrong before it is. Of two the one nearer to zero, since one of them
+/// may be anybody's.
+pub fn median_ms(mut offsets: Vec<i64>) -> Option<i64> {
+    if offsets.is_empty() {
+        return None;
+    }
+    offsets.sort_unstable();
+    let upper = offsets[offsets.len() / 2];
+    let lower = offsets[(offsets.len() - 1) / 2];
+    Some(if lower.unsigned_abs() <= upper.unsigned_abs() { lower } else { upper })
+}
+
+#[cfg(test)]
+mod tests {
+    use openmesh_ledger::{GenesisValidator, Params};
+    use openmesh_primitives::{SplitMix64, ValidatorKey};
+
+    use super::*;
+
+    fn genesis() -> Genesis {
+        let public_key = ValidatorKey::from_seed([1; 32]).public();
+        Genesis {
+            chain_id: 7,
+            name: "a\u{7}b".into(),
+            time: Timestamp::from_millis(1_000),
+            validators: vec![GenesisValidator { public_key, power: 1, name: "v".into(), payout: None }],
+            accounts: Vec::new(),
+            sources: Vec::new(),
+            source_owners: Default::default(),
+            allocation: Default::default(),
+            params: Params::default(),
+        }
+    }
+
+    fn ask(question: HelloQuestion) -> Vec<u8> {
+        Greeter::new(&genesis(), "1.2.3").answer(&canonical::encode(&question), Timestamp::from_millis(5)).unwrap()
+    }
+
+    #[test]
+    fn a_genesis_is_taken_by_its_hash_alone() {
+        let hello = read_who(&ask(HelloQuestion::Who)).unwrap();
+        let (wanted, bytes) = (genesis().hash(), ask(HelloQuestion::Genesis));
+        let read = (hello.network.as_str(), hello.chain_id, hello.time_ms);
+        assert_eq!(read, ("ab", 7, 5), "no control character comes through");
+        assert_eq!(check_network(&hello, &wanted), Ok(()));
+        assert_eq!(check_genesis(&hello, &bytes, &wanted).unwrap(), genesis());
+        let other = Digest([9; 32]);
+        assert!(matches!(check_network(&hello, &other), Err(GenesisFault::OtherNetwork { chain_id: 7, .. })));
+        // Every bit of it counts.
+        for at in [0, bytes.len() / 2, bytes.len() - 1] {
+            let mut spoilt = bytes.clone();
+            spoilt[at] ^= 1;
+            assert!(matches!(check_genesis(&hello, &spoilt, &wanted), Err(GenesisFault::Lie { .. })), "byte {at}");
+        }
+        let nonsense = b"no genesis".to_vec();
+        let named = sha256(&[&nonsense]);
+        let fault = check_genesis(&hello, &nonsense, &named).unwrap_err();
+        assert!(matches!(&fault, GenesisFault::Unknown { version, .. } if version == "1.2.3"), "{fault:?}");
+        let bad = Genesis { validators: Vec::new(), ..genesis() };
+        assert!(matches!(check_genesis(&hello, &canonical::encode(&bad), &bad.hash()), Err(GenesisFault::Refused(_))));
+    }
+
+    #[test]
+    fn what_is_no_question_or_answer_is_refused() {
+        let greeter = Greeter::new(&genesis(), "v");
+        assert_eq!((greeter.answer(b"?", Timestamp(0)), greeter.answer(&[], Timestamp(0))), (None, None));
+        assert!(matches!(read_who(&[0; 2_000]), Err(GenesisFault::Form(_))));
+        assert!(matches!(read_who(b"short"), Err(GenesisFault::Form(_))));
+    }
+
+    /// Whatever a stranger sends: nothing panics, and nothing but the genesis with the wanted hash is taken.
+    #[test]
+    fn answers_with_wrong_bytes_are_never_taken() {
+        let (wanted, hello) = (genesis().hash(), read_who(&ask(HelloQuestion::Who)).unwrap());
+        let answers = [ask(HelloQuestion::Who), ask(HelloQuestion::Genesis)];
+        let mut random = SplitMix64::new(12);
+        for turn in 0..20_000 {
+            let mut bytes = answers[turn % 2].clone();
+            for _ in 0..=random.below(4) {
+                let at = random.index(bytes.len());
+                match random.below(3) {
+                    0 => bytes[at] = random.below(256) as u8,
+                    1 => bytes.truncate(at + 1),
+                    _ => bytes.insert(at, 0xff),
+                }
+            }
+            if let Ok(read) = read_who(&bytes) {
+                assert!(read.network.len() <= 4 * TEXT_CHARS_MAX && !read.version.contains('\u{1b}'));
+            }
+            let is_whole = bytes == answers[1];
+            assert_eq!(check_genesis(&hello, &bytes, &wanted).is_ok(), is_whole);
+            // The same bytes under a hash of their own: read by the rules, or refused.
+            let _ = check_genesis(&hello, &bytes, &sha256(&[&bytes]));
+        }
+    }
+
+    #[test]
+    fn clocks_are_compared_in_the_middle_of_the_way_and_one_liar_moves_nothing() {
+        let at = Timestamp::from_millis;
+        assert_eq!(clock_offset_ms(at(1_000), at(1_200), 1_100), 0);
+        assert_eq!(clock_offset_ms(at(1_000), at(1_200), 6_100), 5_000);
+        assert_eq!(clock_offset_ms(at(1_000), at(1_000), i64::MIN), i64::MIN, "no overflow");
+        assert_eq!(median_ms(vec![]), None);
+        assert_eq!(median_ms(vec![7]), Some(7));
+        assert_eq!(median_ms(vec![i64::MAX, 3]), Some(3));
+        assert_eq!(median_ms(vec![3, i64::MIN]), Some(3));
+        assert_eq!(median_ms(vec![2, i64::MAX, 1]), Some(2));
+        assert_eq!(median_ms(vec![2, i64::MAX, 1, i64::MIN, 3]), Some(2));
+    }
+}
