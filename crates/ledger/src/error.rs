@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::modules::accounts::AccountsError;
 use crate::modules::evidence::EvidenceError;
 use crate::modules::sources::SourcesError;
+use crate::modules::upgrades::UpgradesError;
 use crate::modules::windows::WindowsError;
 use crate::state::StateError;
 
@@ -92,6 +93,8 @@ errors! {
     Windows(WindowsError),
     /// Of evidence.
     Evidence(EvidenceError),
+    /// Of upgrades.
+    Upgrades(UpgradesError),
 }
 
 /// A failure of a check against the state.

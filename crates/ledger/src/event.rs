@@ -12,8 +12,10 @@ use crate::modules::accounts::AccountsEvent;
 use crate::modules::epochs::EpochsEvent;
 use crate::modules::incidents::LedgerIncident;
 use crate::modules::sources::SourcesEvent;
+use crate::modules::upgrades::UpgradesEvent;
 use crate::modules::windows::WindowsEvent;
 use crate::transaction::{Class, Transaction};
+use crate::upcoming::Migration;
 use crate::verify::VerifiedTransaction;
 
 /// The outcome of a block, to be stored by the caller.
@@ -31,6 +33,8 @@ pub struct Execution {
     pub first_fact: u64,
     /// Facts of the block, in the order of the tree.
     pub facts: Vec<Fact>,
+    /// The migration that the block brought; its writes are among the others, as far as the block did not write them again.
+    pub migration: Option<Migration>,
 }
 
 /// The outcome of a transaction.
@@ -80,6 +84,8 @@ events! {
     Epochs(EpochsEvent),
     /// Something that a person may want to look at.
     Incident(LedgerIncident),
+    /// Of upgrades.
+    Upgrades(UpgradesEvent),
 }
 
 impl Receipt {

@@ -7,6 +7,7 @@ pub use crate::modules::epochs::keys::*;
 pub use crate::modules::evidence::keys::*;
 pub use crate::modules::incidents::keys::*;
 pub use crate::modules::sources::keys::*;
+pub use crate::modules::upgrades::keys::*;
 pub use crate::modules::validators::keys::*;
 pub use crate::modules::windows::keys::*;
 

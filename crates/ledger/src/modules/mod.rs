@@ -7,5 +7,6 @@ pub mod epochs;
 pub mod evidence;
 pub mod incidents;
 pub mod sources;
+pub mod upgrades;
 pub mod validators;
 pub mod windows;
