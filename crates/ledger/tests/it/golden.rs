@@ -123,6 +123,11 @@ fn state_keys() {
         (keys::CURRENT_EPOCH.to_vec(), "current-epoch".to_string()),
         (keys::FACTS.to_vec(), "facts".to_string()),
         (keys::PRESENCE.to_vec(), "presence".to_string()),
+        (keys::RULES.to_vec(), "rules".to_string()),
+        (keys::upgrade(258), r"upgrade/\x00\x00\x01\x02".to_string()),
+        (keys::upgrade_plan(258, &Digest([0xab; 32])), format!("upgrade-plan/{number}/{}", r"\xab".repeat(32))),
+        (keys::upgrade_ballots(&address), format!("upgrade-ballots/{ab}")),
+        (keys::UPGRADE_LAPSED.to_vec(), "upgrade-lapsed".to_string()),
     ];
     for (key, text) in golden {
         assert_eq!(shown(&key), text);

@@ -14,3 +14,4 @@ mod light;
 mod properties;
 mod sources;
 mod transactions;
+mod upgrades;
