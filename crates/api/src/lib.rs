@@ -20,6 +20,7 @@ pub mod path;
 mod query;
 mod sql;
 mod stream;
+mod upgrade;
 
 pub use account::*;
 pub use agreement::*;
@@ -31,6 +32,7 @@ pub use market::*;
 pub use query::*;
 pub use sql::*;
 pub use stream::*;
+pub use upgrade::*;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -8,6 +8,12 @@ pub const BLOCKS: &str = "/v1/blocks";
 pub const BLOCK: &str = "/v1/blocks/{height}";
 /// Validators by address.
 pub const VALIDATORS: &str = "/v1/validators";
+/// Rules in force, plans, and who is ready.
+pub const UPGRADE: &str = "/v1/upgrade";
+/// The newest state, to be copied.
+pub const STATE: &str = "/v1/state";
+/// A chunk of a state.
+pub const STATE_CHUNK: &str = "/v1/state/{height}/{depth}/{index}";
 /// Incidents, newest first.
 pub const INCIDENTS: &str = "/v1/incidents";
 /// Committed transactions, newest first; the address to send one to.
@@ -58,11 +64,14 @@ pub const SESSION: &str = "/v1/auth/session";
 pub const STREAM: &str = "/v1/stream";
 
 /// Every path of the contract.
-pub const ALL: [&str; 28] = [
+pub const ALL: [&str; 31] = [
     STATUS,
     BLOCKS,
     BLOCK,
     VALIDATORS,
+    UPGRADE,
+    STATE,
+    STATE_CHUNK,
     INCIDENTS,
     TRANSACTIONS,
     TRANSACTION,

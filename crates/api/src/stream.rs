@@ -40,11 +40,13 @@ pub enum Feed {
     Receipts,
     /// Status of the node, about each second.
     Status,
+    /// Plans of upgrades, approvals, and rules that came into force.
+    Upgrades,
 }
 
 impl Feed {
     /// Every feed.
-    pub const ALL: [Feed; 14] = [
+    pub const ALL: [Feed; 15] = [
         Feed::Trades,
         Feed::Book,
         Feed::Ticker,
@@ -59,6 +61,7 @@ impl Feed {
         Feed::Incidents,
         Feed::Receipts,
         Feed::Status,
+        Feed::Upgrades,
     ];
 
     /// The word as it stands in JSON.
@@ -78,6 +81,7 @@ impl Feed {
             Feed::Incidents => "incidents",
             Feed::Receipts => "receipts",
             Feed::Status => "status",
+            Feed::Upgrades => "upgrades",
         }
     }
 
@@ -244,6 +248,11 @@ pub enum StreamMessage {
     Status {
         /// The status.
         status: crate::Status,
+    },
+    /// Something happened to a plan, or to the rules.
+    Upgrade {
+        /// The news.
+        news: crate::UpgradeNews,
     },
 }
 

@@ -9,7 +9,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use openmesh_api::{ApiError, ErrorBody, ErrorCode, Retry};
 use openmesh_engine::SubmitError;
-use openmesh_ledger::{AccountsError, EnvelopeError, SourcesError, StateError, TransactionError};
+use openmesh_ledger::{AccountsError, EnvelopeError, SourcesError, StateError, TransactionError, UpgradesError};
 use openmesh_primitives::report;
 use openmesh_pythia::QueryError;
 use openmesh_storage::StoreError;
@@ -139,6 +139,9 @@ pub fn transaction_hint(error: &TransactionError) -> &'static str {
         TransactionError::Sources(SourcesError::SourceInvalid { .. }) => {
             "the rules of the fields are in clause S of docs/spec/transactions.md"
         }
+        TransactionError::Upgrades(UpgradesError::ActionNotInForce { .. }) => "/v1/upgrade tells the rules in force and the plans",
+        TransactionError::Upgrades(UpgradesError::BallotNumber { .. }) => "the number of the next ballot is in /v1/upgrade",
+        TransactionError::Upgrades(_) => "the rules are in docs/spec/upgrades.md",
         _ => "the rules are in docs/spec/transactions.md",
     }
 }

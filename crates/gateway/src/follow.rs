@@ -143,6 +143,13 @@ fn take_one(node: &Node, block: &Block, certificate: &Certificate, receipts: &[R
         };
         incidents.map(item).collect::<Vec<_>>()
     });
+    news.say(Feed::Upgrades, || {
+        let of_upgrades = events.iter().filter_map(|event| match event {
+            LedgerEvent::Upgrades(event) => Some(views::upgrades::news(event)),
+            _ => None,
+        });
+        of_upgrades.map(|news| Item::new(&StreamMessage::Upgrade { news }, None)).collect::<Vec<_>>()
+    });
 }
 
 /// Chunks of the newest block, oldest first.

@@ -101,7 +101,8 @@ impl Register {
                 LedgerEvent::Windows(WindowsEvent::Attested { .. } | WindowsEvent::Differed { .. })
                 | LedgerEvent::Sources(_)
                 | LedgerEvent::Accounts(_)
-                | LedgerEvent::Epochs(_) => {}
+                | LedgerEvent::Epochs(_)
+                | LedgerEvent::Upgrades(_) => {}
             }
         }
         LedgerBlock { transactions: transactions.collect(), block: header(block, certificate), chunks, incidents }
@@ -129,6 +130,7 @@ fn transaction(bytes: &[u8], receipt: &Receipt) -> LedgerTransactionRow {
         Ok(Transaction::Account(transaction)) => transaction.action.descriptor().kind,
         Ok(Transaction::Attestation(_)) => "attest",
         Ok(Transaction::Evidence(_)) => "evidence",
+        Ok(Transaction::Upgrade(ballot)) => ballot.vote.kind(),
         Err(_) => "unknown",
     };
     LedgerTransactionRow {

@@ -176,7 +176,8 @@ impl Index {
             LedgerEvent::Windows(WindowsEvent::WindowClosed { .. })
             | LedgerEvent::Sources(_)
             | LedgerEvent::Accounts(_)
-            | LedgerEvent::Epochs(_) => {}
+            | LedgerEvent::Epochs(_)
+            | LedgerEvent::Upgrades(_) => {}
         }
     }
 

@@ -47,13 +47,14 @@ pub struct News {
     incidents: Sender<Arc<Item>>,
     receipts: Sender<Arc<Item>>,
     status: Sender<Arc<Item>>,
+    upgrades: Sender<Arc<Item>>,
 }
 
 impl Default for News {
     fn default() -> News {
         let channel = || Sender::new(NEWS_MAX);
         let (blocks, chunks, incidents, status) = (channel(), channel(), channel(), channel());
-        News { blocks, chunks, incidents, status, receipts: Sender::new(RECEIPTS_MAX) }
+        News { blocks, chunks, incidents, status, upgrades: channel(), receipts: Sender::new(RECEIPTS_MAX) }
     }
 }
 
@@ -65,6 +66,7 @@ impl News {
             Feed::Incidents => Some(&self.incidents),
             Feed::Receipts => Some(&self.receipts),
             Feed::Status => Some(&self.status),
+            Feed::Upgrades => Some(&self.upgrades),
             _ => None,
         }
     }

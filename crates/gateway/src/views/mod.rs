@@ -9,5 +9,6 @@ pub mod market;
 pub mod sources;
 pub mod status;
 pub mod transactions;
+pub mod upgrades;
 pub mod validators;
 pub mod words;

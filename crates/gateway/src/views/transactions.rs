@@ -1,7 +1,7 @@
 //! Transactions.
 
 use openmesh_api as api;
-use openmesh_ledger::{AccountsAction, Action, Class, Header, Receipt, SourcesAction, Transaction};
+use openmesh_ledger::{AccountsAction, Action, Class, Header, Receipt, SourcesAction, Transaction, UpgradeVote};
 use openmesh_primitives::{Address, canonical};
 use openmesh_storage::StoredBlock;
 
@@ -13,7 +13,7 @@ pub fn receiver(bytes: &[u8]) -> Option<Address> {
     match canonical::decode(bytes) {
         Ok(Transaction::Account(t)) => match t.action {
             Action::Accounts(AccountsAction::Transfer { to, .. }) => Some(to),
-            Action::Sources(_) => None,
+            Action::Sources(_) | Action::Registered(_) => None,
         },
         _ => None,
     }
@@ -72,9 +72,26 @@ pub fn summary(bytes: &[u8], committed: Option<(&Header, &Receipt)>) -> api::Tra
             summary.sender = e.validator().to_string();
             summary.action = format!("show two {}s of one validator at height {}", e.step.as_str(), e.height);
         }
+        Ok(Transaction::Upgrade(ballot)) => {
+            summary.class = api::TransactionClass::Upgrade;
+            summary.kind = ballot.vote.kind().into();
+            summary.sender = ballot.validator().to_string();
+            summary.action = describe_vote(&ballot.vote);
+        }
         Err(_) => {}
     }
     summary
+}
+
+/// Puts a ballot in words.
+fn describe_vote(vote: &UpgradeVote) -> String {
+    match vote {
+        UpgradeVote::Approve(plan) => {
+            format!("approve rule set {} at height {}, release {}", plan.version, plan.height, plan.release)
+        }
+        UpgradeVote::Withdraw { height, plan } => format!("withdraw the approval of plan {plan} at height {height}"),
+        UpgradeVote::Ready { version } => format!("its program knows rule sets up to {version}"),
+    }
 }
 
 /// Puts an action in words.
@@ -90,5 +107,6 @@ fn describe_action(action: &Action, summary: &mut api::TransactionSummary) {
         Action::Sources(Register(spec)) => summary.action = format!("register source {}", spec.id),
         Action::Sources(Update { id, .. }) => summary.action = format!("change source {id}"),
         Action::Sources(Retire { id }) => summary.action = format!("retire source {id}"),
+        Action::Registered(action) => summary.action = format!("action {} of a registered rule set", action.tag),
     }
 }

@@ -68,6 +68,7 @@ pub const fn class(class: Class) -> api::TransactionClass {
         Class::Account => api::TransactionClass::Account,
         Class::Attestation => api::TransactionClass::Attestation,
         Class::Evidence => api::TransactionClass::Evidence,
+        Class::Upgrade => api::TransactionClass::Upgrade,
     }
 }
 
@@ -124,7 +125,12 @@ pub const fn market_feed(feed: api::Feed) -> Option<Feed> {
         api::Feed::Liquidations => Some(Feed::Liquidations),
         api::Feed::MarkPrice => Some(Feed::MarkPrice),
         api::Feed::IndexPrice => Some(Feed::IndexPrice),
-        api::Feed::Blocks | api::Feed::Chunks | api::Feed::Incidents | api::Feed::Receipts | api::Feed::Status => None,
+        api::Feed::Blocks
+        | api::Feed::Chunks
+        | api::Feed::Incidents
+        | api::Feed::Receipts
+        | api::Feed::Status
+        | api::Feed::Upgrades => None,
     }
 }
 

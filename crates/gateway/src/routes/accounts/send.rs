@@ -94,8 +94,11 @@ fn json_value(value: &Value<'_>) -> serde_json::Value {
 #[utoipa::path(get, path = api::path::ACTIONS, tag = "transactions", responses((status = 200, body = Vec<api::ActionInfo>)))]
 pub async fn actions(State(node): State<Node>) -> Result<Json<Vec<api::ActionInfo>>, Refusal> {
     node.read(|node| {
-        let params = ledger::params(&node.store().state()?)?;
-        Ok(Json(Action::descriptors().into_iter().map(|action| words::action_info(action, &params)).collect()))
+        let state = node.store().state()?;
+        let (params, version) = (ledger::params(&state)?, ledger::rules_in_force(&state)?.version);
+        let sets = node.deps().engine.rule_sets();
+        let in_force = Action::descriptors().into_iter().filter(|action| sets.has_action(version, action.tag));
+        Ok(Json(in_force.map(|action| words::action_info(action, &params)).collect()))
     })
     .await
 }
