@@ -15,6 +15,7 @@ pub mod moves;
 mod network;
 mod node;
 pub mod templates;
+mod upgrade;
 mod xnode;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -24,6 +25,7 @@ pub use common::{AgentName, ChangeArgs, Output};
 pub use data::{ChainCommand, MarketCommand, VerifyArgs};
 pub use network::{DownArgs, NodeArgs, UpArgs, VenuesArgs, WindowMs};
 pub use node::{AccountCommand, DoctorArgs, SqlArgs, TableFormat};
+pub use upgrade::{BallotArgs, PlanArgs, RehearseArgs, UpgradeCommand, Voters};
 pub use xnode::{DoorsArgs, DoorsCommand, SecretCommand, XnodeCommand};
 
 /// Heading of the options that every command has, behind its own.
@@ -83,6 +85,9 @@ pub enum Command {
     /// Chain data tools.
     #[command(subcommand)]
     Chain(ChainCommand),
+    /// Upgrades of the network's rules: plans, approvals, rehearsals.
+    #[command(subcommand)]
+    Upgrade(UpgradeCommand),
     /// Accounts: make a key, look at a balance, send OPEN.
     #[command(subcommand)]
     Account(AccountCommand),

@@ -36,6 +36,23 @@ impl Client {
         self.send(self.http.post(self.at(path)?).json(body)).await
     }
 
+    /// `GET` of bytes.
+    pub async fn bytes(&self, path: &str) -> Result<Vec<u8>, Failure> {
+        let answer = self.http.get(self.at(path)?).send().await.map_err(|e| {
+            Failure::new(format!("no answer from {}: {}", self.base, innermost(&e)))
+        })?;
+        let status = answer.status();
+        let body = answer
+            .bytes()
+            .await
+            .map_err(|e| Failure::new(format!("the answer of {} broke off: {}", self.base, innermost(&e))))?;
+        match (status.is_success(), serde_json::from_slice::<ErrorBody>(&body)) {
+            (true, _) => Ok(body.to_vec()),
+            (false, Ok(ErrorBody { error })) => Err(Failure::new(format!("{} ({})", error.message, error.code))),
+            (false, Err(_)) => Err(Failure::new(format!("{} answered {status}", self.base))),
+        }
+    }
+
     fn at(&self, path: &str) -> Result<url::Url, Failure> {
         self.base.join(path).map_err(|e| Failure::usage(format!("{} with {path}: {e}", self.base)))
     }
