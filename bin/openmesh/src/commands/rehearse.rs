@@ -169,7 +169,7 @@ fn rehearse(store: &Store, rule_sets: &RuleSets, wanted: Option<u32>) -> Result<
         state_root: tip.state_root,
         from,
         to,
-        changes: steps.flat_map(|set| set.changes.iter().map(|change| (set.version, *change))).collect(),
+        changes: steps.flat_map(|set| set.changes.iter().map(move |change| (set.version, *change))).collect(),
         keys: by_first_part(&state, upcoming.writes()).or_fail("rehearsal")?,
         root,
         migrating,
