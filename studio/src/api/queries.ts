@@ -23,6 +23,7 @@ import type {
   Status,
   TradeView,
   TransactionSummary,
+  UpgradeInfo,
   ValidatorInfo,
 } from "./types";
 
@@ -235,6 +236,14 @@ export const useTrades = (exchange: string, symbol: string) =>
     refetchInterval: 30_000,
   });
 
+/** The rules in force and the plans; the stream tells when something happens to one. */
+export const useUpgrades = () =>
+  useQuery({
+    queryKey: ["upgrades"],
+    queryFn: ({ signal }) => get<UpgradeInfo>("/v1/upgrade", signal),
+    refetchInterval: 15_000,
+  });
+
 /** The actions that the ledger declares, from which their forms are made. */
 export const useActions = () =>
   useQuery({
@@ -304,6 +313,12 @@ export function feed(client: QueryClient, stream: Stream): () => void {
         const others = page.items.filter((each) => each.id !== incident.id);
         client.setQueryData(key, { ...page, items: [incident, ...others].slice(0, PAGE_ITEMS * GROWTH) });
       }
+    }),
+    stream.subscribe({ feed: "upgrades" }, (message) => {
+      if (!("op" in message) || message.op !== "upgrade") return;
+      void client.invalidateQueries({ queryKey: ["upgrades"] });
+      // Other rules may have other actions.
+      if (message.news.kind === "upgraded") void client.invalidateQueries({ queryKey: ["actions"] });
     }),
     stream.watch((state) => {
       // What was missed while the connection was lost is fetched.

@@ -131,7 +131,15 @@ function Validators() {
   const status = useStatus();
   const still = useStill();
   return (
-    <Card title="Validators" flush>
+    <Card
+      title="Validators"
+      actions={
+        <Link className="button small" to="/upgrades">
+          Upgrades
+        </Link>
+      }
+      flush
+    >
       <Answer of={validators} what="validators">
         {({ items }) => (
           <Table
