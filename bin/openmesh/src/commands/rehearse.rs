@@ -9,7 +9,7 @@ use openmesh_ledger::{
     Genesis, MigrationWrites, RuleSets, StateError, StateRead, Upcoming, check_supply, plans, rules_in_force,
 };
 use openmesh_primitives::{Digest, Height, canonical};
-use openmesh_storage::{Restore, SnapshotTarget, Store, StoreConfig, StoreError};
+use openmesh_storage::{ChunkParts, Restore, SnapshotTarget, Store, StoreConfig, StoreError};
 
 use super::client::Client;
 use crate::cli::RehearseArgs;
@@ -86,7 +86,7 @@ fn api_of(home: &Path) -> Option<url::Url> {
 /// Copies the newest state of a running node, chunk by chunk; each is checked against the root.
 async fn copied_over_the_api(client: &Client, to: &Path) -> Result<Store, Failure> {
     let info: StateCopyInfo = client.get(path::STATE).await?;
-    let state_root = info.state_root.parse().map_err(|e| Failure::from_display("the node's answer", &e))?;
+    let state_root: Digest = info.state_root.parse().map_err(|e| Failure::from_display("the node's answer", &e))?;
     let height = info.height;
     let target = SnapshotTarget {
         genesis: decoded::<Genesis>(&info.genesis)?,
@@ -101,12 +101,37 @@ async fn copied_over_the_api(client: &Client, to: &Path) -> Result<Store, Failur
     let mut restore = Restore::begin(to, StoreConfig::default(), target).or_fail("the copy")?;
     let missing: Vec<u32> = restore.missing().collect();
     for index in missing {
-        let bytes = client.bytes(&format!("{}/{height}/{}/{index}", path::STATE, info.depth)).await.map_err(|failure| {
-            failure.hint("a chunk that is too large for one answer is copied of a stopped node only: --home DIR")
-        })?;
-        tokio::task::block_in_place(|| restore.add(index, &bytes)).or_fail("the copy")?;
+        match client.bytes(&place(height, (info.depth, index))).await? {
+            Some(bytes) => tokio::task::block_in_place(|| restore.add(index, &bytes)).or_fail("the copy")?,
+            None => {
+                let bytes = in_parts(client, height, state_root, (info.depth, index)).await?;
+                tokio::task::block_in_place(|| restore.keep(index, &bytes)).or_fail("the copy")?;
+            }
+        }
     }
     tokio::task::block_in_place(|| restore.finish()).or_fail("the copy")
+}
+
+/// Path of a chunk, by its depth and number.
+fn place(height: Height, (depth, index): (u8, u32)) -> String {
+    format!("{}/{height}/{depth}/{index}", path::STATE)
+}
+
+/// Copies a chunk that is too large for one answer in its parts, of which each is checked.
+async fn in_parts(client: &Client, height: Height, root: Digest, chunk: (u8, u32)) -> Result<Vec<u8>, Failure> {
+    let gone = || {
+        Failure::new(format!("the node does not have chunk {} of the state after height {height} any more", chunk.1))
+            .hint("try again, or stop the node and name its home with --home")
+    };
+    let mut parts = ChunkParts::of(root, chunk.0, chunk.1).ok_or_else(gone)?;
+    while let Some(wanted) = parts.wanted() {
+        match client.bytes(&place(height, wanted)).await? {
+            Some(bytes) => parts.add(&bytes).or_fail("the copy")?,
+            None if parts.split() => {}
+            None => return Err(gone()),
+        }
+    }
+    parts.into_chunk().map(|chunk| canonical::encode(&chunk)).ok_or_else(gone)
 }
 
 fn decoded<T: borsh::BorshDeserialize>(text: &str) -> Result<T, Failure> {
