@@ -198,7 +198,6 @@ async fn start_consensus(
     Ok((handle, Consensus { task, stop }))
 }
 
-
 async fn start_network(
     config: &NodeConfig,
     genesis: &Genesis,
