@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Method};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use openmesh_api as api;
 use openmesh_api::ErrorCode;
@@ -11,7 +11,7 @@ use openmesh_primitives::{Height, canonical};
 use openmesh_storage::StoreError;
 
 use crate::error::Refusal;
-use crate::http::download::file;
+use crate::http::download::{ASK_AGAIN, tagged};
 use crate::node::Node;
 use crate::views::upgrades::{self, Facts};
 
@@ -86,7 +86,6 @@ pub async fn state(State(node): State<Node>) -> Result<Json<api::StateCopyInfo>,
 pub async fn state_chunk(
     State(node): State<Node>,
     Path((height, depth, index)): Path<(Height, u8, u32)>,
-    method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let bytes = node
@@ -99,6 +98,5 @@ pub async fn state_chunk(
             Err(error) => Err(error.into()),
         })
         .await?;
-    let name = format!("state-{height}-{depth}-{index}");
-    Ok(file(&method, &headers, bytes, "application/octet-stream", &name))
+    Ok(tagged(&headers, "application/octet-stream", ASK_AGAIN, bytes))
 }
