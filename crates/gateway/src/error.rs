@@ -139,8 +139,12 @@ pub fn transaction_hint(error: &TransactionError) -> &'static str {
         TransactionError::Sources(SourcesError::SourceInvalid { .. }) => {
             "the rules of the fields are in clause S of docs/spec/transactions.md"
         }
-        TransactionError::Upgrades(UpgradesError::ActionNotInForce { .. }) => "/v1/upgrade tells the rules in force and the plans",
-        TransactionError::Upgrades(UpgradesError::BallotNumber { .. }) => "the number of the next ballot is in /v1/upgrade",
+        TransactionError::Upgrades(UpgradesError::ActionNotInForce { .. }) => {
+            "/v1/upgrade tells the rules in force and the plans"
+        }
+        TransactionError::Upgrades(UpgradesError::BallotNumber { .. }) => {
+            "the number of the next ballot is in /v1/upgrade"
+        }
         TransactionError::Upgrades(_) => "the rules are in docs/spec/upgrades.md",
         _ => "the rules are in docs/spec/transactions.md",
     }

@@ -18,7 +18,9 @@ use crate::vote::precommit_sign_bytes;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LightError {
     /// Version of the header that this program does not know.
-    #[error("header version {0} is not one of those that this program reads, {HEADER_VERSIONS:?}: a newer release reads it")]
+    #[error(
+        "header version {0} is not one of those that this program reads, {HEADER_VERSIONS:?}: a newer release reads it"
+    )]
     Version(u16),
     /// A header of another network.
     #[error("the header is of chain {got}, chain {expected} is trusted")]

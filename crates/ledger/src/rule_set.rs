@@ -163,7 +163,9 @@ pub enum RuleSetsError {
         got: u32,
     },
     /// A tag that belongs to the modules.
-    #[error("rule set {version} adds an action with tag {tag}: those of registered rule sets are {REGISTERED_TAG_MIN} to 255")]
+    #[error(
+        "rule set {version} adds an action with tag {tag}: those of registered rule sets are {REGISTERED_TAG_MIN} to 255"
+    )]
     Tag {
         /// Of the set.
         version: u32,

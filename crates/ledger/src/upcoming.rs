@@ -23,14 +23,8 @@ use crate::transaction::Transaction;
 pub type MigrationWrites = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// Keys that no migration may write: they are agreed on before the block, or follow from it.
-const OF_CONSENSUS: [&[u8]; 6] = [
-    keys::CHAIN_ID,
-    keys::BLOCK,
-    keys::RULES,
-    keys::VALIDATORS_CURRENT,
-    keys::VALIDATORS_NEXT,
-    keys::VALIDATORS_LAST,
-];
+const OF_CONSENSUS: [&[u8]; 6] =
+    [keys::CHAIN_ID, keys::BLOCK, keys::RULES, keys::VALIDATORS_CURRENT, keys::VALIDATORS_NEXT, keys::VALIDATORS_LAST];
 
 /// The beginning of the block of a height.
 #[derive(Clone, Debug)]

@@ -135,7 +135,9 @@ impl World {
     /// The ballot that a validator casts now: for the next plan, and seldom against it again.
     fn ballot(&mut self, number: usize) -> Result<Option<Vec<u8>>, Violation> {
         let withdraws = self.random.permille(30);
-        let (Some(machine), Some(upgrades)) = (&self.nodes[number].machine, &self.plan.upgrades) else { return Ok(None) };
+        let (Some(machine), Some(upgrades)) = (&self.nodes[number].machine, &self.plan.upgrades) else {
+            return Ok(None);
+        };
         let state = machine.store().state().map_err(StateError::from)?;
         let (key, tip) = (validator(number), machine.store().tip().height);
         let address = key.public().address();
@@ -174,7 +176,9 @@ impl World {
 
     /// Judges the rules of the block that a validator has just committed, and predicts the root of a migration that is next.
     pub(crate) fn follow_rules(&mut self, number: usize) -> Result<(), Violation> {
-        let (Some(upgrades), Some(machine)) = (&mut self.plan.upgrades, &self.nodes[number].machine) else { return Ok(()) };
+        let (Some(upgrades), Some(machine)) = (&mut self.plan.upgrades, &self.nodes[number].machine) else {
+            return Ok(());
+        };
         let (state, sets) = (machine.store().state().map_err(StateError::from)?, &self.nodes[number].config.rule_sets);
         let (in_force, newest) = (rules_in_force(&state)?.version, sets.newest().version);
         if in_force > newest {

@@ -27,7 +27,9 @@ pub enum StoreError {
     #[error("the store is damaged: {0}")]
     Damaged(String),
     /// Written by a newer version of this program.
-    #[error("the store has format {got}, this program knows formats up to {newest}: a newer release wrote it, start that one")]
+    #[error(
+        "the store has format {got}, this program knows formats up to {newest}: a newer release wrote it, start that one"
+    )]
     FormatNewer {
         /// Of this program.
         newest: u32,

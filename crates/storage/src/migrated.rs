@@ -31,8 +31,6 @@ pub fn remember(write: &WriteTransaction, root: MigratedRoot) -> Result<(), Stor
 }
 
 /// The roots that are written down, oldest first.
-pub fn remembered(
-    meta: &impl ReadableTable<&'static str, &'static [u8]>,
-) -> Result<Vec<MigratedRoot>, StoreError> {
+pub fn remembered(meta: &impl ReadableTable<&'static str, &'static [u8]>) -> Result<Vec<MigratedRoot>, StoreError> {
     Ok(get_meta(meta, MIGRATED)?.unwrap_or_default())
 }

@@ -99,7 +99,8 @@ pub fn read_note(state: &dyn StateRead, version: u32, account: &Address) -> Resu
 }
 
 fn decoded<T: BorshDeserialize>(key: &[u8], bytes: &[u8]) -> Result<T, StateError> {
-    canonical::decode(bytes).map_err(|e| StateError::Damaged { key: key.escape_ascii().to_string(), reason: e.to_string() })
+    canonical::decode(bytes)
+        .map_err(|e| StateError::Damaged { key: key.escape_ascii().to_string(), reason: e.to_string() })
 }
 
 /// Every row below a prefix, page by page.

@@ -6,15 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use openmesh_ledger::{
-    AccountTransaction, Action, BlockLimits, Certificate, EpochsParams, Evidence, Genesis,
-    GenesisValidator, Params, RuleSets, RulesError, SignedBlock, Step, Transaction, Upcoming, UpgradeBallot,
-    UpgradePlan, UpgradeVote, account, ballot_count, build_block_on, closed_epoch, current_epoch, keys, light,
-    precommit_sign_bytes, rules_in_force, validate_proposal_on, validator_record, verify_stateless,
+    AccountTransaction, Action, BlockLimits, Certificate, EpochsParams, Evidence, Genesis, GenesisValidator, Params,
+    RuleSets, RulesError, SignedBlock, Step, Transaction, Upcoming, UpgradeBallot, UpgradePlan, UpgradeVote, account,
+    ballot_count, build_block_on, closed_epoch, current_epoch, keys, light, precommit_sign_bytes, rules_in_force,
+    validate_proposal_on, validator_record, verify_stateless,
 };
 use openmesh_primitives::{AccountKey, Address, Amount, Digest, Height, Timestamp, ValidatorKey, canonical, sha256};
-use openmesh_storage::{
-    Restore, SnapshotTarget, Store, StoreConfig, StoreError, chunk_count, verify_proof,
-};
+use openmesh_storage::{Restore, SnapshotTarget, Store, StoreConfig, StoreError, chunk_count, verify_proof};
 use openmesh_trial::{MARK, Note, note, note_key, read_note, rule_sets};
 
 const CHAIN_ID: u64 = 7_118;
@@ -209,7 +207,8 @@ fn a_fact_of_the_epoch_of_an_upgrade_is_proved() {
 /// The state after the block before the tip, as somebody who joins is shown it.
 fn target(chain: &Chain) -> SnapshotTarget {
     let height = chain.tip() - 1;
-    let (stored, (next, _)) = (chain.store.block(height).unwrap().unwrap(), chain.store.header(height + 1).unwrap().unwrap());
+    let (stored, (next, _)) =
+        (chain.store.block(height).unwrap().unwrap(), chain.store.header(height + 1).unwrap().unwrap());
     SnapshotTarget {
         genesis: genesis(),
         block: stored.block,
@@ -236,7 +235,8 @@ fn joined(chain: &Chain, dir: &Path) -> Store {
 /// U6, U9: who joins by a snapshot from after an upgrade follows the new rules, or is refused; from before it, it upgrades itself.
 #[test]
 fn a_snapshot_brings_the_rules_that_are_in_force() {
-    let (here, after, before) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (here, after, before) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let chain = Chain::new(here.path());
     let second = chain.plan();
     chain.run_to(second - 1);

@@ -12,8 +12,8 @@ use openmesh_ledger::{
     PlanRecord, REGISTERED_TAG_MIN, Receipt, RegisteredAction, RuleSets, RulesError, SignedBlock, SourceKind,
     SourceProgress, SourceRecord, SourceSpec, SourcesAction, SourcesParams, Step, Tip, Transaction, TransactionError,
     Upcoming, UpgradeBallot, UpgradePlan, UpgradeRecord, UpgradeVote, Validator, ValidatorRecord, ValidatorSet,
-    VerifiedTransaction, VoteKind, WindowRecord, WindowsParams, build_block, check_supply, execute_block, initial_state,
-    light, precommit_sign_bytes, validate_proposal, verify_stateless, vote_sign_bytes,
+    VerifiedTransaction, VoteKind, WindowRecord, WindowsParams, build_block, check_supply, execute_block,
+    initial_state, light, precommit_sign_bytes, validate_proposal, verify_stateless, vote_sign_bytes,
 };
 use openmesh_primitives::{
     AccountKey, AccountSignature, Address, Amount, ContentId, Digest, Timestamp, ValidatorKey, canonical, sha256,
@@ -613,8 +613,12 @@ pub fn types_seeds() -> Vec<Vec<u8>> {
     };
     let value = |key: &[u8]| state.get(key).cloned().unwrap_or_default();
     let (plan, proposer) = (plan(), Address([1; 20]));
-    let planned =
-        PlanRecord { plan: plan.clone(), proposer, proposed_height: 3, approvals: [(proposer, 3)].into_iter().collect() };
+    let planned = PlanRecord {
+        plan: plan.clone(),
+        proposer,
+        proposed_height: 3,
+        approvals: [(proposer, 3)].into_iter().collect(),
+    };
     let upgraded = UpgradeRecord { plan: plan.clone(), from: 1, approved: vec![proposer], power: 3, total: 4 };
     let lapsed = LapsedPlan { plan, lapse: ledger::Lapse::TooLittlePower, power: 1, total: 4, height: 9 };
     let bodies: [(u8, Vec<u8>); 18] = [

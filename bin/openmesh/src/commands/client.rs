@@ -38,9 +38,12 @@ impl Client {
 
     /// `GET` of bytes; `None` where there is no such thing.
     pub async fn bytes(&self, path: &str) -> Result<Option<Vec<u8>>, Failure> {
-        let answer = self.http.get(self.at(path)?).send().await.map_err(|e| {
-            Failure::new(format!("no answer from {}: {}", self.base, innermost(&e)))
-        })?;
+        let answer = self
+            .http
+            .get(self.at(path)?)
+            .send()
+            .await
+            .map_err(|e| Failure::new(format!("no answer from {}: {}", self.base, innermost(&e))))?;
         let status = answer.status();
         let body = answer
             .bytes()

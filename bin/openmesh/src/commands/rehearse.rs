@@ -67,8 +67,11 @@ async fn copied(arguments: &RehearseArgs, to: &Path) -> Result<Store, Failure> {
         Ok(()) => tokio::task::block_in_place(|| Store::open(to)).or_fail("the copy"),
         Err(StoreError::InUse(_)) => match api_of(home) {
             Some(api) => copied_over_the_api(&Client::new(&api)?, to).await,
-            None => Err(Failure::new(format!("the store in {} is open, and its node does not say where it answers", home.display()))
-                .hint("stop the node, or name its API with --api instead of --home")),
+            None => Err(Failure::new(format!(
+                "the store in {} is open, and its node does not say where it answers",
+                home.display()
+            ))
+            .hint("stop the node, or name its API with --api instead of --home")),
         },
         Err(StoreError::NotInitialised) => Err(Failure::usage(format!("{}: there is no store", from.display()))
             .hint("the home of a node holds node.toml and data/ledger")),
@@ -168,11 +171,14 @@ struct Outcome {
 fn rehearse(store: &Store, rule_sets: &RuleSets, wanted: Option<u32>) -> Result<Outcome, Failure> {
     let state = store.state().or_fail("the copy")?;
     let (tip, from) = (state.tip(), rules_in_force(&state).or_fail("the copy")?.version);
-    let planned = plans(&state).or_fail("the copy")?.into_iter().map(|record| record.plan).find(|plan| plan.version > from);
+    let planned =
+        plans(&state).or_fail("the copy")?.into_iter().map(|record| record.plan).find(|plan| plan.version > from);
     let to = wanted.or(planned.as_ref().map(|plan| plan.version)).unwrap_or(rule_sets.newest().version);
     if to <= from {
-        return Err(Failure::usage(format!("rule set {to} is in force already, or was: the state is of rule set {from}"))
-            .hint("a rehearsal is of a later one: take the release that has it, and name it with --rules"));
+        return Err(Failure::usage(format!(
+            "rule set {to} is in force already, or was: the state is of rule set {from}"
+        ))
+        .hint("a rehearsal is of a later one: take the release that has it, and name it with --rules"));
     }
     let begun = Instant::now();
     let upcoming = Upcoming::rehearse(rule_sets, &state, tip.height + 1, to).or_fail("rehearsal")?;
@@ -257,7 +263,8 @@ impl Outcome {
             let Changes { added, changed, deleted, same } = changes;
             (part.clone(), serde_json::json!({ "added": added, "changed": changed, "deleted": deleted, "same": same }))
         });
-        let changes = self.changes.iter().map(|(version, text)| serde_json::json!({ "version": version, "change": text }));
+        let changes =
+            self.changes.iter().map(|(version, text)| serde_json::json!({ "version": version, "change": text }));
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         serde_json::json!({
             "height": self.height,

@@ -250,7 +250,9 @@ mod tests {
     #[test]
     fn the_status_says_what_is_missing() {
         let text = shown(&info(&[("ab12", 100)]));
-        for part in ["1 genesis since height 0", "in 90 blocks, about 45s", "1 of 3 of the power approve it, 3 are needed"] {
+        for part in
+            ["1 genesis since height 0", "in 90 blocks, about 45s", "1 of 3 of the power approve it, 3 are needed"]
+        {
             assert!(text.contains(part), "{part} in\n{text}");
         }
         assert!(text.contains("stops before it: install openmesh-2") && text.contains("not ready"), "{text}");

@@ -237,7 +237,9 @@ pub(super) fn log_end(log: &Path, from: u64) -> String {
 pub(super) fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
-        (Some(OUTDATED), _) => "its program does not know the rules of the next height: its log says what to install".into(),
+        (Some(OUTDATED), _) => {
+            "its program does not know the rules of the next height: its log says what to install".into()
+        }
         (Some(code), _) => format!("exit code {code}"),
         (None, Some(signal)) => format!("signal {signal}"),
         (None, None) => "unknown".into(),

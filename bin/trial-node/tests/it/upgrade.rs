@@ -64,7 +64,8 @@ async fn a_network_upgrades_live_and_the_old_program_stops() {
     let homes = homes(root.path(), &addresses);
     let start = |n: usize, newest: u32| Node::start(&homes[n], &addresses[n][0], newest);
     // The last validator runs the old program; the fifth node comes when all is over.
-    let mut validators: Vec<Node> = (0..VALIDATORS).map(|n| start(n, if n == VALIDATORS - 1 { 1 } else { 2 })).collect();
+    let mut validators: Vec<Node> =
+        (0..VALIDATORS).map(|n| start(n, if n == VALIDATORS - 1 { 1 } else { 2 })).collect();
     for validator in &validators {
         validator.reaches(2).await;
     }
@@ -96,7 +97,10 @@ async fn a_network_upgrades_live_and_the_old_program_stops() {
 
     // Planned by one, approved by two more, and told by the status.
     let said = done(1, &words(&plan("2", height, 0))).await;
-    assert!(said.contains("v0 approves plan") && said.contains("1 of 4 of the power approve it, 3 are needed"), "{said}");
+    assert!(
+        said.contains("v0 approves plan") && said.contains("1 of 4 of the power approve it, 3 are needed"),
+        "{said}"
+    );
     refused(1, &words(&plan("3", height, 0)), "one approval a height").await;
     done(1, &["approve", "--home", text(&homes[1]), "--api", &api]).await;
     done(1, &["withdraw", "--home", text(&homes[1]), "--api", &api]).await;
@@ -108,7 +112,10 @@ async fn a_network_upgrades_live_and_the_old_program_stops() {
     // A rehearsal over the API of a node that runs, whatever its program; the old program cannot rehearse what it does not know.
     let said = done(2, &["rehearse", "--api", &validators[3].api, "--json"]).await;
     let rehearsal = rehearsed(&said);
-    assert_eq!((rehearsal["from"].as_u64(), rehearsal["to"].as_u64(), &rehearsal["plan_height"]), (Some(1), Some(2), &Value::from(height)));
+    assert_eq!(
+        (rehearsal["from"].as_u64(), rehearsal["to"].as_u64(), &rehearsal["plan_height"]),
+        (Some(1), Some(2), &Value::from(height))
+    );
     assert_eq!(rehearsal["keys"]["validator"]["changed"], VALIDATORS, "{said}");
     refused(1, &["rehearse", "--api", &api, "--rules", "2"], "needs rule set 2").await;
     refused(2, &["rehearse", "--api", &api, "--rules", "1"], "is in force already").await;
@@ -117,7 +124,8 @@ async fn a_network_upgrades_live_and_the_old_program_stops() {
     let mut old = validators.pop().unwrap();
     let status = old.ended().await;
     assert_eq!(status.code(), Some(3), "{}", old.log());
-    let message = format!("this node stops: height {height} needs rule set 2, which comes with trial-2 (SHA-256 {digest})");
+    let message =
+        format!("this node stops: height {height} needs rule set 2, which comes with trial-2 (SHA-256 {digest})");
     old.says(&message).await;
     let mut again = start(VALIDATORS - 1, 1);
     assert_eq!(again.ended().await.code(), Some(3), "{}", again.log());
@@ -129,7 +137,10 @@ async fn a_network_upgrades_live_and_the_old_program_stops() {
     assert_eq!(predicted["height"].as_u64(), Some(height - 1), "{said}");
     for validator in &validators {
         let info = validator.until("/v1/upgrade", |body| body["version"] == 2).await;
-        assert_eq!((info["since"].as_u64(), &info["history"][0]["migrated_root"]), (Some(height), &predicted["migrated_root"]));
+        assert_eq!(
+            (info["since"].as_u64(), &info["history"][0]["migrated_root"]),
+            (Some(height), &predicted["migrated_root"])
+        );
     }
 
     // Whoever has the rules was not restarted, and the new action takes effect.
@@ -186,7 +197,11 @@ async fn a_plan_of_too_little_power_lapses_and_stops_nobody() {
         let info = validator.until("/v1/upgrade", |body| body["height"].as_u64() >= Some(height + 2)).await;
         assert_eq!((&info["version"], &info["plans"]), (&Value::from(1), &Value::Array(Vec::new())), "{info}");
         let lapsed = &info["lapsed"];
-        assert_eq!((&lapsed["reason"], &lapsed["power"]), (&Value::from("too_little_power"), &Value::from(2)), "{info}");
+        assert_eq!(
+            (&lapsed["reason"], &lapsed["power"]),
+            (&Value::from("too_little_power"), &Value::from(2)),
+            "{info}"
+        );
     }
     let said = done(1, &["status", "--api", &api]).await;
     assert!(said.contains("lapsed") && said.contains("too_little_power, 2 of 4"), "{said}");

@@ -16,7 +16,9 @@ pub enum PoolError {
         height: Height,
     },
     /// The validator's attestation of this source and window, or its ballot of this number, waits already.
-    #[error("another attestation of this validator for the same source and window, or ballot of the same number, waits already")]
+    #[error(
+        "another attestation of this validator for the same source and window, or ballot of the same number, waits already"
+    )]
     KnownAttestation,
     /// One with the same nonce waits and pays too much to be replaced.
     #[error("a transaction with this nonce waits already; to replace it, pay at least {needed}")]

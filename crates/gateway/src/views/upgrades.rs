@@ -2,7 +2,7 @@
 
 use openmesh_api as api;
 use openmesh_ledger::{
-    BallotCount, LapsedPlan, Lapse, PlanRecord, RulesInForce, RuleSets, Standing, UpgradeRecord, UpgradesEvent,
+    BallotCount, Lapse, LapsedPlan, PlanRecord, RuleSets, RulesInForce, Standing, UpgradeRecord, UpgradesEvent,
     Validator, ValidatorSet, standing,
 };
 use openmesh_primitives::Height;

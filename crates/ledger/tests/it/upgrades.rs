@@ -160,8 +160,13 @@ fn every_refusal_of_a_ballot_has_its_own_error() {
     assert_eq!(chain.run_one(bytes), None);
     let bytes = ready(&chain);
     assert_eq!(refused(&mut chain, bytes), E::ReadyAlready { version: 2 });
-    assert_eq!(ballot_count(&chain.state, &v0).unwrap().next, APPROVALS_PER_VALIDATOR_MAX as u64, "a refusal counts nothing");
-    let foreign = Transaction::Upgrade(UpgradeBallot::sign(&chain.validators[0], 1, 4, UpgradeVote::Ready { version: 2 }));
+    assert_eq!(
+        ballot_count(&chain.state, &v0).unwrap().next,
+        APPROVALS_PER_VALIDATOR_MAX as u64,
+        "a refusal counts nothing"
+    );
+    let foreign =
+        Transaction::Upgrade(UpgradeBallot::sign(&chain.validators[0], 1, 4, UpgradeVote::Ready { version: 2 }));
     assert!(matches!(chain.run_one(foreign.encode()), Some(TransactionError::Envelope(_))));
 }
 
@@ -213,7 +218,8 @@ fn the_first_block_is_executed_by_the_new_rules_on_the_migrated_state() {
     let (commit, time) = (chain.last_commit(), Timestamp(chain.tip.time.nanos() + 1));
     let limits = openmesh_ledger::BlockLimits::of(upcoming.params());
     let (block, built) =
-        build_block_on(&upcoming, &chain.state, &chain.tip, commit, &candidates, chain.proposer(), time, &limits).unwrap();
+        build_block_on(&upcoming, &chain.state, &chain.tip, commit, &candidates, chain.proposer(), time, &limits)
+            .unwrap();
     assert_eq!(block.transactions, [said], "the new action stands in the first block");
     let executed = execute_block_on(&upcoming, &chain.state, &block, &[]).unwrap();
     assert_eq!(built, executed, "the proposer's execution is everybody's");
@@ -255,7 +261,9 @@ fn a_plan_that_does_not_stand_lapses_with_its_reason() {
     approved_by(&mut chain, &[0, 1, 2], &second);
     chain.run_to(first.height - 1);
     let events = of_upgrades(&commit_by_next(&mut chain));
-    assert!(matches!(events.as_slice(), [UpgradesEvent::Upgraded { .. }, UpgradesEvent::Lapsed(late)] if late.lapse == Lapse::NotLater && late.plan == second));
+    assert!(
+        matches!(events.as_slice(), [UpgradesEvent::Upgraded { .. }, UpgradesEvent::Lapsed(late)] if late.lapse == Lapse::NotLater && late.plan == second)
+    );
     assert!(plans(&chain.state).unwrap().is_empty());
 }
 
@@ -279,10 +287,7 @@ fn a_program_without_the_rules_stops_before_the_height_and_says_what_to_do() {
     assert!(error.to_string().contains("install release-2"), "{error}");
     let block = chain.block(vec![]);
     assert_eq!(openmesh_ledger::execute_block(&chain.state, &block), Err(ExecuteError::Rules(error.clone())));
-    assert_eq!(
-        openmesh_ledger::validate_proposal(&chain.state, &chain.tip, &block),
-        Err(ProposalError::Rules(error))
-    );
+    assert_eq!(openmesh_ledger::validate_proposal(&chain.state, &chain.tip, &block), Err(ProposalError::Rules(error)));
     // Until then its mempool works, and so it does in a program that has them.
     assert!(!MempoolRules::of(&chain.state).unwrap().are_new());
     assert!(MempoolRules::under(&sets(), &chain.state).is_ok());
@@ -309,7 +314,10 @@ fn an_action_of_later_rules_makes_a_block_invalid() {
         let rules = MempoolRules::under(&sets, &chain.state).unwrap();
         let verified = verify_stateless(&block.transactions[0]).unwrap();
         let error = rules.check(&chain.state, &verified).unwrap_err();
-        assert!(matches!(error, CheckError::Refused(TransactionError::Upgrades(E::ActionNotInForce { version: 1, .. }))));
+        assert!(matches!(
+            error,
+            CheckError::Refused(TransactionError::Upgrades(E::ActionNotInForce { version: 1, .. }))
+        ));
     }
     // Nothing of it is in the way of other actions.
     let poor = chain.transfer(0, chain.address(1), Amount::open(5_000), 0);

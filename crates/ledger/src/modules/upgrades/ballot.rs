@@ -28,7 +28,9 @@ pub struct UpgradePlan {
 }
 
 /// A fault of a plan in itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, thiserror::Error)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, thiserror::Error,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum PlanFault {
     /// No name, or one that is too long or has other characters.

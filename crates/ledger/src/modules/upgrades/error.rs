@@ -26,7 +26,9 @@ pub enum UpgradesError {
         got: u64,
     },
     /// As many ballots as a validator may cast in an epoch.
-    #[error("this validator has cast {BALLOTS_PER_EPOCH_MAX} ballots in this epoch: the next one counts in the next epoch")]
+    #[error(
+        "this validator has cast {BALLOTS_PER_EPOCH_MAX} ballots in this epoch: the next one counts in the next epoch"
+    )]
     TooManyBallots,
     /// The plan is malformed.
     #[error("the plan is refused: {fault}")]
@@ -65,7 +67,9 @@ pub enum UpgradesError {
         plan: Digest,
     },
     /// The validator has approved another plan for the same height.
-    #[error("this validator has approved another plan for height {height}, {other}: one approval a height; withdraw that one first")]
+    #[error(
+        "this validator has approved another plan for height {height}, {other}: one approval a height; withdraw that one first"
+    )]
     TwoForOneHeight {
         /// Of both plans.
         height: Height,
@@ -73,7 +77,9 @@ pub enum UpgradesError {
         other: Digest,
     },
     /// The validator has approved as many plans as it may.
-    #[error("this validator approves {APPROVALS_PER_VALIDATOR_MAX} plans that are not due yet: withdraw one of them first")]
+    #[error(
+        "this validator approves {APPROVALS_PER_VALIDATOR_MAX} plans that are not due yet: withdraw one of them first"
+    )]
     TooManyApprovals,
     /// There is no such plan.
     #[error("there is no plan {plan} for height {height}: it is due, or nobody approves it any more")]

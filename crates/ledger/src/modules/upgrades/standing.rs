@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::modules::validators::ValidatorSet;
 
 /// The reason for which a plan that is due does not stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, thiserror::Error)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, thiserror::Error,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Lapse {
     /// Validators with two thirds of the power or less approve it.
