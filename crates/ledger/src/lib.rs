@@ -85,7 +85,7 @@ pub use modules::sources::{
     sources,
 };
 pub use modules::upgrades::{
-    APPROVALS_PER_VALIDATOR_MAX, BALLOTS_PER_EPOCH_MAX, BallotCount, LapsedPlan, Lapse, PLAN_AHEAD_BLOCKS_MAX,
+    APPROVALS_PER_VALIDATOR_MAX, BALLOTS_PER_EPOCH_MAX, BallotCount, Lapse, LapsedPlan, PLAN_AHEAD_BLOCKS_MAX,
     PlanFault, PlanRecord, RELEASE_BYTES_MAX, RULES_OF_GENESIS, RulesInForce, Standing, UpgradeBallot, UpgradePlan,
     UpgradeRecord, UpgradeVote, UpgradesError, UpgradesEvent, ballot_count, known_versions, last_lapsed, plan, plans,
     plans_at, rules_in_force, standing, upgrades,

@@ -317,12 +317,7 @@ impl Host {
         Ok(())
     }
 
-    fn committed(
-        &mut self,
-        block: Arc<CommittedBlock>,
-        bytes_max: usize,
-        reply: Reply<()>,
-    ) -> Result<(), EngineError> {
+    fn committed(&mut self, block: Arc<CommittedBlock>, bytes_max: usize, reply: Reply<()>) -> Result<(), EngineError> {
         answer(reply, ());
         self.step(Input::BytesMax(bytes_max));
         let tip = Tip { height: Height(block.block.header.height), time: block.block.header.time };
