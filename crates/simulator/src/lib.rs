@@ -31,6 +31,7 @@ mod random;
 pub mod soak;
 mod tables;
 mod upgrades;
+mod upgrading;
 mod work;
 mod workload;
 mod world;
