@@ -36,7 +36,7 @@ pub struct Upcoming {
     params: Params,
     /// The plans for this height.
     due: Vec<(PlanRecord, Standing)>,
-    /// What the migrations write.
+    /// Writes of the migrations.
     writes: Arc<MigrationWrites>,
 }
 

@@ -1,4 +1,4 @@
-//! What lasts across upgrades: proofs, headers, facts, snapshots, and the roots that rehearsals predict. Clauses U8 to U10 of
+//! Things that last across upgrades: proofs, headers, facts, snapshots, and the roots that rehearsals predict. Clauses U8 to U10 of
 //! `docs/spec/upgrades.md`.
 #![allow(clippy::unwrap_used, reason = "a test says what failed by failing")]
 

@@ -121,7 +121,7 @@ fn chosen(info: &UpgradeInfo, text: Option<&str>) -> Result<UpgradePlan, Failure
     Ok(UpgradePlan { version: plan.version, height: plan.height, release: plan.release.clone(), digest })
 }
 
-/// How far a plan has come, in a sentence.
+/// Progress of a plan, in a sentence.
 fn approval(plan: &UpgradePlanInfo) -> String {
     let needed = plan.total_power * 2 / 3 + 1;
     match plan.stands {

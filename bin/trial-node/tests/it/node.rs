@@ -115,7 +115,7 @@ impl Node {
         self.process.kill().await.expect("killed");
     }
 
-    /// What it has written so far.
+    /// Its log so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }

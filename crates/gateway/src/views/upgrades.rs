@@ -8,7 +8,7 @@ use openmesh_ledger::{
 use openmesh_primitives::Height;
 use openmesh_storage::MigratedRoot;
 
-/// What is known about the network's rules.
+/// Facts about the network's rules.
 pub struct Facts {
     /// Of the newest block.
     pub height: Height,
