@@ -32,8 +32,8 @@ const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Starts the engine on an initialised store; with a key it takes part in consensus if the key is a validator's. When
 /// this returns it listens, and the returned task ends when it is cancelled or when the process must end.
 ///
-/// Fails if the store has no genesis, none of the rule sets is that of the next height, a file of the home directory or a peer's address cannot be used, or consensus
-/// cannot listen.
+/// Fails if the store has no genesis, none of the rule sets is that of the next height, a file of the home directory or a
+/// peer's address cannot be used, or consensus cannot listen.
 pub async fn start(
     config: Config,
     key: Option<ValidatorKey>,
@@ -70,9 +70,8 @@ pub async fn start(
     let stop = cancel.child_token();
     let packer = tokio::spawn(gossip::pack(spreading, envelopes_sent, metrics.clone(), stop.clone()));
     let address = key.as_ref().map(|k| k.public().address());
-    let rule_sets = config.rule_sets.clone();
-    let mempool =
-        Mempool::under(rule_sets.clone(), config.mempool.clone(), address, store.clone(), spread, metrics.clone());
+    let (rule_sets, limits) = (config.rule_sets.clone(), config.mempool.clone());
+    let mempool = Mempool::under(rule_sets.clone(), limits, address, store.clone(), spread, metrics.clone());
     let committed = broadcast::Sender::new(COMMITTED_MAX);
     let propose = Duration::from_millis(config.timeouts.propose_ms);
     let chain = chain::Chain::new(store.clone(), mempool.clone(), address, propose, committed.clone(), metrics.clone());
