@@ -130,6 +130,10 @@ export const router = createBrowserRouter([
             lazy: async () => ({ Component: (await import("./pages/network/ChunkPage")).ChunkPage }),
           },
           {
+            path: "upgrades",
+            lazy: async () => ({ Component: (await import("./pages/network/UpgradesPage")).UpgradesPage }),
+          },
+          {
             path: "validators/:address",
             lazy: async () => ({ Component: (await import("./pages/network/ValidatorPage")).ValidatorPage }),
           },

@@ -18,6 +18,7 @@ mod node;
 mod operate;
 mod stamp;
 pub mod templates;
+mod upgrade;
 mod xnode;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -30,6 +31,7 @@ pub use network::{DownArgs, NodeArgs, UpArgs, VenuesArgs, WindowMs};
 pub use node::{AccountCommand, DoctorArgs, FeeArgs, SqlArgs, TableFormat};
 pub use operate::{CeremonyCommand, CollectArgs, InitArgs, ValidatorCommand};
 pub use stamp::{StampArgs, StampCheckArgs, StampCommand, StampNewArgs};
+pub use upgrade::{BallotArgs, PlanArgs, RehearseArgs, UpgradeCommand, Voters};
 pub use xnode::{DoorsArgs, DoorsCommand, SecretCommand, XnodeCommand};
 
 /// Heading of the options that every command has, behind its own.
@@ -99,6 +101,9 @@ pub enum Command {
     /// Chain data tools.
     #[command(subcommand)]
     Chain(ChainCommand),
+    /// Upgrades of the network's rules: plans, approvals, rehearsals.
+    #[command(subcommand)]
+    Upgrade(UpgradeCommand),
     /// Accounts: make a key, look at a balance, send OPEN.
     #[command(subcommand)]
     Account(AccountCommand),

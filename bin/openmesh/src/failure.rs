@@ -36,6 +36,11 @@ impl Failure {
         Failure::new(format!("{what}: {}", report(error)))
     }
 
+    /// A node's program does not know the rules of the next height (exit code 3): starting it again changes nothing.
+    pub fn outdated(message: impl Into<String>) -> Failure {
+        Failure { message: message.into(), hint: None, code: 3 }
+    }
+
     /// Adds what to do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Failure {

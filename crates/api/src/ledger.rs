@@ -195,8 +195,8 @@ pub struct TransactionSummary {
     /// The sender's nonce; `null` for attestations.
     #[serde(default)]
     pub nonce: Option<u64>,
-    /// Kind of action: `transfer`, `register_source` and so on as the ledger's modules name them; `attestation`, `evidence`, or
-    /// `unknown` where it cannot be decoded.
+    /// Kind of action: `transfer`, `register_source` and so on as the ledger's modules name them; `attestation`, `evidence`,
+    /// `approve_upgrade`, `withdraw_upgrade`, `upgrade_ready`, or `unknown` where it cannot be decoded.
     #[serde(default)]
     pub kind: String,
     /// Receiver of a transfer.
@@ -240,6 +240,8 @@ pub enum TransactionClass {
     Attestation,
     /// About a validator: two messages of consensus that it must not both have signed.
     Evidence,
+    /// Of a validator: a ballot about upgrades.
+    Upgrade,
 }
 
 /// A validator.

@@ -74,11 +74,21 @@ pub enum EventKind {
     DepositHeld,
     /// A record has left the state, and its account has the deposit back.
     DepositReturned,
+    /// A validator approved a plan of an upgrade.
+    PlanApproved,
+    /// A validator took its approval of a plan back.
+    PlanWithdrawn,
+    /// A validator told the highest rule set that its program knows.
+    RulesKnown,
+    /// The network follows another rule set from this block on.
+    Upgraded,
+    /// A plan came due and did not stand.
+    PlanLapsed,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [EventKind; 14] = [
+    pub const ALL: [EventKind; 19] = [
         EventKind::Transferred,
         EventKind::SourceRegistered,
         EventKind::SourceUpdated,
@@ -93,6 +103,11 @@ impl EventKind {
         EventKind::FeesCollected,
         EventKind::DepositHeld,
         EventKind::DepositReturned,
+        EventKind::PlanApproved,
+        EventKind::PlanWithdrawn,
+        EventKind::RulesKnown,
+        EventKind::Upgraded,
+        EventKind::PlanLapsed,
     ];
 
     /// The word as it stands in JSON.
@@ -112,6 +127,11 @@ impl EventKind {
             EventKind::FeesCollected => "fees_collected",
             EventKind::DepositHeld => "deposit_held",
             EventKind::DepositReturned => "deposit_returned",
+            EventKind::PlanApproved => "plan_approved",
+            EventKind::PlanWithdrawn => "plan_withdrawn",
+            EventKind::RulesKnown => "rules_known",
+            EventKind::Upgraded => "upgraded",
+            EventKind::PlanLapsed => "plan_lapsed",
         }
     }
 

@@ -26,6 +26,7 @@ mod sql;
 mod stamp;
 mod stream;
 mod supply;
+mod upgrade;
 
 pub use account::*;
 pub use agreement::*;
@@ -43,6 +44,7 @@ pub use sql::*;
 pub use stamp::*;
 pub use stream::*;
 pub use supply::*;
+pub use upgrade::*;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

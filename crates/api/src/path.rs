@@ -10,6 +10,12 @@ pub const BLOCKS: &str = "/v1/blocks";
 pub const BLOCK: &str = "/v1/blocks/{height}";
 /// Validators by address.
 pub const VALIDATORS: &str = "/v1/validators";
+/// Rules in force, plans, and who is ready.
+pub const UPGRADE: &str = "/v1/upgrade";
+/// The newest state, to be copied.
+pub const STATE: &str = "/v1/state";
+/// A chunk of a state.
+pub const STATE_CHUNK: &str = "/v1/state/{height}/{depth}/{index}";
 /// Incidents, newest first.
 pub const INCIDENTS: &str = "/v1/incidents";
 /// One incident.
@@ -86,12 +92,15 @@ pub const STREAM: &str = "/v1/stream";
 pub const RPC: &str = "/v1/rpc";
 
 /// Every path of the contract.
-pub const ALL: [&str; 42] = [
+pub const ALL: [&str; 45] = [
     STATUS,
     NODE,
     BLOCKS,
     BLOCK,
     VALIDATORS,
+    UPGRADE,
+    STATE,
+    STATE_CHUNK,
     INCIDENTS,
     INCIDENT,
     EPOCHS,

@@ -44,11 +44,13 @@ pub enum Feed {
     Events,
     /// Status of the node, about each second.
     Status,
+    /// Plans of upgrades, approvals, and rules that came into force.
+    Upgrades,
 }
 
 impl Feed {
     /// Every feed.
-    pub const ALL: [Feed; 16] = [
+    pub const ALL: [Feed; 17] = [
         Feed::Trades,
         Feed::Book,
         Feed::Ticker,
@@ -65,6 +67,7 @@ impl Feed {
         Feed::Stamps,
         Feed::Events,
         Feed::Status,
+        Feed::Upgrades,
     ];
 
     /// The word as it stands in JSON.
@@ -86,6 +89,7 @@ impl Feed {
             Feed::Stamps => "stamps",
             Feed::Events => "events",
             Feed::Status => "status",
+            Feed::Upgrades => "upgrades",
         }
     }
 
@@ -290,6 +294,11 @@ pub enum StreamMessage {
     Status {
         /// The status.
         status: crate::Status,
+    },
+    /// Something happened to a plan, or to the rules.
+    Upgrade {
+        /// The news.
+        news: crate::UpgradeNews,
     },
 }
 

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use openmesh_ledger::{
-    Block, BlockLimits, Certificate, Execution, VerifiedTransaction, base_fee, build_block, execute_block_verified,
-    params, validate_proposal, verify_stateless,
+    Block, Certificate, Execution, RuleSets, Upcoming, VerifiedTransaction, base_fee, build_block_on, commit_hash,
+    execute_block_on, transactions_root, validate_proposal_on, verify_stateless,
 };
 use openmesh_primitives::{Address, Digest, Height, Timestamp, canonical, sha256};
 use openmesh_storage::{Prepared, Store, StoreError};
@@ -19,6 +19,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use crate::admission::processors;
 use crate::committed::CommittedBlock;
+use crate::consensus::parts::block_bytes_max;
 use crate::error::EngineError;
 use crate::fill::Fill;
 use crate::mempool::Mempool;
@@ -77,6 +78,9 @@ pub(crate) struct Chain {
     known: BTreeMap<Digest, Known>,
     /// Commit of the last block, with the precommits that came after the decision.
     last_commit: Option<Certificate>,
+    rule_sets: RuleSets,
+    /// The beginning of the next block, with the tip that it follows.
+    upcoming: Option<(Digest, Arc<Upcoming>)>,
     committed: broadcast::Sender<Arc<CommittedBlock>>,
     metrics: Metrics,
 }
@@ -130,7 +134,50 @@ impl Chain {
         metrics: Metrics,
     ) -> Chain {
         let (fill, proposed, known) = (Fill::default(), (0, BTreeSet::new()), BTreeMap::new());
-        Chain { store, mempool, address, propose, fill, proposed, known, last_commit: None, committed, metrics }
+        let (rule_sets, upcoming, last_commit) = (RuleSets::built_in(), None, None);
+        Chain {
+            store,
+            mempool,
+            address,
+            propose,
+            fill,
+            proposed,
+            known,
+            last_commit,
+            rule_sets,
+            upcoming,
+            committed,
+            metrics,
+        }
+    }
+
+    /// The same with these rule sets.
+    pub(crate) fn under(self, rule_sets: RuleSets) -> Chain {
+        Chain { rule_sets, upcoming: None, ..self }
+    }
+
+    /// The beginning of the next block, made once for a tip: a migration may touch the whole state.
+    fn upcoming(&mut self) -> Result<Arc<Upcoming>, EngineError> {
+        let tip = self.store.tip();
+        if let Some((_, known)) = self.upcoming.as_ref().filter(|(parent, _)| *parent == tip.block_hash) {
+            return Ok(Arc::clone(known));
+        }
+        let made = Arc::new(Upcoming::of(&self.rule_sets, &self.store.state()?, tip.height + 1)?);
+        self.upcoming = Some((tip.block_hash, Arc::clone(&made)));
+        Ok(made)
+    }
+
+    /// Longest canonical bytes of the next block. Asked before its height begins, so that what a migration computes is there when
+    /// the rounds begin, and a node whose program has no rules for it never takes part.
+    ///
+    /// Fails with [`EngineError::Rules`] where it has none.
+    pub(crate) fn next_bytes_max(&mut self) -> Result<usize, EngineError> {
+        let upcoming = self.upcoming()?;
+        if let Some(plan) = upcoming.plan() {
+            let (height, version, keys) = (upcoming.height(), plan.version, upcoming.writes().len());
+            tracing::info!(height, version, release = %plan.release, keys, "the next block brings another rule set");
+        }
+        Ok(block_bytes_max(upcoming.params()))
     }
 
     /// The block that this node proposes in a round: the one that it proposed before a crash, or a new one. It is on the
@@ -147,13 +194,15 @@ impl Chain {
         if let Some(before) = self.proposed_before(height, round, proposer)? {
             return Ok(Some(before));
         }
-        let state = self.store.state()?;
-        let mut limits = fill.of(&params(&state)?.blocks);
+        let (state, upcoming) = (self.store.state()?, self.upcoming()?);
+        let mut limits = fill.of(&upcoming.params().blocks);
         limits.transactions_max = limits.transactions_max.min(self.transactions_verifiable());
-        let candidates = self.mempool.candidates(limits.bytes_max as usize * CANDIDATES_FACTOR, base_fee(&state)?);
+        let base_fee = base_fee(&upcoming.state(&state))?;
+        let candidates = self.mempool.candidates(limits.bytes_max as usize * CANDIDATES_FACTOR, base_fee);
         let last_commit = self.last_commit(tip.height)?;
         let started = Instant::now();
-        let (block, execution) = build_block(&state, &tip, last_commit, &candidates, proposer, now, &limits)?;
+        let (block, execution) =
+            build_block_on(&upcoming, &state, &tip, last_commit, &candidates, proposer, now, &limits)?;
         let prepared = self.store.prepare(&execution)?;
         self.metrics.execute_seconds.observe(started.elapsed().as_secs_f64());
         let candidate = candidate(&block);
@@ -254,8 +303,8 @@ impl Chain {
             return Ok(Judged::Useless(format!("another body under the header of block {id}")));
         }
         if known.is_none() {
-            let state = self.store.state()?;
-            match validate_proposal(&state, &tip, &block) {
+            let (state, upcoming) = (self.store.state()?, self.upcoming()?);
+            match validate_proposal_on(&upcoming, &state, &tip, &block) {
                 Ok(()) => {}
                 Err(openmesh_ledger::ProposalError::State(error)) => return Err(error.into()),
                 Err(error) => return refused(report(&error)),
@@ -277,9 +326,17 @@ impl Chain {
     /// is never offered. `None`: not the bytes of a block of this height.
     pub(crate) fn adopt(&mut self, height: Height, bytes: &[u8]) -> Result<Option<(Digest, Address)>, EngineError> {
         let Ok(block) = canonical::decode::<Block>(bytes) else { return Ok(None) };
-        let limits = BlockLimits::of(&params(&self.store.state()?)?);
-        // The certificate speaks about the header; this ties the transactions to it.
-        if block.header.height != height || block.verify_basic(&limits).is_err() {
+        let upcoming = self.upcoming()?;
+        // The certificate speaks about the header; this ties the transactions to it. The rules of a height after the next are
+        // not known yet.
+        let fits = match upcoming.height() == height {
+            true => upcoming.decode(&block).is_ok(),
+            false => {
+                transactions_root(&block.transactions) == block.header.transactions_root
+                    && commit_hash(block.last_commit.as_ref()) == block.header.last_commit_hash
+            }
+        };
+        if block.header.height != height || !fits {
             return Ok(None);
         }
         let id = block.hash();
@@ -335,10 +392,10 @@ impl Chain {
         self.metrics.transactions_failed.inc_by((committed.receipts.len() - ok) as u64);
     }
 
-    fn execute_decided(&self, block: &Block) -> Result<(Execution, Prepared), EngineError> {
-        let state = self.store.state()?;
+    fn execute_decided(&mut self, block: &Block) -> Result<(Execution, Prepared), EngineError> {
+        let (state, upcoming) = (self.store.state()?, self.upcoming()?);
         // The network has decided it; if it does not fit here, this node's state has gone another way.
-        validate_proposal(&state, &self.store.tip(), block)
+        validate_proposal_on(&upcoming, &state, &self.store.tip(), block)
             .map_err(|error| EngineError::Diverged { height: block.header.height, reason: report(&error) })?;
         self.run(block)
     }
@@ -356,10 +413,10 @@ impl Chain {
         self.known.insert(id, known);
     }
 
-    fn run(&self, block: &Block) -> Result<(Execution, Prepared), EngineError> {
+    fn run(&mut self, block: &Block) -> Result<(Execution, Prepared), EngineError> {
         let started = Instant::now();
-        let verified = self.verify(block);
-        let execution = execute_block_verified(&self.store.state()?, block, &verified)?;
+        let (verified, upcoming) = (self.verify(block), self.upcoming()?);
+        let execution = execute_block_on(&upcoming, &self.store.state()?, block, &verified)?;
         let prepared = self.store.prepare(&execution)?;
         self.metrics.execute_seconds.observe(started.elapsed().as_secs_f64());
         Ok((execution, prepared))

@@ -1,8 +1,9 @@
 //! The chain's writer against a real store: what it proposes again after a crash, what it refuses, how it fails.
 
 use openmesh_ledger::{
-    AccountTransaction, AccountsAction, AccountsError, Action, Attestation, Genesis, GenesisValidator, Origin, Params,
-    SourceKind, SourceSpec, Transaction, TransactionError, WindowsError, precommit_sign_bytes, transactions_root,
+    AccountTransaction, AccountsAction, AccountsError, Action, Attestation, BlockLimits, Genesis, GenesisValidator,
+    Origin, Params, SourceKind, SourceSpec, Transaction, TransactionError, WindowsError, build_block, params,
+    precommit_sign_bytes,
 };
 use openmesh_primitives::{AccountKey, Amount, ValidatorKey};
 use prometheus_client::registry::Registry;

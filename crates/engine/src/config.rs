@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use malachite_app::types::core::LinearTimeouts;
+use openmesh_ledger::RuleSets;
 
 use crate::admission::AdmissionLimits;
 use crate::pace::Pace;
@@ -28,6 +29,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// Limits of the mempool.
     pub mempool: MempoolConfig,
+    /// The rule sets that this program knows.
+    pub rule_sets: RuleSets,
 }
 
 /// Pauses between blocks, milliseconds.
@@ -92,6 +95,7 @@ impl Config {
             pauses: Pauses::default(),
             timeouts: Timeouts::default(),
             mempool: MempoolConfig::default(),
+            rule_sets: RuleSets::built_in(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use openmesh_ledger::{ExecuteError, StateError};
+use openmesh_ledger::{ExecuteError, RulesError, StateError};
 use openmesh_primitives::{Digest, Height};
 use openmesh_storage::StoreError;
 
@@ -19,6 +19,9 @@ pub enum EngineError {
     /// A block of ours or a decided one cannot be executed.
     #[error("a block cannot be executed")]
     Execute(#[from] ExecuteError),
+    /// This program does not have the rules of the next height: it must not take part in it.
+    #[error(transparent)]
+    Rules(RulesError),
     /// The network decided a block that does not fit this node's state: its state is wrong, or the network's majority.
     #[error("the decided block {height} does not fit this node's state: {reason}")]
     Diverged {
@@ -90,4 +93,13 @@ pub enum EngineError {
     /// An actor of consensus stopped: the process can be started again.
     #[error("consensus stopped unexpectedly; the log says why")]
     Liveness,
+}
+
+impl From<RulesError> for EngineError {
+    fn from(error: RulesError) -> EngineError {
+        match error {
+            RulesError::State(error) => EngineError::State(error),
+            other => EngineError::Rules(other),
+        }
+    }
 }

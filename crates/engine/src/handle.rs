@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use malachite_app::engine::network::NetworkRef;
+use openmesh_ledger::RuleSets;
 use openmesh_primitives::{Address, Digest, Height};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{broadcast, mpsc, watch};
@@ -55,6 +56,7 @@ pub(crate) struct HandleInner {
     pub(crate) peer_id: String,
     pub(crate) network: NetworkRef<Context>,
     pub(crate) envelopes: Mutex<Option<mpsc::Receiver<Bytes>>>,
+    pub(crate) rule_sets: RuleSets,
 }
 
 impl Handle {
@@ -109,6 +111,11 @@ impl Handle {
     /// Address on which consensus listens, with the port that the system chose.
     pub fn listen_addr(&self) -> SocketAddr {
         self.0.listen
+    }
+
+    /// The rule sets that this program knows.
+    pub fn rule_sets(&self) -> &RuleSets {
+        &self.0.rule_sets
     }
 
     /// The identity at the peers of consensus.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use malachite_channel::AppMsg;
+use openmesh_ledger::Upcoming;
 use openmesh_primitives::ValidatorKey;
 use openmesh_storage::Store;
 use prometheus_client::registry::Registry;
@@ -31,8 +32,8 @@ const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Starts the engine on an initialised store; with a key it takes part in consensus if the key is a validator's. When
 /// this returns it listens, and the returned task ends when it is cancelled or when the process must end.
 ///
-/// Fails if the store has no genesis, a file of the home directory or a peer's address cannot be used, or consensus
-/// cannot listen.
+/// Fails if the store has no genesis, none of the rule sets is that of the next height, a file of the home directory or a
+/// peer's address cannot be used, or consensus cannot listen.
 pub async fn start(
     config: Config,
     key: Option<ValidatorKey>,
@@ -42,6 +43,8 @@ pub async fn start(
 ) -> Result<(Handle, JoinHandle<Result<(), EngineError>>), EngineError> {
     let chain_id = store.genesis()?.chain_id;
     let tip = store.tip();
+    // Before anything listens: a program without the rules of the next height takes no part in it.
+    Upcoming::of(&config.rule_sets, &store.state()?, tip.height + 1)?;
     let metrics = Metrics::register(registry);
     metrics.height.set(tip.height as i64);
     let seed = p2p_seed(&config.home)?;
@@ -67,10 +70,12 @@ pub async fn start(
     let stop = cancel.child_token();
     let packer = tokio::spawn(gossip::pack(spreading, envelopes_sent, metrics.clone(), stop.clone()));
     let address = key.as_ref().map(|k| k.public().address());
-    let mempool = Mempool::new(config.mempool.clone(), address, store.clone(), spread, metrics.clone());
+    let (rule_sets, limits) = (config.rule_sets.clone(), config.mempool.clone());
+    let mempool = Mempool::under(rule_sets.clone(), limits, address, store.clone(), spread, metrics.clone());
     let committed = broadcast::Sender::new(COMMITTED_MAX);
     let propose = Duration::from_millis(config.timeouts.propose_ms);
     let chain = chain::Chain::new(store.clone(), mempool.clone(), address, propose, committed.clone(), metrics.clone());
+    let chain = chain.under(rule_sets.clone());
     let progress = watch::Sender::new(Progress { height: tip.height, round: -1, ..Progress::default() });
     let handle = Handle(Arc::new(HandleInner {
         mempool: mempool.clone(),
@@ -81,6 +86,7 @@ pub async fn start(
         peer_id: node.peer_id.clone(),
         network: node.network.clone(),
         envelopes: Mutex::new(Some(envelopes)),
+        rule_sets: rule_sets.clone(),
     }));
     let parts = Parts {
         chain_id,
@@ -90,6 +96,7 @@ pub async fn start(
         mempool,
         pace: config.pauses.pace(),
         timeouts: linear_timeouts(config.timeouts),
+        rule_sets,
         metrics,
         progress,
     };

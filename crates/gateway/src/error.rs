@@ -9,7 +9,9 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use openmesh_api::{ApiError, ErrorBody, ErrorCode, Retry};
 use openmesh_engine::SubmitError;
-use openmesh_ledger::{AccountsError, EnvelopeError, SourcesError, StampsError, StateError, TransactionError};
+use openmesh_ledger::{
+    AccountsError, EnvelopeError, SourcesError, StampsError, StateError, TransactionError, UpgradesError,
+};
 use openmesh_primitives::report;
 use openmesh_pythia::QueryError;
 use openmesh_storage::StoreError;
@@ -200,6 +202,13 @@ pub fn transaction_hint(error: &TransactionError) -> &'static str {
             "wait for the next epoch, or stamp one hash over many files"
         }
         TransactionError::Stamps(_) => "the rules of topics and notes are in clause H of docs/spec/transactions.md",
+        TransactionError::Upgrades(UpgradesError::ActionNotInForce { .. }) => {
+            "/v1/upgrade tells the rules in force and the plans"
+        }
+        TransactionError::Upgrades(UpgradesError::BallotNumber { .. }) => {
+            "the number of the next ballot is in /v1/upgrade"
+        }
+        TransactionError::Upgrades(_) => "the rules are in docs/spec/upgrades.md",
         _ => "the rules are in docs/spec/transactions.md",
     }
 }

@@ -144,6 +144,7 @@ fn take_one(node: &Node, block: &Block, certificate: &Certificate, receipts: &[R
     });
     news.say(Feed::Stamps, || stamp_items(events));
     news.say(Feed::Events, || event_items(block, events));
+    news.say(Feed::Upgrades, || upgrade_items(events));
 }
 
 /// An incident for whoever listens to incidents.
@@ -177,6 +178,15 @@ fn event_items(block: &Block, events: &[LedgerEvent]) -> Vec<Item> {
         item.of_accounts(accounts).of_validators(validators).of_kind(kind.as_str())
     };
     (0..).zip(events).map(item).collect()
+}
+
+/// What a block did about upgrades.
+fn upgrade_items(events: &[LedgerEvent]) -> Vec<Item> {
+    let of_upgrades = events.iter().filter_map(|event| match event {
+        LedgerEvent::Upgrades(event) => Some(views::upgrades::news(event)),
+        _ => None,
+    });
+    of_upgrades.map(|news| Item::new(&StreamMessage::Upgrade { news }, None)).collect()
 }
 
 /// Chunks of the newest block, oldest first.

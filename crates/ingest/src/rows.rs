@@ -104,7 +104,8 @@ impl Register {
                 | LedgerEvent::Epochs(_)
                 | LedgerEvent::Fees(_)
                 | LedgerEvent::Deposits(_)
-                | LedgerEvent::Stamps(_) => {}
+                | LedgerEvent::Stamps(_)
+                | LedgerEvent::Upgrades(_) => {}
             }
         }
         LedgerBlock { transactions: transactions.collect(), block: header(block, certificate), chunks, incidents }
@@ -132,6 +133,7 @@ fn transaction(bytes: &[u8], receipt: &Receipt) -> LedgerTransactionRow {
         Ok(Transaction::Account(transaction)) => transaction.action.descriptor().kind,
         Ok(Transaction::Attestation(_)) => "attest",
         Ok(Transaction::Evidence(_)) => "evidence",
+        Ok(Transaction::Upgrade(ballot)) => ballot.vote.kind(),
         Err(_) => "unknown",
     };
     LedgerTransactionRow {

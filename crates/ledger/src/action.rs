@@ -12,6 +12,7 @@ use crate::modules::accounts::AccountsAction;
 use crate::modules::fees::FeeOffer;
 use crate::modules::sources::SourcesAction;
 use crate::modules::stamps::StampsAction;
+use crate::registered::{REGISTERED, REGISTERED_TAG_MIN, RegisteredAction};
 
 /// `name` of the EIP-712 domain.
 const DOMAIN_NAME: &str = "Openmesh";
@@ -28,6 +29,8 @@ macro_rules! actions {
         #[serde(untagged)]
         pub enum Action {
             $($(#[$doc])* $variant($part),)*
+            /// Of a rule set that the host has registered.
+            Registered(RegisteredAction),
         }
 
         $(impl From<$part> for Action {
@@ -56,6 +59,7 @@ macro_rules! actions {
             pub fn descriptor(&self) -> &'static ActionDescriptor {
                 match self {
                     $(Action::$variant(action) => action.descriptor(),)*
+                    Action::Registered(_) => &REGISTERED,
                 }
             }
 
@@ -63,12 +67,14 @@ macro_rules! actions {
             pub fn spends(&self) -> Amount {
                 match self {
                     $(Action::$variant(action) => action.spends(),)*
+                    Action::Registered(_) => Amount::ZERO,
                 }
             }
 
             fn values(&self) -> Vec<eip712::Value<'_>> {
                 match self {
                     $(Action::$variant(action) => action.values(),)*
+                    Action::Registered(action) => action.values(),
                 }
             }
         }
@@ -77,6 +83,7 @@ macro_rules! actions {
             fn serialize<W: Write>(&self, writer: &mut W) -> std::io::Result<()> {
                 match self {
                     $(Action::$variant(action) => BorshSerialize::serialize(action, writer),)*
+                    Action::Registered(action) => BorshSerialize::serialize(action, writer),
                 }
             }
         }
@@ -87,6 +94,10 @@ macro_rules! actions {
                 $(if $part::DESCRIPTORS.iter().any(|descriptor| descriptor.tag == tag) {
                     return $part::deserialize_variant(reader, tag).map(Action::$variant);
                 })*
+                if tag >= REGISTERED_TAG_MIN {
+                    let body = String::deserialize_reader(reader)?;
+                    return Ok(Action::Registered(RegisteredAction { tag, body }));
+                }
                 Err(Error::new(ErrorKind::InvalidData, format!("there is no action with the tag {tag}")))
             }
         }
@@ -100,6 +111,12 @@ actions! {
     Sources(SourcesAction),
     /// Of stamps.
     Stamps(StampsAction),
+}
+
+impl From<RegisteredAction> for Action {
+    fn from(action: RegisteredAction) -> Action {
+        Action::Registered(action)
+    }
 }
 
 /// One field of typed data, with what a wallet needs to show it.
@@ -123,6 +140,14 @@ pub struct TypedMessage<'a> {
 }
 
 impl Action {
+    /// First byte of its canonical bytes.
+    pub fn tag(&self) -> u8 {
+        match self {
+            Action::Registered(action) => action.tag,
+            other => other.descriptor().tag,
+        }
+    }
+
     /// The hash to sign. Source: EIP-712; domain `{name: "Openmesh", version: "1", chainId}`.
     pub fn signing_hash(&self, chain_id: u64, nonce: u64, offer: impl Into<FeeOffer>) -> Digest {
         let domain = eip712::domain_separator(DOMAIN_NAME, DOMAIN_VERSION, chain_id);

@@ -11,13 +11,17 @@ use crate::modules::evidence::EVIDENCE_PER_BLOCK_MAX;
 use crate::params::Params;
 use crate::transaction::{Class, Transaction};
 
-/// The only version of the header today; version 1, without the last commit, was never released.
+/// Version of the header under the first rule set; version 1, without the last commit, was never released. The two bytes of the
+/// version stand first in a header, and with it in a block, so that every later form can be told from this one.
 pub const HEADER_VERSION: u16 = 2;
+
+/// Versions of headers that this program reads, of whatever age the block is.
+pub const HEADER_VERSIONS: &[u16] = &[HEADER_VERSION];
 
 /// The header of a block: everything but its transactions.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct Header {
-    /// [`HEADER_VERSION`].
+    /// Version of its form: that of the rule set in force ([`HEADER_VERSION`] for the first).
     pub version: u16,
     /// The network's number.
     pub chain_id: u64,
@@ -93,9 +97,14 @@ pub struct BlockLimits {
 /// A fault of a block, whatever the state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BlockError {
-    /// Unknown version of the header.
-    #[error("header version {0}: {HEADER_VERSION} is expected")]
-    Version(u16),
+    /// Another version of the header than that of the rule set in force.
+    #[error("header version {got}: {expected} is expected")]
+    Version {
+        /// That of the rule set.
+        expected: u16,
+        /// In the header.
+        got: u16,
+    },
     /// The header names another set of transactions.
     #[error("the header's transactions root does not belong to the block's transactions")]
     TransactionsRoot,
@@ -132,6 +141,16 @@ pub enum BlockError {
         index: usize,
         /// The reason as the decoder gives it.
         reason: String,
+    },
+    /// An action that the rule set in force does not have.
+    #[error("transaction {index} has an action with tag {tag}, which is not one of rule set {version}")]
+    Action {
+        /// Position in the block.
+        index: usize,
+        /// Of the action.
+        tag: u8,
+        /// The rule set.
+        version: u32,
     },
     /// Evidence after an attestation, or either after an account transaction.
     #[error("transaction {0} stands after one of a later class: evidence, attestations, account transactions")]
@@ -184,10 +203,20 @@ impl Block {
         self.transactions.iter().map(|t| t.len() as u64).sum()
     }
 
-    /// Checks everything that needs no state, and decodes the transactions.
+    /// Checks everything that needs no state, and decodes the transactions. The header is one of the first rule set.
     pub fn verify_basic(&self, limits: &BlockLimits) -> Result<Vec<Transaction>, BlockError> {
-        if self.header.version != HEADER_VERSION {
-            return Err(BlockError::Version(self.header.version));
+        self.verify_of_version(HEADER_VERSION, limits)
+    }
+
+    /// The same for a header of this version.
+    pub(crate) fn verify_of_version(
+        &self,
+        expected: u16,
+        limits: &BlockLimits,
+    ) -> Result<Vec<Transaction>, BlockError> {
+        let got = self.header.version;
+        if got != expected {
+            return Err(BlockError::Version { expected, got });
         }
         if transactions_root(&self.transactions) != self.header.transactions_root {
             return Err(BlockError::TransactionsRoot);
@@ -236,7 +265,7 @@ impl Block {
             rank = class.rank();
             match class {
                 Class::Account => account_bytes += self.transactions[index].len() as u64,
-                Class::Attestation => {}
+                Class::Attestation | Class::Upgrade => {}
                 Class::Evidence => evidence += 1,
             }
         }

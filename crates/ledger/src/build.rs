@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use openmesh_primitives::{Address, Amount, Digest, Height, Timestamp};
 
-use crate::block::{Block, BlockError, BlockLimits, Certificate, HEADER_VERSION, Header, Tip, commit_hash};
+use crate::block::{Block, BlockError, BlockLimits, Certificate, Header, Tip, commit_hash};
 use crate::error::{CheckError, TransactionError};
 use crate::event::Execution;
 use crate::execute::{ExecuteError, Executor};
@@ -16,10 +16,11 @@ use crate::modules::accounts::AccountsError;
 use crate::modules::evidence::EVIDENCE_PER_BLOCK_MAX;
 use crate::modules::fees::{self, tip_of_weight};
 use crate::modules::validators::{last_validators, next_validators, validators};
-use crate::params::params;
+use crate::rule_set::{RuleSets, RulesError};
 use crate::rules::chain_id;
 use crate::state::{StateError, StateRead};
 use crate::transaction::{Class, Transaction};
+use crate::upcoming::Upcoming;
 use crate::verify::VerifiedTransaction;
 
 /// A reason to vote against a proposal.
@@ -90,17 +91,44 @@ pub enum ProposalError {
     /// This node's store is broken.
     #[error(transparent)]
     State(#[from] StateError),
+    /// This program has no rules for the block.
+    #[error(transparent)]
+    Rules(RulesError),
 }
 
-/// Picks transactions and makes the next block of them: evidence, attestations in the order given as far as their
-/// reserved room goes, then account transactions by tip, each sender's by nonce, then more attestations in what room is
-/// left. So neither class can crowd the other out. Every one has been tried on the state, so none will be refused; that
-/// some attestations are tried after account transactions and stand before them makes no difference, because no rule of
-/// the one class looks at what the other wrote in the same block. `time` is raised if it is not after the tip's.
+impl From<RulesError> for ProposalError {
+    fn from(error: RulesError) -> ProposalError {
+        match error {
+            RulesError::State(error) => ProposalError::State(error),
+            other => ProposalError::Rules(other),
+        }
+    }
+}
+
+/// Makes the next block by the rule sets of this crate; see [`build_block_on`].
+pub fn build_block(
+    state: &dyn StateRead,
+    tip: &Tip,
+    last_commit: Option<Certificate>,
+    candidates: &[Arc<VerifiedTransaction>],
+    proposer: Address,
+    time: Timestamp,
+    limits: &BlockLimits,
+) -> Result<(Block, Execution), ExecuteError> {
+    let upcoming = Upcoming::of(&RuleSets::built_in(), state, tip.height + 1)?;
+    build_block_on(&upcoming, state, tip, last_commit, candidates, proposer, time, limits)
+}
+
+/// Picks transactions and makes the next block of them, by the rule set with which its height begins: evidence, attestations and
+/// ballots in the order given as far as their reserved room goes, then account transactions by tip, each sender's by nonce, then
+/// more attestations in what room is left. So neither class can crowd the other out. Every one has been tried on the state, so none
+/// will be refused; that some attestations are tried after account transactions and stand before them makes no difference, because
+/// no rule of the one class looks at what the other wrote in the same block. `time` is raised if it is not after the tip's.
 ///
 /// Returns the block with its execution, which is the same that [`crate::execute_block`] gives for it. Fails if the
 /// proposer is no validator, or if the store does.
-pub fn build_block(
+pub fn build_block_on(
+    upcoming: &Upcoming,
     state: &dyn StateRead,
     tip: &Tip,
     last_commit: Option<Certificate>,
@@ -113,8 +141,9 @@ pub fn build_block(
         commit.signatures.sort_by_key(|(address, _)| *address);
         commit
     });
+    let migrated = upcoming.state(state);
     let mut header = Header {
-        version: HEADER_VERSION,
+        version: upcoming.set().header_version,
         chain_id: chain_id(state)?,
         height: tip.height + 1,
         time: time.max(Timestamp(tip.time.nanos().saturating_add(1))),
@@ -123,14 +152,15 @@ pub fn build_block(
         transactions_root: Digest::ZERO,
         last_commit_hash: commit_hash(last_commit.as_ref()),
         proposer,
-        validators_hash: validators(state)?.hash(),
-        next_validators_hash: next_validators(state)?.hash(),
+        validators_hash: validators(&migrated)?.hash(),
+        next_validators_hash: next_validators(&migrated)?.hash(),
     };
-    let executor = Executor::begin(state, &header, last_commit.as_ref())?;
-    let base_fee = fees::base_fee(state)?;
+    let executor = Executor::begin(upcoming, state, &header, last_commit.as_ref())?;
+    let base_fee = fees::base_fee(&migrated)?;
     let mut picker = Picker { executor, base_fee, limits: *limits, picked: Default::default() };
     picker.pick_evidence(candidates)?;
-    let attestations = candidates.iter().map(Arc::as_ref).filter(|c| c.class() == Class::Attestation);
+    let of_validators = |c: &&VerifiedTransaction| matches!(c.class(), Class::Attestation | Class::Upgrade);
+    let attestations = candidates.iter().map(Arc::as_ref).filter(of_validators);
     let left = picker.pick_attestations(attestations, limits.attestation_bytes_reserved)?;
     picker.pick_account_transactions(candidates)?;
     picker.pick_attestations(left.into_iter(), limits.bytes_max)?;
@@ -140,11 +170,23 @@ pub fn build_block(
     Ok((Block { header, last_commit, transactions }, executor.finish()?))
 }
 
-/// Validates a proposal by everything that is the same at every node. Only the consensus engine knows if its time is near
-/// enough to now and if it was its proposer's turn. Fails with the first rule that the block breaks.
+/// Validates a proposal by the rule sets of this crate; see [`validate_proposal_on`].
 pub fn validate_proposal(state: &dyn StateRead, tip: &Tip, block: &Block) -> Result<(), ProposalError> {
+    validate_proposal_on(&Upcoming::of(&RuleSets::built_in(), state, tip.height + 1)?, state, tip, block)
+}
+
+/// Validates a proposal by everything that is the same at every node, under the rule set with which its height begins. Only the
+/// consensus engine knows if its time is near enough to now and if it was its proposer's turn. Fails with the first rule that the
+/// block breaks.
+pub fn validate_proposal_on(
+    upcoming: &Upcoming,
+    state: &dyn StateRead,
+    tip: &Tip,
+    block: &Block,
+) -> Result<(), ProposalError> {
     let header = &block.header;
-    block.verify_basic(&BlockLimits::of(&params(state)?))?;
+    upcoming.decode(block)?;
+    let state = &upcoming.state(state);
     let expected = chain_id(state)?;
     if header.chain_id != expected {
         return Err(ProposalError::Chain { expected, got: header.chain_id });

@@ -44,10 +44,10 @@ pub(crate) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// Without any writes yet.
-    pub fn new(state: &'a dyn StateRead, rules: Rules, proposer: Address) -> Context<'a> {
+    /// On a state with the writes of migrations, if there are any.
+    pub fn new(state: Overlay<&'a dyn StateRead>, rules: Rules, proposer: Address) -> Context<'a> {
         Context {
-            state: Overlay::new(state),
+            state,
             height: rules.height,
             rules,
             proposer,

@@ -10,7 +10,10 @@ use crate::modules::evidence;
 use crate::modules::fees::{Charge, Fee};
 use crate::modules::sources;
 use crate::modules::stamps;
+use crate::modules::upgrades::{self, UpgradesError};
 use crate::modules::windows;
+use crate::registered::RegisteredAction;
+use crate::rule_set::{RegisteredCall, RegisteredRules};
 use crate::rules::Rules;
 use crate::state::StateRead;
 use crate::transaction::{AccountTransaction, Transaction};
@@ -25,17 +28,29 @@ pub(crate) fn check_account_transaction(
     account: Option<accounts::Account>,
 ) -> Result<Charge, CheckError> {
     rules.chain(transaction.chain_id)?;
+    rules.action(&transaction.action)?;
     let charge = accounts::check_sender(&rules.params, rules.base_fee, transaction, sender, account)?;
     match &transaction.action {
         Action::Accounts(action) => accounts::check(rules, state, sender, action)?,
         Action::Sources(action) => sources::check(rules, state, sender, action)?,
         Action::Stamps(action) => stamps::check(rules, state, sender, action)?,
+        Action::Registered(action) => (registered(rules, action)?.check)(state, &call(rules, sender, action))?,
     }
     Ok(charge)
 }
 
-/// Lets a transaction take effect, or leaves everything as it was. Returns the fee that it paid: attestations and evidence pay
-/// none.
+/// The rules of a registered action. A rule set that has the action has them as well.
+fn registered(rules: &Rules, action: &RegisteredAction) -> Result<RegisteredRules, UpgradesError> {
+    let (tag, version) = (action.tag, rules.version);
+    rules.registered().ok_or(UpgradesError::ActionNotInForce { tag, version })
+}
+
+fn call<'a>(rules: &Rules, sender: Address, action: &'a RegisteredAction) -> RegisteredCall<'a> {
+    RegisteredCall { sender, height: rules.height, version: rules.version, action }
+}
+
+/// Lets a transaction take effect, or leaves everything as it was. Returns the fee that it paid: attestations, evidence and ballots
+/// pay none.
 pub(crate) fn apply(context: &mut Context<'_>, verified: &VerifiedTransaction) -> Result<Fee, CheckError> {
     context.rules.size(verified.bytes())?;
     context.transaction = verified.hash();
@@ -45,6 +60,7 @@ pub(crate) fn apply(context: &mut Context<'_>, verified: &VerifiedTransaction) -
             windows::apply(context, attestation, verified.sender()).map(|()| Fee::default())
         }
         Transaction::Evidence(shown) => evidence::apply(context, shown, verified.hash()).map(|()| Fee::default()),
+        Transaction::Upgrade(ballot) => upgrades::apply(context, ballot, verified.sender()).map(|()| Fee::default()),
     }
 }
 
@@ -61,6 +77,11 @@ fn apply_account_transaction(
         Action::Accounts(action) => accounts::apply(context, sender, action),
         Action::Sources(action) => sources::apply(context, sender, action),
         Action::Stamps(action) => stamps::apply(context, sender, action),
+        Action::Registered(action) => {
+            let rules = registered(&context.rules, action)?;
+            let call = call(&context.rules, sender, action);
+            (rules.apply)(&mut context.state, &call).map_err(CheckError::from)
+        }
     };
     applied?;
     let (weight, bytes) = (verified.transaction().weight(), verified.bytes().len() as u64);

@@ -7,6 +7,7 @@ use crate::modules::accounts::AccountsError;
 use crate::modules::evidence::EvidenceError;
 use crate::modules::sources::SourcesError;
 use crate::modules::stamps::StampsError;
+use crate::modules::upgrades::UpgradesError;
 use crate::modules::windows::WindowsError;
 use crate::state::StateError;
 
@@ -95,6 +96,8 @@ errors! {
     Evidence(EvidenceError),
     /// Of stamps.
     Stamps(StampsError),
+    /// Of upgrades.
+    Upgrades(UpgradesError),
 }
 
 /// A failure of a check against the state.

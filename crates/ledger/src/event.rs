@@ -15,8 +15,10 @@ use crate::modules::fees::{Fee, FeesEvent};
 use crate::modules::incidents::LedgerIncident;
 use crate::modules::sources::SourcesEvent;
 use crate::modules::stamps::StampsEvent;
+use crate::modules::upgrades::UpgradesEvent;
 use crate::modules::windows::WindowsEvent;
 use crate::transaction::{Class, Transaction};
+use crate::upcoming::Migration;
 use crate::verify::VerifiedTransaction;
 
 /// The outcome of a block, to be stored by the caller.
@@ -34,6 +36,8 @@ pub struct Execution {
     pub first_fact: u64,
     /// Facts of the block, in the order of the tree.
     pub facts: Vec<Fact>,
+    /// The migration that the block brought; its writes are among the others, as far as the block did not write them again.
+    pub migration: Option<Migration>,
 }
 
 /// The outcome of a transaction.
@@ -91,6 +95,8 @@ events! {
     Deposits(DepositsEvent),
     /// Of stamps.
     Stamps(StampsEvent),
+    /// Of upgrades.
+    Upgrades(UpgradesEvent),
 }
 
 impl Receipt {

@@ -1,22 +1,23 @@
-//! The execution of a block: begin (epoch), transactions in order, end (windows that close, fees, validators).
+//! The execution of a block: begin (upgrade, epoch), transactions in order, end (windows that close, fees, validators).
 //!
 //! Everything goes through one [`Executor`], which the proposer uses too when it picks transactions, so that what is
 //! proposed is what will take effect.
 
 use std::sync::Arc;
 
-use crate::block::{Block, BlockError, BlockLimits, Certificate, Header};
+use crate::block::{Block, BlockError, Certificate, Header};
 use crate::context::Context;
 use crate::dispatch;
 use crate::error::CheckError;
 use crate::event::{Execution, LedgerEvent, Receipt};
 use crate::keys;
-use crate::modules::{accounts, epochs, fees, sources, supply, validators, windows};
-use crate::params::params;
+use crate::modules::{accounts, epochs, fees, sources, supply, upgrades, validators, windows};
 use crate::retention;
+use crate::rule_set::{RuleSets, RulesError};
 use crate::rules::{BlockMeta, Rules};
 use crate::state::{StateError, StateRead};
 use crate::transaction::Transaction;
+use crate::upcoming::{Migration, Upcoming};
 use crate::verify::{VerifiedTransaction, verify_decoded};
 
 /// A failure to execute a block.
@@ -28,9 +29,22 @@ pub enum ExecuteError {
     /// This node's store is broken.
     #[error(transparent)]
     State(#[from] StateError),
+    /// This program has no rules for the block.
+    #[error(transparent)]
+    Rules(RulesError),
 }
 
-/// Executes a block, verifying its signatures. Fails if the block must not have been decided, or if the store does.
+impl From<RulesError> for ExecuteError {
+    fn from(error: RulesError) -> ExecuteError {
+        match error {
+            RulesError::State(error) => ExecuteError::State(error),
+            other => ExecuteError::Rules(other),
+        }
+    }
+}
+
+/// Executes a block by the rule sets of this crate, verifying its signatures. Fails if the block must not have been decided, or if
+/// the store does.
 pub fn execute_block(state: &dyn StateRead, block: &Block) -> Result<Execution, ExecuteError> {
     execute_block_verified(state, block, &[])
 }
@@ -43,8 +57,19 @@ pub fn execute_block_verified(
     block: &Block,
     verified: &[Option<Arc<VerifiedTransaction>>],
 ) -> Result<Execution, ExecuteError> {
-    let decoded = block.verify_basic(&BlockLimits::of(&params(state)?))?;
-    let mut executor = Executor::begin(state, &block.header, block.last_commit.as_ref())?;
+    let upcoming = Upcoming::of(&RuleSets::built_in(), state, block.header.height)?;
+    execute_block_on(&upcoming, state, block, verified)
+}
+
+/// [`execute_block_verified`] by the rule set with which the block's height begins: it is that of this state.
+pub fn execute_block_on(
+    upcoming: &Upcoming,
+    state: &dyn StateRead,
+    block: &Block,
+    verified: &[Option<Arc<VerifiedTransaction>>],
+) -> Result<Execution, ExecuteError> {
+    let decoded = upcoming.decode(block)?;
+    let mut executor = Executor::begin(upcoming, state, &block.header, block.last_commit.as_ref())?;
     for (index, (bytes, transaction)) in block.transactions.iter().zip(decoded).enumerate() {
         let known = verified.get(index).and_then(Option::as_deref).filter(|known| known.bytes() == bytes);
         executor.execute(bytes, transaction, known)?;
@@ -59,27 +84,33 @@ pub(crate) struct Executor<'a> {
     before: Vec<LedgerEvent>,
     /// Receipts and events of the transactions, in the order in which they were tried.
     executed: Vec<(Receipt, Vec<LedgerEvent>)>,
+    migration: Option<Migration>,
 }
 
 impl<'a> Executor<'a> {
-    /// Begins the block: a new epoch begins with its first block, and the last block's signers are counted.
+    /// Begins the block: first of all a plan that is due takes effect, a new epoch begins with its first block, and the last
+    /// block's signers are counted.
     pub fn begin(
+        upcoming: &Upcoming,
         state: &'a dyn StateRead,
         header: &Header,
         last_commit: Option<&Certificate>,
     ) -> Result<Executor<'a>, ExecuteError> {
-        let rules = Rules::of_block(state, header.height, header.time)?;
-        let set = validators::validators(state)?;
+        let migrated = upcoming.state(state);
+        let version = upcoming.set().version;
+        let rules = Rules::of_block(upcoming.sets(), version, &migrated, header.height, header.time)?;
+        let set = validators::validators(&migrated)?;
         if set.get(&header.proposer).is_none() {
             return Err(BlockError::Proposer(header.proposer).into());
         }
-        let mut context = Context::new(state, rules, header.proposer);
+        let mut context = Context::new(migrated, rules, header.proposer);
+        upgrades::begin(&mut context, upcoming.due(), upcoming.writes().len() as u64)?;
         if epochs::begin(&mut context, &header.parent, &set)? {
             sources::remove_retired(&mut context)?;
         }
         validators::count_signers(&mut context, last_commit)?;
         let before = std::mem::take(&mut context.events);
-        Ok(Executor { context, before, executed: Vec::new() })
+        Ok(Executor { context, before, executed: Vec::new(), migration: upcoming.migration() })
     }
 
     /// Executes a transaction of the block and writes its receipt.
@@ -124,7 +155,7 @@ impl<'a> Executor<'a> {
     /// Ends the block. A proposer tries transactions in another order than that of the classes in the block, which is the
     /// order of receipts and events.
     pub fn finish(self) -> Result<Execution, StateError> {
-        let Executor { mut context, before: mut events, mut executed } = self;
+        let Executor { mut context, before: mut events, mut executed, migration } = self;
         executed.sort_by_key(|(receipt, _)| receipt.class.rank());
         let mut receipts = Vec::with_capacity(executed.len());
         for (index, (receipt, of_transaction)) in executed.into_iter().enumerate() {
@@ -144,6 +175,7 @@ impl<'a> Executor<'a> {
         let first_fact = epochs::append_facts(&mut context)?;
         events.append(&mut context.events);
         let (epoch, facts) = (context.rules.epoch, context.facts);
-        Ok(Execution { writes: context.state.into_writes(), receipts, events, epoch, first_fact, facts })
+        let writes = context.state.into_writes();
+        Ok(Execution { writes, receipts, events, epoch, first_fact, facts, migration })
     }
 }

@@ -11,6 +11,7 @@ pub use crate::modules::incidents::keys::*;
 pub use crate::modules::sources::keys::*;
 pub use crate::modules::stamps::keys::*;
 pub use crate::modules::supply::keys::*;
+pub use crate::modules::upgrades::keys::*;
 pub use crate::modules::validators::keys::*;
 pub use crate::modules::windows::keys::*;
 

@@ -43,20 +43,25 @@ mod mempool;
 mod merkle;
 mod modules;
 mod params;
+mod registered;
 mod retention;
+mod rule_set;
 mod rules;
 mod state;
 mod transaction;
+mod upcoming;
 mod verify;
 mod vote;
 
 pub use action::{Action, TypedField, TypedMessage};
-pub use block::{Block, BlockError, BlockLimits, Certificate, HEADER_VERSION, Header, Tip, commit_hash};
-pub use build::{ProposalError, build_block, validate_proposal};
+pub use block::{
+    Block, BlockError, BlockLimits, Certificate, HEADER_VERSION, HEADER_VERSIONS, Header, Tip, commit_hash,
+};
+pub use build::{ProposalError, build_block, build_block_on, validate_proposal, validate_proposal_on};
 pub use descriptor::{ActionDescriptor, FieldDescriptor, FieldError, FieldInput, FieldKind, Fields};
 pub use error::{CheckError, EnvelopeError, TransactionError};
 pub use event::{Execution, LedgerEvent, Receipt};
-pub use execute::{ExecuteError, execute_block, execute_block_verified};
+pub use execute::{ExecuteError, execute_block, execute_block_on, execute_block_verified};
 pub use fact::{Fact, FactProof};
 pub use genesis::{Genesis, GenesisError, GenesisValidator, initial_state};
 pub use limits::*;
@@ -90,6 +95,12 @@ pub use modules::supply::{
     Allocation, AllocationError, AllocationFileError, FileFault, GRANTS_MAX, GROUPS, Grant, GroupSpec, POOLS, Pool,
     PoolAmount, PoolSpec, SUPPLY_CAP, Supply, check_supply, pool, pools, supply,
 };
+pub use modules::upgrades::{
+    APPROVALS_PER_VALIDATOR_MAX, BALLOTS_PER_EPOCH_MAX, BallotCount, Lapse, LapsedPlan, PLAN_AHEAD_BLOCKS_MAX,
+    PlanFault, PlanRecord, RELEASE_BYTES_MAX, RULES_OF_GENESIS, RulesInForce, Standing, UpgradeBallot, UpgradePlan,
+    UpgradeRecord, UpgradeVote, UpgradesError, UpgradesEvent, ballot_count, known_versions, last_lapsed, plan, plans,
+    plans_at, rules_in_force, standing, upgrades,
+};
 pub use modules::validators::{
     PRESENCE_BLOCKS, VALIDATORS_MAX, Validator, ValidatorRecord, ValidatorSet, ValidatorSetError, last_validators,
     next_validators, presence, validator_record, validators,
@@ -101,8 +112,11 @@ pub use modules::windows::{
     window,
 };
 pub use params::{BlocksParams, Params, params};
+pub use registered::{REGISTERED_TAG_MIN, RegisteredAction};
+pub use rule_set::{Migrate, RegisteredCall, RegisteredRules, RuleSet, RuleSets, RuleSetsError, RulesError};
 pub use rules::{BlockMeta, block_meta, current_epoch};
 pub use state::{Overlay, Pairs, StateError, StateRead};
 pub use transaction::{AccountTransaction, Class, Transaction};
+pub use upcoming::{Migration, MigrationWrites, Upcoming};
 pub use verify::{VerifiedTransaction, check_transactions_batch, verify_stateless, verify_transaction};
 pub use vote::{VoteKind, precommit_sign_bytes, vote_sign_bytes};

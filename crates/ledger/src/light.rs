@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use borsh::{BorshDeserialize, BorshSerialize};
 use openmesh_primitives::{Address, Digest, Height};
 
-use crate::block::{Certificate, HEADER_VERSION, Header};
+use crate::block::{Certificate, HEADER_VERSIONS, Header};
 use crate::fact::FactProof;
 use crate::modules::epochs::ClosedEpoch;
 use crate::modules::validators::ValidatorSet;
@@ -18,7 +18,9 @@ use crate::vote::precommit_sign_bytes;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LightError {
     /// Version of the header that this program does not know.
-    #[error("header version {0}: {HEADER_VERSION} is expected")]
+    #[error(
+        "header version {0} is not one of those that this program reads, {HEADER_VERSIONS:?}: a newer release reads it"
+    )]
     Version(u16),
     /// A header of another network.
     #[error("the header is of chain {got}, chain {expected} is trusted")]
@@ -127,7 +129,7 @@ pub fn verify(
     header: &Header,
     certificate: &Certificate,
 ) -> Result<(), LightError> {
-    if header.version != HEADER_VERSION {
+    if !HEADER_VERSIONS.contains(&header.version) {
         return Err(LightError::Version(header.version));
     }
     if header.chain_id != chain_id {

@@ -8,9 +8,11 @@ use crate::keys;
 use crate::modules::accounts::{self, AccountsError};
 use crate::modules::evidence::{self, EVIDENCE_AGE_BLOCKS_MAX};
 use crate::modules::fees::Charge;
+use crate::modules::upgrades::{self, RulesInForce};
 use crate::modules::windows;
 use crate::params::Params;
-use crate::rules::Rules;
+use crate::rule_set::{RuleSets, RulesError};
+use crate::rules::{Rules, block_meta};
 use crate::state::{StateError, StateRead, read};
 use crate::transaction::{AccountTransaction, Class, Transaction};
 use crate::verify::{VerifiedTransaction, verify_stateless};
@@ -46,22 +48,37 @@ pub fn check_verified(state: &dyn StateRead, verified: &VerifiedTransaction) -> 
 
 /// The rules for all transactions that wait for the next block, read once for each block, not for each of them.
 #[derive(Clone, Debug)]
-pub struct MempoolRules(Rules);
+pub struct MempoolRules {
+    rules: Rules,
+    are_new: bool,
+}
 
 impl MempoolRules {
-    /// After the state's last block.
+    /// After the state's last block, by the rule sets of this crate. Fails if the store does, or if the state is of another rule set.
     pub fn of(state: &dyn StateRead) -> Result<MempoolRules, StateError> {
-        Rules::of_mempool(state).map(MempoolRules)
+        Ok(MempoolRules::under(&RuleSets::built_in(), state)?)
+    }
+
+    /// The same by these rule sets. Fails if the store does, or if none of them is in force.
+    pub fn under(sets: &RuleSets, state: &dyn StateRead) -> Result<MempoolRules, RulesError> {
+        let RulesInForce { since, .. } = upgrades::rules_in_force(state)?;
+        let are_new = since > 0 && since == block_meta(state)?.height;
+        Ok(MempoolRules { rules: Rules::of_mempool(sets, state)?, are_new })
     }
 
     /// The network's parameters.
     pub const fn params(&self) -> &Params {
-        &self.0.params
+        &self.rules.params
+    }
+
+    /// Returns true where the last block brought another rule set: whatever waits was checked by the one before.
+    pub const fn are_new(&self) -> bool {
+        self.are_new
     }
 
     /// Base fee of a unit of weight in the next block.
     pub const fn base_fee(&self) -> Amount {
-        self.0.base_fee
+        self.rules.base_fee
     }
 
     /// Everything that a transaction would take from its sender in the next block, whatever its nonce. Fails by fee or balance.
@@ -71,12 +88,12 @@ impl MempoolRules {
         sender: Address,
         balance: Amount,
     ) -> Result<Charge, AccountsError> {
-        accounts::check_charge(&self.0.params, self.0.base_fee, transaction, sender, balance)
+        accounts::check_charge(&self.rules.params, self.rules.base_fee, transaction, sender, balance)
     }
 
     /// [`check_verified`] against the state that these rules were read from.
     pub fn check(&self, state: &dyn StateRead, verified: &VerifiedTransaction) -> Result<Checked, CheckError> {
-        let MempoolRules(rules) = self;
+        let MempoolRules { rules, .. } = self;
         rules.size(verified.bytes())?;
         let sender = verified.sender();
         let checked = |nonce, fee, expires_after_height| Checked {
@@ -104,6 +121,10 @@ impl MempoolRules {
                 evidence::check(rules, state, shown)?;
                 let last = shown.height.saturating_add(EVIDENCE_AGE_BLOCKS_MAX);
                 Ok(checked(None, Amount::ZERO, Some(last)))
+            }
+            Transaction::Upgrade(ballot) => {
+                upgrades::check(rules, state, ballot, sender)?;
+                Ok(checked(None, Amount::ZERO, None))
             }
         }
     }

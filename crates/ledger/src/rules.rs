@@ -4,14 +4,17 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use openmesh_primitives::{Amount, Height, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::action::Action;
 use crate::error::EnvelopeError;
 use crate::keys;
 use crate::modules::accounts::Account;
 use crate::modules::epochs::{self, CurrentEpoch};
 use crate::modules::fees;
 use crate::modules::supply::SUPPLY_CAP;
+use crate::modules::upgrades::{UpgradesError, rules_in_force};
 use crate::modules::windows::{WINDOW_AHEAD_MEMPOOL_MS_MAX, WINDOW_AHEAD_MS_MAX};
 use crate::params::{Params, params};
+use crate::rule_set::{RegisteredRules, RuleSets, RulesError};
 use crate::state::{StateError, StateRead, need};
 
 /// Height and time of the last block.
@@ -36,6 +39,9 @@ pub(crate) struct Rules {
     pub window_ahead_ms_max: i64,
     /// Base fee of a unit of weight in the block.
     pub base_fee: Amount,
+    /// Version of the rule set in force.
+    pub version: u32,
+    sets: RuleSets,
 }
 
 /// The network's number. Fails if the store does, or is not of a network.
@@ -62,19 +68,27 @@ fn epoch_at(current: &CurrentEpoch, time: Timestamp, params: &Params) -> u64 {
 }
 
 impl Rules {
-    /// For a block of this height and time.
-    pub fn of_block(state: &dyn StateRead, height: Height, time: Timestamp) -> Result<Rules, StateError> {
+    /// For a block of this height and time under a version.
+    pub fn of_block(
+        sets: &RuleSets,
+        version: u32,
+        state: &dyn StateRead,
+        height: Height,
+        time: Timestamp,
+    ) -> Result<Rules, StateError> {
         let params = params(state)?;
         let epoch = epoch_at(&epochs::current_epoch_record(state)?, time, &params);
-        let window_ahead_ms_max = WINDOW_AHEAD_MS_MAX;
+        let (window_ahead_ms_max, sets) = (WINDOW_AHEAD_MS_MAX, sets.clone());
         let (chain_id, base_fee) = (chain_id(state)?, fees::base_fee(state)?);
-        Ok(Rules { chain_id, epoch, time, height, base_fee, window_ahead_ms_max, params })
+        Ok(Rules { chain_id, epoch, time, height, base_fee, window_ahead_ms_max, version, sets, params })
     }
 
-    /// For a transaction that waits: the last block stands in for the next.
-    pub fn of_mempool(state: &dyn StateRead) -> Result<Rules, StateError> {
-        let meta = block_meta(state)?;
-        let rules = Rules::of_block(state, meta.height, meta.time)?;
+    /// For a transaction that waits: the last block stands in for the next, also in the rules. Of the rule set that the next block
+    /// may bring there is no state yet; what it refuses, the proposer leaves out.
+    pub fn of_mempool(sets: &RuleSets, state: &dyn StateRead) -> Result<Rules, RulesError> {
+        let (meta, version) = (block_meta(state)?, rules_in_force(state)?.version);
+        sets.know(version, meta.height + 1, || None)?;
+        let rules = Rules::of_block(sets, version, state, meta.height, meta.time)?;
         let height = meta.height + 1;
         Ok(Rules { window_ahead_ms_max: WINDOW_AHEAD_MEMPOOL_MS_MAX, height, ..rules })
     }
@@ -89,6 +103,17 @@ impl Rules {
     pub fn chain(&self, got: u64) -> Result<(), EnvelopeError> {
         let expected = self.chain_id;
         if got == expected { Ok(()) } else { Err(EnvelopeError::Chain { expected, got }) }
+    }
+
+    /// Refuses an action that the rule set in force does not have.
+    pub fn action(&self, action: &Action) -> Result<(), UpgradesError> {
+        let (tag, version) = (action.tag(), self.version);
+        if self.sets.has_action(version, tag) { Ok(()) } else { Err(UpgradesError::ActionNotInForce { tag, version }) }
+    }
+
+    /// The rules of registered actions.
+    pub fn registered(&self) -> Option<RegisteredRules> {
+        self.sets.registered(self.version)
     }
 
     /// Adds to a balance. No balance can exceed the cap; if one would, the state is not one that these rules made.

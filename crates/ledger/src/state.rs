@@ -90,6 +90,11 @@ impl<S: StateRead> Overlay<S> {
         Overlay { base, writes: BTreeMap::new() }
     }
 
+    /// With these writes already.
+    pub(crate) const fn with_writes(base: S, writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>) -> Overlay<S> {
+        Overlay { base, writes }
+    }
+
     /// Writes a value in its canonical form.
     pub fn put<T: BorshSerialize>(&mut self, key: Vec<u8>, value: &T) {
         self.writes.insert(key, Some(canonical::encode(value)));

@@ -1,4 +1,4 @@
-//! Transactions and their classes. Clauses T, A and V of `docs/spec/transactions.md`.
+//! Transactions and their classes. Clauses T, A and V of `docs/spec/transactions.md`, clause U2 of `docs/spec/upgrades.md`.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use openmesh_primitives::{AccountKey, AccountSignature, Address, Digest, KeyError, canonical, sha256};
@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::action::Action;
 use crate::modules::evidence::Evidence;
 use crate::modules::fees::FeeOffer;
+use crate::modules::upgrades::UpgradeBallot;
 use crate::modules::windows::Attestation;
 
 /// A transaction. Its canonical bytes are what travels and what is hashed.
@@ -19,6 +20,8 @@ pub enum Transaction {
     Attestation(Attestation),
     /// Proof that a validator equivocated: of nobody, without fee.
     Evidence(Evidence),
+    /// A validator's ballot about upgrades: in the room of attestations, without fee.
+    Upgrade(UpgradeBallot),
 }
 
 /// The class of a transaction, which decides its room in mempool and block.
@@ -33,6 +36,8 @@ pub enum Class {
     Attestation,
     /// About a validator.
     Evidence,
+    /// Of a validator, about upgrades.
+    Upgrade,
 }
 
 /// A transaction of an account, signed as EIP-712 typed data.
@@ -51,21 +56,22 @@ pub struct AccountTransaction {
 }
 
 impl Class {
-    /// Rank of the class in a block: evidence, then attestations, then transactions of accounts.
+    /// Rank of the class in a block: evidence, then attestations and ballots, then transactions of accounts.
     pub(crate) const fn rank(self) -> u8 {
         match self {
             Class::Evidence => 0,
-            Class::Attestation => 1,
+            Class::Attestation | Class::Upgrade => 1,
             Class::Account => 2,
         }
     }
 
-    /// `account`, `attestation` or `evidence`, as in JSON.
+    /// `account`, `attestation`, `evidence` or `upgrade`, as in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Class::Account => "account",
             Class::Attestation => "attestation",
             Class::Evidence => "evidence",
+            Class::Upgrade => "upgrade",
         }
     }
 }
@@ -87,6 +93,7 @@ impl Transaction {
             Transaction::Account(_) => Class::Account,
             Transaction::Attestation(_) => Class::Attestation,
             Transaction::Evidence(_) => Class::Evidence,
+            Transaction::Upgrade(_) => Class::Upgrade,
         }
     }
 }
@@ -96,7 +103,7 @@ impl Transaction {
     pub fn weight(&self) -> u64 {
         match self {
             Transaction::Account(inner) => u64::from(inner.action.descriptor().weight),
-            Transaction::Attestation(_) | Transaction::Evidence(_) => 1,
+            Transaction::Attestation(_) | Transaction::Evidence(_) | Transaction::Upgrade(_) => 1,
         }
     }
 
@@ -104,7 +111,7 @@ impl Transaction {
     pub(crate) const fn nonce(&self) -> Option<u64> {
         match self {
             Transaction::Account(inner) => Some(inner.nonce),
-            Transaction::Attestation(_) | Transaction::Evidence(_) => None,
+            Transaction::Attestation(_) | Transaction::Evidence(_) | Transaction::Upgrade(_) => None,
         }
     }
 }

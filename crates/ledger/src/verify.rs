@@ -76,6 +76,10 @@ pub(crate) fn verify_decoded(bytes: &[u8], transaction: Transaction) -> Result<V
             inner.verify().map_err(|_| EnvelopeError::Signature)?;
             inner.validator()
         }
+        Transaction::Upgrade(inner) => {
+            inner.verify().map_err(|_| EnvelopeError::Signature)?;
+            inner.validator()
+        }
     };
     Ok(VerifiedTransaction { bytes: bytes.to_vec(), hash: sha256(&[bytes]), sender, transaction })
 }

@@ -23,6 +23,12 @@ pub struct Report {
     pub chunks: u64,
     /// Account transactions that took effect.
     pub transfers: u64,
+    /// Times that a program ended because it did not know the rules of the next height.
+    pub stops: u64,
+    /// Upgrades that took place.
+    pub upgrades: u64,
+    /// Plans that came due and did not stand, or were overtaken.
+    pub lapses: u64,
     /// Hash over everything that happened, in order: the same for the same seed.
     pub trace: Digest,
 }
@@ -74,6 +80,14 @@ pub enum Violation {
     /// A block without the commit of its parent.
     #[error("block {0} does not carry a commit of its parent")]
     NoCommit(Height),
+    /// Something about an upgrade is not as it must be.
+    #[error("validator {validator}: {what}")]
+    Upgrade {
+        /// The validator.
+        validator: usize,
+        /// The fault.
+        what: String,
+    },
     /// Pools, accounts, deposits and what was burnt are not the cap.
     #[error("validator {0}: pools, accounts, deposits and what was burnt do not sum to the cap")]
     Supply(usize),

@@ -22,6 +22,10 @@ pub enum Event {
     Fill { node: usize, until: u64 },
     /// A validator's process starts.
     Restart { node: usize },
+    /// Validators vote on upgrades, and an account sets a note.
+    Ballots,
+    /// A validator gets a program that knows every rule set.
+    Install { node: usize },
     /// The network parts or joins.
     Part,
     /// The network joins.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use openmesh_engine::CommittedBlock;
-use openmesh_ledger::{IncidentKind, LedgerEvent, WindowsEvent};
+use openmesh_ledger::{IncidentKind, LedgerEvent, UpgradesEvent, WindowsEvent};
 use openmesh_primitives::{Address, Digest, Height};
 
 use crate::check::{Report, Violation};
@@ -36,6 +36,9 @@ impl History {
             windows: 0,
             chunks: 0,
             transfers: 0,
+            stops: 0,
+            upgrades: 0,
+            lapses: 0,
             trace: Digest::ZERO,
         };
         History { chain: BTreeMap::new(), accepted: BTreeSet::new(), liar, report }
@@ -99,6 +102,8 @@ impl History {
                 }
             }
             LedgerEvent::Windows(WindowsEvent::WindowClosed { .. }) => self.report.windows += 1,
+            LedgerEvent::Upgrades(UpgradesEvent::Upgraded { .. }) => self.report.upgrades += 1,
+            LedgerEvent::Upgrades(UpgradesEvent::Lapsed(_)) => self.report.lapses += 1,
             LedgerEvent::Incident(incident) => match incident.kind {
                 IncidentKind::Equivocation | IncidentKind::Differing
                     if incident.validator != self.liar || self.liar.is_none() =>

@@ -7,11 +7,15 @@
 //! validators is a liar: it signs two votes or proposals for one step, sends each to whom it likes, and attests data that
 //! nobody else saw. After a while everything heals, and the network must go on.
 //!
+//! In runs with upgrades validators plan two rule sets one after the other, withdraw now and then and plan again; some run a program
+//! that knows them, others are stopped by their height and get one later, crash around it, or were never there before it.
+//!
 //! # What is checked ([`Violation`])
 //! No two honest validators commit different blocks or states at a height; no committed block is gone after a crash; after
 //! the network has healed the height grows on every honest validator; every block carries the commit of its parent;
 //! only what the honest ones saw is accepted as a chunk, once; nobody honest is ever named in an incident for lying;
-//! no agreed chunk is missing from the tables without being awaited or counted; the sum of all balances stays the supply.
+//! no program commits a block by rules that it does not know, and the root after each migration is the one that was predicted from
+//! the state before; no agreed chunk is missing from the tables without being awaited or counted; the sum of all balances stays the supply.
 //!
 //! # Why it can be trusted, and how far
 //! [`openmesh_engine::machine`] is what is driven, with the host's decisions, and the cores of [`openmesh_duties`] and [`openmesh_ingest`] beside it:
@@ -26,10 +30,12 @@ mod plan;
 mod random;
 pub mod soak;
 mod tables;
+mod upgrades;
+mod upgrading;
 mod work;
 mod workload;
 mod world;
 
 pub use check::{Report, Violation};
 pub use random::Random;
-pub use world::{run, run_long, run_with_forgetful_disks, run_year};
+pub use world::{run, run_long, run_upgrades, run_with_forgetful_disks, run_year};

@@ -6,6 +6,7 @@ use openmesh_ledger::{EpochsParams, Genesis, Params, WindowsParams};
 use crate::event::Event;
 use crate::network::{MS, Network};
 use crate::random::Random;
+use crate::upgrades::Upgrades;
 use crate::workload::{Sources, sources_genesis};
 
 /// Validators of every simulated network.
@@ -41,6 +42,8 @@ pub struct Plan {
     pub faults: Vec<(u64, Event)>,
     /// Pause between two measurements, nanoseconds.
     pub measure: Option<u64>,
+    /// Upgrades that the validators plan.
+    pub upgrades: Option<Upgrades>,
 }
 
 impl Plan {
@@ -85,7 +88,24 @@ impl Plan {
             missed_permille: 0,
             faults,
             measure: None,
+            upgrades: None,
         }
+    }
+
+    /// A short run as that one in which the validators upgrade twice. Some get the program that knows the rule sets meanwhile, the
+    /// others only after theirs has stopped; in a third of the runs one is not there before everything has healed.
+    pub fn upgrades(random: &mut Random) -> Plan {
+        let mut plan = Plan::chaos(random);
+        for node in 0..VALIDATORS {
+            if random.permille(600) {
+                plan.faults.push((random.below(CHAOS), Event::Install { node }));
+            }
+        }
+        plan.faults.push((SECOND / 2, Event::Ballots));
+        let absent = random.permille(333).then(|| random.below(VALIDATORS as u64) as usize);
+        // A liar beside it would leave too few.
+        let absent = absent.filter(|_| plan.liar.is_none());
+        Plan { upgrades: Some(Upgrades::new(absent)), patience_seconds: 180, ..plan }
     }
 
     /// A long run at the default pace with six sources. In each period of an hour (or the whole of a shorter run) a
@@ -129,6 +149,7 @@ impl Plan {
             missed_permille: 0,
             faults,
             measure: Some(10 * MINUTE),
+            upgrades: None,
         }
     }
 
@@ -183,6 +204,7 @@ impl Plan {
             missed_permille: 10,
             faults,
             measure: Some(DAY),
+            upgrades: None,
         }
     }
 }

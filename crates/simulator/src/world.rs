@@ -7,7 +7,7 @@ use std::sync::Arc;
 use openmesh_duties::Attester;
 use openmesh_engine::machine::{Input, Machine, MachineConfig, MachineDisk, Output, VerifiedBefore, contradict};
 use openmesh_engine::{CommittedBlock, EngineError};
-use openmesh_ledger::{StateError, check_supply};
+use openmesh_ledger::{RuleSets, StateError, check_supply};
 use openmesh_primitives::{Height, Timestamp, sha256};
 
 use crate::check::{Report, Violation};
@@ -78,6 +78,11 @@ pub fn run_with_forgetful_disks(seed: u64) -> Result<Report, Violation> {
     World { forgetful: true, ..World::new(seed, Plan::chaos) }.run(|_| {})
 }
 
+/// Runs a network that upgrades twice, with crashes and with programs that do not know the rules.
+pub fn run_upgrades(seed: u64) -> Result<Report, Violation> {
+    World::new(seed, Plan::upgrades).run(|_| {})
+}
+
 /// Runs a network at the default pace for minutes of virtual time, with restarts, partitions and full disks, and tells
 /// `watch` of its sizes each ten minutes.
 pub fn run_long(seed: u64, minutes: u64, watch: impl FnMut(&Sample)) -> Result<Report, Violation> {
@@ -121,6 +126,7 @@ impl World {
                 timeouts: plan.timeouts,
                 pauses: plan.pauses,
                 retain_ms: plan.retain_ms,
+                rule_sets: RuleSets::built_in(),
                 verified: verified.clone(),
             },
             disk: MachineDisk::default(),
@@ -165,7 +171,8 @@ impl World {
 
     /// Starts everybody, and writes the plan into the queue.
     fn begin(&mut self) -> Result<(), Violation> {
-        for node in 0..VALIDATORS {
+        let absent = self.plan.upgrades.as_ref().and_then(|upgrades| upgrades.absent);
+        for node in (0..VALIDATORS).filter(|node| absent != Some(*node)) {
             self.start(node)?;
         }
         for (at, event) in std::mem::take(&mut self.plan.faults) {
@@ -187,14 +194,16 @@ impl World {
         Timestamp(START.nanos() + self.now as i64 + self.nodes[node].skew)
     }
 
-    fn start(&mut self, number: usize) -> Result<(), Violation> {
+    pub(crate) fn start(&mut self, number: usize) -> Result<(), Violation> {
         let now = self.clock(number);
         let node = &mut self.nodes[number];
         node.life += 1;
         node.attester = Attester::new(validator(number), CHAIN_ID);
         node.tables.restart();
-        let (machine, outputs) = Machine::start(node.config.clone(), &self.plan.genesis, &node.disk, now)
-            .map_err(|error| Violation::Failed { validator: number, error })?;
+        let (machine, outputs) = match Machine::start(node.config.clone(), &self.plan.genesis, &node.disk, now) {
+            Ok(started) => started,
+            Err(error) => return self.ended(number, error),
+        };
         let found = machine.store().tip().height;
         if found < node.committed {
             return Err(Violation::Lost { validator: number, committed: node.committed, found });
@@ -209,11 +218,12 @@ impl World {
             }
         }
         self.nodes[number].committed = found;
+        self.follow_rules(number)?;
         self.ingest(number, None);
         self.carry_out(number, outputs)
     }
 
-    fn crash(&mut self, number: usize) {
+    pub(crate) fn crash(&mut self, number: usize) {
         let node = &mut self.nodes[number];
         if node.machine.is_none() {
             return;
@@ -257,6 +267,8 @@ impl World {
             }
             Event::Restart { node } if self.nodes[node].machine.is_none() => self.start(node)?,
             Event::Restart { .. } => {}
+            Event::Ballots => self.ballots()?,
+            Event::Install { node } => self.install(node)?,
             Event::Part if !self.healed => {
                 self.plan.network.part(&mut self.random);
                 if self.plan.measure.is_none() {
@@ -292,7 +304,7 @@ impl World {
                 self.crash(node);
             }
             if self.nodes[node].machine.is_none() {
-                self.start(node)?;
+                self.install(node)?;
             }
         }
         self.history.report.height = self.heights().into_iter().max().unwrap_or(0);
@@ -323,7 +335,7 @@ impl World {
                 self.crash(number);
                 Ok(())
             }
-            Err(error) => Err(Violation::Failed { validator: number, error }),
+            Err(error) => self.ended(number, error),
         }
     }
 
@@ -384,6 +396,7 @@ impl World {
         }
         self.history.committed(number, block)?;
         self.count_supply(number)?;
+        self.follow_rules(number)?;
         self.ingest(number, Some((block.block.header.height, &block.events)));
         self.attest(number)
     }
@@ -460,7 +473,7 @@ impl World {
 
     fn is_done(&self) -> bool {
         let wanted = self.wanted();
-        (0..VALIDATORS).filter(|n| self.honest(*n)).all(|n| self.nodes[n].committed >= wanted)
+        (0..VALIDATORS).filter(|n| self.honest(*n)).all(|n| self.nodes[n].committed >= wanted) && self.has_upgraded()
     }
 
     fn end(mut self) -> Result<Report, Violation> {
@@ -473,6 +486,7 @@ impl World {
                 }
             }
         }
+        self.judge_upgrades()?;
         let honest: Vec<usize> = (0..VALIDATORS).filter(|n| self.honest(*n)).collect();
         let report = &mut self.history.report;
         report.height = honest.iter().map(|n| self.nodes[*n].committed).min().unwrap_or(0);

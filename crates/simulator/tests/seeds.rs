@@ -4,10 +4,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use openmesh_simulator::{Report, Violation, run, run_with_forgetful_disks};
+use openmesh_simulator::{Report, Violation, run, run_upgrades, run_with_forgetful_disks};
 
 /// Seeds of a test run; more with OPENMESH_SIMULATION_SEEDS.
 const SEEDS: u64 = 200;
+/// Seeds of networks that upgrade.
+const UPGRADE_SEEDS: u64 = 100;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -19,10 +21,9 @@ fn replay(seed: u64) -> String {
     )
 }
 
-#[test]
-fn every_seed_holds() {
+/// Runs the networks of all seeds on all processors; returns their reports. Panics with the seeds that failed.
+fn all_seeds(count: u64, run: fn(u64) -> Result<Report, Violation>) -> Vec<Report> {
     let first = number("OPENMESH_SIMULATION_FIRST").unwrap_or(0);
-    let count = number("OPENMESH_SIMULATION_SEEDS").unwrap_or(SEEDS);
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     let (next, failures) = (AtomicU64::new(first), Mutex::new(Vec::new()));
     let reports = Mutex::new(Vec::new());
@@ -51,7 +52,13 @@ fn every_seed_holds() {
     });
     let failures = failures.into_inner().unwrap();
     assert!(failures.is_empty(), "{} of {count} seeds failed:\n{}", failures.len(), failures.join("\n"));
-    let reports = reports.into_inner().unwrap();
+    reports.into_inner().unwrap()
+}
+
+#[test]
+fn every_seed_holds() {
+    let count = number("OPENMESH_SIMULATION_SEEDS").unwrap_or(SEEDS);
+    let reports = all_seeds(count, run);
     let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
     println!(
         "{count} seeds: {} blocks, {} messages, {} crashes, highest round {}, {} transfers, {} chunks, {} equivocations named",
@@ -68,12 +75,34 @@ fn every_seed_holds() {
     assert!(sum(|r| r.transfers) > 5 * count && reports.iter().any(|r| r.round > 1));
 }
 
+/// Clauses U4 to U6 of `docs/spec/upgrades.md`: two upgrades in each network, with crashes in the middle, programs that stop before
+/// them, and validators that come later.
+#[test]
+fn every_seed_upgrades() {
+    let count = number("OPENMESH_SIMULATION_SEEDS").unwrap_or(UPGRADE_SEEDS);
+    let reports = all_seeds(count, run_upgrades);
+    let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
+    println!(
+        "{count} seeds: {} upgrades, {} lapses, {} programs stopped, {} crashes, {} blocks",
+        sum(|r| r.upgrades),
+        sum(|r| r.lapses),
+        sum(|r| r.stops),
+        sum(|r| r.crashes),
+        sum(|r| r.height),
+    );
+    assert!(reports.iter().all(|r| r.upgrades == 2), "each network upgrades twice");
+    assert!(sum(|r| r.stops) > count / 2 && sum(|r| r.crashes) > count, "programs were stopped, and others crashed");
+}
+
 #[test]
 fn a_seed_replays() {
     let seed = number("OPENMESH_SIMULATION_SEED").unwrap_or(3);
     let first = run(seed).unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
     println!("seed {seed}: {first:?}");
     assert_eq!(run(seed).unwrap(), first, "the same seed, the same history");
+    let upgraded = run_upgrades(seed).unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
+    println!("seed {seed} with upgrades: {upgraded:?}");
+    assert_eq!(run_upgrades(seed).unwrap(), upgraded, "the same seed, the same history");
 }
 
 /// Validators that forget what they signed sign again, and are caught by the evidence on the ledger.

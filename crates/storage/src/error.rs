@@ -26,11 +26,24 @@ pub enum StoreError {
     /// Something in the database is not what it must be.
     #[error("the store is damaged: {0}")]
     Damaged(String),
-    /// Written by another version of this program.
-    #[error("the store has format {got}, this program knows format {expected}")]
-    Format {
+    /// Written by a newer version of this program.
+    #[error(
+        "the store has format {got}, this program knows formats up to {newest}: a newer release wrote it, start that one"
+    )]
+    FormatNewer {
         /// Of this program.
-        expected: u32,
+        newest: u32,
+        /// In the file.
+        got: u32,
+    },
+    /// Written by a version of this program from before the first format that is read.
+    #[error(
+        "the store has format {got}, this program reads formats from {oldest} on: start an older release first, which takes the store to \
+         {oldest}, or move the folder away, and the node joins anew"
+    )]
+    FormatOlder {
+        /// Oldest that this program reads.
+        oldest: u32,
         /// In the file.
         got: u32,
     },

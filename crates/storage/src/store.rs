@@ -17,8 +17,10 @@ use crate::accounts;
 use crate::blocks::{Oldest, StoredBlock, decode_block, oldest};
 use crate::bulk;
 use crate::facts;
+use crate::format;
 use crate::history::{self, write_block};
 use crate::leftovers::remove_leftovers;
+use crate::migrated::{MigratedRoot, remember};
 use crate::proof::StateProof;
 use crate::tables::{self, *};
 use crate::tree::{Rows, Tree, TreeChange, complete_keys};
@@ -82,6 +84,8 @@ struct Inner {
 pub struct Prepared {
     /// Root of the state after the block.
     pub state_root: Digest,
+    /// Root of the state with the writes of the migration that the block brings, before its transactions.
+    pub migrated_root: Option<Digest>,
     /// The tip it was computed on.
     base: Tip,
     change: TreeChange,
@@ -321,8 +325,13 @@ impl Store {
         let versions = read.open_table(VERSIONS)?;
         let version = versions.get(base.height)?.ok_or_else(|| StoreError::damaged("tree-versions", "no tip"))?;
         let current = Some((version.value(), base.state_root));
-        let (state_root, change) = Tree::open(&read)?.update(&execution.writes, current)?;
-        Ok(Prepared { state_root, base, change })
+        let tree = Tree::open(&read)?;
+        let migrated_root = match &execution.migration {
+            Some(migration) => Some(tree.update(&migration.writes, current)?.0),
+            None => None,
+        };
+        let (state_root, change) = tree.update(&execution.writes, current)?;
+        Ok(Prepared { state_root, migrated_root, base, change })
     }
 
     /// Commits the next block in one durable transaction, and forgets the height's undecided proposals.
@@ -348,6 +357,9 @@ impl Store {
         write.open_table(UNDECIDED)?.retain_in(..(height + 1, i64::MIN, [0; 32]), |_, _| false)?;
         prune(&write, height.saturating_sub(self.0.config.proof_heights))?;
         let oldest = self.remove_old(&write, &next, execution.epoch)?;
+        if let (Some(migration), Some(root)) = (&execution.migration, prepared.migrated_root) {
+            remember(&write, MigratedRoot { version: migration.version, height, root })?;
+        }
         write.open_table(META)?.insert("tip", canonical::encode(&next).as_slice())?;
         write.commit()?;
         self.set_tip(next);
@@ -540,14 +552,7 @@ pub(crate) fn make_tables(database: &Database) -> Result<(), StoreError> {
     write.open_table(FACTS)?;
     write.open_table(CHUNK_FACTS)?;
     write.open_table(STAMP_FACTS)?;
-    {
-        let mut meta = write.open_table(META)?;
-        match get_meta::<u32>(&meta, "format")? {
-            None => drop(meta.insert("format", canonical::encode(&tables::FORMAT).as_slice())?),
-            Some(tables::FORMAT) => {}
-            Some(got) => return Err(StoreError::Format { expected: tables::FORMAT, got }),
-        }
-    }
+    format::bring_up(&write, tables::FORMAT, format::STEPS)?;
     write.commit()?;
     Ok(())
 }

@@ -8,10 +8,10 @@ use crate::StoreError;
 
 /// Version of this layout. 2: blocks carry the commit of their parent. 3: epochs of block time, facts beside the state. 4: closed
 /// epochs in a part of the tree of their own. 5: receipts with the tip, the supply by its places, the base fee; stamps, in the state
-/// and among the facts.
+/// and among the facts. The way from an older one to this one is in `format.rs`.
 pub const FORMAT: u32 = 5;
 
-/// `format`, `genesis`, `tip` -> canonical bytes.
+/// `format`, `genesis`, `tip`, `migrated-roots` and a few counts -> canonical bytes.
 pub const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 /// State key -> value, after the tip.
 pub const STATE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("state");

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use borsh::{BorshDeserialize, BorshSerialize};
 use openmesh_ledger::{
     self as ledger, AcceptedChunk, Account, AccountTransaction, AccountsAction, AccountsError, AccountsEvent, Action,
-    Allocation, Attestation, Block, BlockLimits, Certificate, ChunkClaim, Deposit, EnvelopeError, EpochRecord,
-    EpochsParams, Evidence, Execution, Genesis, GenesisValidator, Header, LedgerEvent, LedgerIncident, Origin, Params,
-    Pool, Receipt, SUPPLY_CAP, SignedBlock, SourceKind, SourceProgress, SourceRecord, SourceSpec, SourcesAction,
-    SourcesParams, StampRecord, StampsAction, Step, Supply, Tip, Transaction, TransactionError, Validator,
-    ValidatorRecord, ValidatorSet, VerifiedTransaction, VoteKind, WindowRecord, WindowsParams, build_block,
-    check_supply, execute_block, initial_state, light, precommit_sign_bytes, validate_proposal, verify_stateless,
-    vote_sign_bytes,
+    Allocation, Attestation, BallotCount, Block, BlockLimits, Certificate, ChunkClaim, Deposit, EnvelopeError,
+    EpochRecord, EpochsParams, Evidence, Execution, Genesis, GenesisValidator, Header, LapsedPlan, LedgerEvent,
+    LedgerIncident, Origin, Params, PlanRecord, Pool, REGISTERED_TAG_MIN, Receipt, RegisteredAction, RuleSets,
+    RulesError, SUPPLY_CAP, SignedBlock, SourceKind, SourceProgress, SourceRecord, SourceSpec, SourcesAction,
+    SourcesParams, StampRecord, StampsAction, Step, Supply, Tip, Transaction, TransactionError, Upcoming, UpgradeBallot,
+    UpgradePlan, UpgradeRecord, UpgradeVote, Validator, ValidatorRecord, ValidatorSet, VerifiedTransaction, VoteKind,
+    WindowRecord, WindowsParams, build_block, check_supply, execute_block, initial_state, light, precommit_sign_bytes,
+    validate_proposal, verify_stateless, vote_sign_bytes,
 };
 use openmesh_primitives::{
     AccountKey, AccountSignature, Address, Amount, ContentId, Digest, Timestamp, ValidatorKey, canonical, sha256,
@@ -40,8 +41,8 @@ pub fn validator_key(n: u8) -> ValidatorKey {
     ValidatorKey::from_seed([n + 1; 32])
 }
 
-/// Transactions. `r`: bytes to be verified; `a`: an account's, made of bytes and altered; `v`: a validator's; `e`: evidence
-/// against one.
+/// Transactions. `r`: bytes to be verified; `a`: an account's, made of bytes and altered; `v`: a validator's; `u`: its ballot about an
+/// upgrade; `e`: evidence against one.
 ///
 /// A transaction that verifies is the only encoding of itself, and nobody without the key can make of a valid transaction another
 /// one of the same sender.
@@ -80,6 +81,16 @@ pub fn transaction(data: &[u8]) {
             let altered = altered(&bytes, at, mask);
             assert!(altered == bytes || verified(&altered).is_err(), "an altered attestation verifies");
         }
+        Some((b'u', bytes)) => {
+            let mut input = Input::new(bytes);
+            let key = validator_key(input.below(4));
+            let (number, at, mask) = (input.number(), input.number() as usize, input.byte());
+            let signed = UpgradeBallot::sign(&key, CHAIN_ID, number, vote(&mut input, 0));
+            let bytes = Transaction::Upgrade(signed).encode();
+            assert_eq!(verified(&bytes).expect("what was signed verifies").sender(), key.public().address());
+            let altered = altered(&bytes, at, mask);
+            assert!(altered == bytes || verified(&altered).is_err(), "an altered ballot verifies");
+        }
         Some((b'e', bytes)) => {
             let mut input = Input::new(bytes);
             let (at, mask) = (input.number() as usize, input.byte());
@@ -90,6 +101,23 @@ pub fn transaction(data: &[u8]) {
         }
         _ => {}
     }
+}
+
+/// A ballot about plans near a height.
+fn vote(input: &mut Input<'_>, height: u64) -> UpgradeVote {
+    let kind = input.byte();
+    if kind == 255 {
+        return UpgradeVote::Ready { version: input.number() as u32 };
+    }
+    let near = height.saturating_add(u64::from(input.below(4)));
+    let height = if input.byte() > 240 { input.number() } else { near };
+    let plan = UpgradePlan {
+        version: u32::from(input.below(3)),
+        height,
+        release: if input.byte() & 7 == 0 { text(input) } else { "openmesh-2".to_owned() },
+        digest: Digest([input.below(2); 32]),
+    };
+    if kind & 3 == 0 { UpgradeVote::Withdraw { height, plan: plan.id() } } else { UpgradeVote::Approve(plan) }
 }
 
 /// Two votes of a validator, for the blocks that the input names.
@@ -157,6 +185,10 @@ fn text(input: &mut Input<'_>) -> String {
 
 fn action(input: &mut Input<'_>) -> Action {
     let kind = input.byte();
+    if kind == 255 {
+        let tag = REGISTERED_TAG_MIN + input.below(16);
+        return Action::from(RegisteredAction { tag, body: text(input) });
+    }
     if kind & 1 == 0 {
         let to = [account_key(input.byte()).address(), Address(input.array())][usize::from(input.below(2))];
         return Action::Accounts(AccountsAction::Transfer { to, amount: Amount(u128::from_le_bytes(input.array())) });
@@ -201,7 +233,7 @@ fn abstained(input: &mut Input<'_>) -> Vec<String> {
 /// Canonical bytes of every type that is stored or sent; the first byte says which. What decodes is the only encoding.
 pub fn types(data: &[u8]) {
     let Some((kind, bytes)) = data.split_first() else { return };
-    match kind % 20 {
+    match kind % 24 {
         0 => {
             if let Some(block) = one_form::<Block>(bytes) {
                 let _ = block.verify_basic(&BlockLimits::of(&Params::default()));
@@ -236,7 +268,11 @@ pub fn types(data: &[u8]) {
         16 => drop(json_too::<Supply>(bytes)),
         17 => drop(json_too::<Pool>(bytes)),
         18 => drop(json_too::<Deposit>(bytes)),
-        _ => drop(json_too::<StampRecord>(bytes)),
+        19 => drop(json_too::<StampRecord>(bytes)),
+        20 => drop(json_too::<PlanRecord>(bytes)),
+        21 => drop(json_too::<UpgradeRecord>(bytes)),
+        22 => drop(json_too::<LapsedPlan>(bytes)),
+        _ => drop(json_too::<BallotCount>(bytes)),
     }
 }
 
@@ -429,6 +465,11 @@ pub fn execute(data: &[u8]) {
         if input.is_empty() {
             break;
         }
+        if let Err(error) = Upcoming::of(&RuleSets::built_in(), &net.state, net.tip.height + 1) {
+            // Validators have agreed on rules that nobody has: this program must not go on.
+            assert!(matches!(error, RulesError::Unknown { version: 2, newest: 1, .. }), "{error}");
+            break;
+        }
         let transactions: Vec<Vec<u8>> = (0..input.below(5)).map(|_| step(&net, &mut input)).collect();
         let millis = i64::from(input.byte()) * 100;
         if input.byte() & 7 == 0 {
@@ -451,6 +492,13 @@ fn step(net: &Net, input: &mut Input<'_>) -> Vec<u8> {
     let kind = input.byte();
     if kind == 254 {
         return Transaction::Evidence(evidence(input, net.tip.height)).encode();
+    }
+    if kind == 253 {
+        let key = validator_key(input.below(5));
+        let cast = ledger::ballot_count(&net.state, &key.public().address()).map_or(0, |count| count.next);
+        let number = if input.byte() > 240 { input.number() } else { cast };
+        let ballot = UpgradeBallot::sign(&key, chain_id, number, vote(input, net.tip.height));
+        return Transaction::Upgrade(ballot).encode();
     }
     if kind & 1 == 0 {
         let key = account_key(input.byte());
@@ -533,9 +581,12 @@ pub fn transaction_seeds() -> Vec<Vec<u8>> {
         made(b'a', &[&[1; 26][..], b"\x01\x02\x03ETH\x01\x02x1\x06source\x06kraken"].concat()),
         made(b'v', &[0; 40]),
         made(b'v', &filler),
+        made(b'u', &[0; 40]),
+        made(b'u', &filler),
     ];
     let stamp = StampsAction::Stamp { hash: Digest([1; 32]), topic: "drill".to_owned(), note: "a note".to_owned() };
-    for action in [transfer, Action::Sources(SourcesAction::Register(spec)), Action::Stamps(stamp)] {
+    let registered = Action::from(RegisteredAction { tag: REGISTERED_TAG_MIN, body: "x".to_owned() });
+    for action in [transfer, Action::Sources(SourcesAction::Register(spec)), Action::Stamps(stamp), registered] {
         let signed = AccountTransaction::sign(&account_key(0), CHAIN_ID, 3, Amount(1 << 40), action);
         seeds.push(made(b'r', &Transaction::Account(signed.expect("a signature")).encode()));
     }
@@ -546,7 +597,15 @@ pub fn transaction_seeds() -> Vec<Vec<u8>> {
     let attestation =
         Attestation::sign(&validator_key(0), CHAIN_ID, SOURCE, 5, 1, claims, vec!["ETH.USD/trades".into()]);
     seeds.push(made(b'r', &Transaction::Attestation(attestation).encode()));
+    for vote in [UpgradeVote::Approve(plan()), UpgradeVote::Ready { version: 2 }] {
+        let ballot = UpgradeBallot::sign(&validator_key(0), CHAIN_ID, 0, vote);
+        seeds.push(made(b'r', &Transaction::Upgrade(ballot).encode()));
+    }
     seeds
+}
+
+fn plan() -> UpgradePlan {
+    UpgradePlan { version: 2, height: 9, release: "openmesh-2".to_owned(), digest: Digest([2; 32]) }
 }
 
 /// Seeds of [`types`].
@@ -590,7 +649,16 @@ pub fn types_seeds() -> Vec<Vec<u8>> {
         time: genesis.time,
         transaction: Digest([5; 32]),
     };
-    let bodies: [(u8, Vec<u8>); 18] = [
+    let (plan, proposer) = (plan(), Address([1; 20]));
+    let planned = PlanRecord {
+        plan: plan.clone(),
+        proposer,
+        proposed_height: 3,
+        approvals: [(proposer, 3)].into_iter().collect(),
+    };
+    let upgraded = UpgradeRecord { plan: plan.clone(), from: 1, approved: vec![proposer], power: 3, total: 4 };
+    let lapsed = LapsedPlan { plan, lapse: ledger::Lapse::TooLittlePower, power: 1, total: 4, height: 9 };
+    let bodies: [(u8, Vec<u8>); 22] = [
         (0, canonical::encode(&Block { transactions: transactions.clone(), ..empty })),
         (1, canonical::encode(&header)),
         (2, canonical::encode(&certificate)),
@@ -618,6 +686,10 @@ pub fn types_seeds() -> Vec<Vec<u8>> {
         (17, value(&ledger::keys::pool("staking"))),
         (18, canonical::encode(&Deposit { owner: Address([5; 20]), amount: Amount(6) })),
         (19, canonical::encode(&stamp)),
+        (20, canonical::encode(&planned)),
+        (21, canonical::encode(&upgraded)),
+        (22, canonical::encode(&lapsed)),
+        (23, canonical::encode(&BallotCount { next: 2, epoch: 1, in_epoch: 1, knows: Some(2) })),
     ];
     bodies.into_iter().map(|(kind, body)| [&[kind][..], &body].concat()).collect()
 }

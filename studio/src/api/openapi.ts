@@ -567,6 +567,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/state": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The newest state, to be copied in chunks: for rehearsals of upgrades. */
+        get: operations["state"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/state/{height}/{depth}/{index}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A chunk of the state after a height, in its canonical bytes with its proof. */
+        get: operations["state_chunk"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/status": {
         parameters: {
             query?: never;
@@ -696,6 +730,23 @@ export interface paths {
         };
         /** A transaction: committed, or waiting at this node. With `wait_ms` the answer comes as soon as it is in a block. */
         get: operations["transaction"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/upgrade": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The rules in force, plans, who approves them and who is ready. */
+        get: operations["upgrade"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1274,7 +1325,7 @@ export interface components {
          * @description Kind of an event of the ledger.
          * @enum {string}
          */
-        EventKind: "transferred" | "source_registered" | "source_updated" | "source_retired" | "chunk_accepted" | "window_closed" | "attested" | "differed" | "epoch_closed" | "incident" | "stamped" | "fees_collected" | "deposit_held" | "deposit_returned";
+        EventKind: "transferred" | "source_registered" | "source_updated" | "source_retired" | "chunk_accepted" | "window_closed" | "attested" | "differed" | "epoch_closed" | "incident" | "stamped" | "fees_collected" | "deposit_held" | "deposit_returned" | "plan_approved" | "plan_withdrawn" | "rules_known" | "upgraded" | "plan_lapsed";
         /** @description Content of evidence: two messages of one validator for one step of consensus. */
         EvidenceInfo: {
             /** @description Hash of the block that the first one names; `null` is a vote for none. */
@@ -1300,7 +1351,7 @@ export interface components {
          * @description Feed of a stream: the first ones are of instruments, the others of the ledger and the node.
          * @enum {string}
          */
-        Feed: "trades" | "book" | "ticker" | "candles" | "funding" | "open_interest" | "liquidations" | "mark_price" | "index_price" | "blocks" | "chunks" | "incidents" | "receipts" | "stamps" | "events" | "status";
+        Feed: "trades" | "book" | "ticker" | "candles" | "funding" | "open_interest" | "liquidations" | "mark_price" | "index_price" | "blocks" | "chunks" | "incidents" | "receipts" | "stamps" | "events" | "status" | "upgrades";
         /**
          * @description Type of a field of an action.
          * @enum {string}
@@ -2090,8 +2141,8 @@ export interface components {
                  */
                 index?: number | null;
                 /**
-                 * @description Kind of action: `transfer`, `register_source` and so on as the ledger's modules name them; `attestation`, `evidence`, or
-                 *     `unknown` where it cannot be decoded.
+                 * @description Kind of action: `transfer`, `register_source` and so on as the ledger's modules name them; `attestation`, `evidence`,
+                 *     `approve_upgrade`, `withdraw_upgrade`, `upgrade_ready`, or `unknown` where it cannot be decoded.
                  */
                 kind?: string;
                 /** @description Most that it offered for both, in 10^-18 OPEN; `null` for attestations and evidence. */
@@ -2300,6 +2351,18 @@ export interface components {
             method: string;
             /** @description Parameters by position. */
             params?: unknown[];
+        };
+        /** @description A rule set that this node's program knows. */
+        RuleSetInfo: {
+            /** @description Sentences on what it changes. */
+            changes: string[];
+            /** @description Name. */
+            name: string;
+            /**
+             * Format: int32
+             * @description Version.
+             */
+            version: number;
         };
         /** @description Something that a search found. */
         SearchHit: {
@@ -2560,6 +2623,29 @@ export interface components {
              */
             version: number;
         };
+        /** @description The newest state of a node, to be copied in chunks of which each is checked against the root. */
+        StateCopyInfo: {
+            /** @description Canonical bytes of the block, hexadecimal. */
+            block: string;
+            /** @description Canonical bytes of its certificate, hexadecimal. */
+            certificate: string;
+            /**
+             * Format: int32
+             * @description Digits of a chunk's number: there are 16 to the power of it.
+             */
+            depth: number;
+            /** @description Canonical bytes of the genesis, hexadecimal. */
+            genesis: string;
+            /**
+             * Format: int64
+             * @description Height of the last block before the state.
+             */
+            height: number;
+            /** @description Root of the state. */
+            state_root: string;
+            /** @description Canonical bytes of the set of validators that decides the next height, hexadecimal. */
+            validators: string;
+        };
         /** @description Status of a node and its network. */
         Status: {
             /** @description Its hash. */
@@ -2759,6 +2845,11 @@ export interface components {
             op: "status";
             /** @description The status. */
             status: components["schemas"]["Status"];
+        } | {
+            /** @description The news. */
+            news: components["schemas"]["UpgradeNews"];
+            /** @enum {string} */
+            op: "upgrade";
         };
         /** @description Operation of a client. */
         StreamRequest: {
@@ -2916,7 +3007,7 @@ export interface components {
          * @description The class of a transaction.
          * @enum {string}
          */
-        TransactionClass: "account" | "attestation" | "evidence";
+        TransactionClass: "account" | "attestation" | "evidence" | "upgrade";
         /** @description A transaction with what it carries. */
         TransactionDetail: components["schemas"]["TransactionSummary"] & {
             attestation?: components["schemas"]["AttestationInfo"] | null;
@@ -2977,8 +3068,8 @@ export interface components {
              */
             index?: number | null;
             /**
-             * @description Kind of action: `transfer`, `register_source` and so on as the ledger's modules name them; `attestation`, `evidence`, or
-             *     `unknown` where it cannot be decoded.
+             * @description Kind of action: `transfer`, `register_source` and so on as the ledger's modules name them; `attestation`, `evidence`,
+             *     `approve_upgrade`, `withdraw_upgrade`, `upgrade_ready`, or `unknown` where it cannot be decoded.
              */
             kind?: string;
             /** @description Most that it offered for both, in 10^-18 OPEN; `null` for attestations and evidence. */
@@ -3028,6 +3119,282 @@ export interface components {
             tip: string;
             /** @description The argument of `eth_signTypedData_v4`. */
             typed_data: Record<string, never>;
+        };
+        /** @description An approval of a plan. */
+        UpgradeApproval: {
+            /**
+             * Format: int64
+             * @description Height of its ballot.
+             */
+            height: number;
+            /** @description The validator. */
+            validator: string;
+        };
+        /** @description An upgrade that took place. */
+        UpgradeDone: {
+            /** @description SHA-256 of that release's archive. */
+            digest: string;
+            /**
+             * Format: int32
+             * @description Version of the one before.
+             */
+            from: number;
+            /**
+             * Format: int64
+             * @description First height that was executed by it.
+             */
+            height: number;
+            /**
+             * @description Root of the state with the writes of the migration, before any transaction, as this node computed it; `null` where it did not
+             *     execute that block.
+             */
+            migrated_root?: string | null;
+            /**
+             * Format: int64
+             * @description Power that approved it.
+             */
+            power: number;
+            /** @description Name of the release. */
+            release: string;
+            /**
+             * Format: int64
+             * @description Power of all validators then.
+             */
+            total_power: number;
+            /**
+             * Format: int32
+             * @description Version of the rule set.
+             */
+            version: number;
+        };
+        /** @description Rules of the network: those in force, those planned, and who is ready for them. */
+        UpgradeInfo: {
+            /**
+             * Format: int64
+             * @description Mean time between the recent blocks, in milliseconds, by which the time of a height can be told; `null` while there are too few.
+             */
+            block_ms?: number | null;
+            /**
+             * Format: int64
+             * @description Height of the newest block.
+             */
+            height: number;
+            /** @description Upgrades that took place, newest first. */
+            history: components["schemas"]["UpgradeDone"][];
+            /** @description The rule sets that this node's program knows, in ascending order of version. */
+            known: components["schemas"]["RuleSetInfo"][];
+            lapsed?: components["schemas"]["UpgradeLapsed"] | null;
+            /** @description Plans that are not due yet, by height. */
+            plans: components["schemas"]["UpgradePlanInfo"][];
+            /**
+             * Format: int64
+             * @description First height that was executed by it; 0 for that of the genesis.
+             */
+            since: number;
+            /** @description The validators in force, with what they have told. */
+            validators: components["schemas"]["UpgradeValidator"][];
+            /**
+             * Format: int32
+             * @description Version of the rule set in force.
+             */
+            version: number;
+        };
+        /** @description A plan that came due and did not stand. */
+        UpgradeLapsed: {
+            /**
+             * Format: int64
+             * @description Height of the plan.
+             */
+            height: number;
+            /**
+             * Format: int64
+             * @description Power that approved it.
+             */
+            power: number;
+            /** @description `too_little_power` or `not_later`. */
+            reason: string;
+            /** @description Name of the release. */
+            release: string;
+            /**
+             * Format: int64
+             * @description Power of all validators then.
+             */
+            total_power: number;
+            /**
+             * Format: int32
+             * @description Version of the rule set.
+             */
+            version: number;
+        };
+        /** @description Something that happened to a plan, or to the rules. */
+        UpgradeNews: {
+            /**
+             * Format: int64
+             * @description Of the block.
+             */
+            height: number;
+            /** @enum {string} */
+            kind: "approved";
+            /** @description Id of the plan. */
+            plan: string;
+            /**
+             * Format: int64
+             * @description Its height.
+             */
+            plan_height: number;
+            /**
+             * Format: int64
+             * @description Power that approves it now.
+             */
+            power: number;
+            /**
+             * Format: int64
+             * @description Power of all validators.
+             */
+            total_power: number;
+            /** @description The validator. */
+            validator: string;
+            /**
+             * Format: int32
+             * @description Version of its rule set.
+             */
+            version: number;
+        } | {
+            /**
+             * Format: int64
+             * @description Of the block.
+             */
+            height: number;
+            /** @enum {string} */
+            kind: "withdrawn";
+            /** @description Id of the plan. */
+            plan: string;
+            /**
+             * Format: int64
+             * @description Its height.
+             */
+            plan_height: number;
+            /** @description The validator. */
+            validator: string;
+        } | {
+            /**
+             * Format: int64
+             * @description Of the block.
+             */
+            height: number;
+            /** @enum {string} */
+            kind: "ready";
+            /** @description The validator. */
+            validator: string;
+            /**
+             * Format: int32
+             * @description Version of the rule set.
+             */
+            version: number;
+        } | {
+            /**
+             * Format: int32
+             * @description Version of the one before.
+             */
+            from: number;
+            /**
+             * Format: int64
+             * @description Of the block, the first that was executed by it.
+             */
+            height: number;
+            /** @enum {string} */
+            kind: "upgraded";
+            /**
+             * Format: int64
+             * @description Keys of the state that the migration wrote or deleted.
+             */
+            migrated_keys: number;
+            /** @description Name of the release. */
+            release: string;
+            /**
+             * Format: int32
+             * @description Its version.
+             */
+            version: number;
+        } | {
+            /**
+             * Format: int64
+             * @description Of the block.
+             */
+            height: number;
+            /** @enum {string} */
+            kind: "lapsed";
+            /** @description The plan. */
+            lapsed: components["schemas"]["UpgradeLapsed"];
+        };
+        /** @description A plan that is not due yet. */
+        UpgradePlanInfo: {
+            /** @description Validators that approve it, with the heights of their ballots. */
+            approvals: components["schemas"]["UpgradeApproval"][];
+            /** @description SHA-256 of that release's archive. */
+            digest: string;
+            /**
+             * Format: int64
+             * @description First height that is executed by it.
+             */
+            height: number;
+            /** @description Id, 64 hexadecimal digits. */
+            id: string;
+            /** @description True where this node's program knows the rule set: one that does not stops before the height. */
+            known_here: boolean;
+            /**
+             * Format: int64
+             * @description Power of those of them that are in force.
+             */
+            power: number;
+            /**
+             * Format: int64
+             * @description Height of that ballot.
+             */
+            proposed_height: number;
+            /** @description The validator that approved it first. */
+            proposer: string;
+            /**
+             * Format: int64
+             * @description Power of validators whose programs know the rule set, as they have told.
+             */
+            ready_power: number;
+            /** @description Name of the release that has it. */
+            release: string;
+            /** @description True where the plan would take effect if it were due now. */
+            stands: boolean;
+            /**
+             * Format: int64
+             * @description Power of all validators in force.
+             */
+            total_power: number;
+            /**
+             * Format: int32
+             * @description Version of the rule set.
+             */
+            version: number;
+        };
+        /** @description A validator, as far as upgrades are concerned. */
+        UpgradeValidator: {
+            /** @description Address. */
+            address: string;
+            /**
+             * Format: int32
+             * @description The highest rule set that its program knows: as it has told, or else the one in force.
+             */
+            knows: number;
+            /** @description Name from the genesis file. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Number of its next ballot.
+             */
+            next_ballot: number;
+            /**
+             * Format: int64
+             * @description Voting power.
+             */
+            power: number;
         };
         /** @description A validator. */
         ValidatorInfo: {
@@ -4836,7 +5203,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description Only events of this kind. */
-                kind?: "transferred" | "source_registered" | "source_updated" | "source_retired" | "chunk_accepted" | "window_closed" | "attested" | "differed" | "epoch_closed" | "incident" | "stamped" | "fees_collected" | "deposit_held" | "deposit_returned";
+                kind?: "transferred" | "source_registered" | "source_updated" | "source_retired" | "chunk_accepted" | "window_closed" | "attested" | "differed" | "epoch_closed" | "incident" | "stamped" | "fees_collected" | "deposit_held" | "deposit_returned" | "plan_approved" | "plan_withdrawn" | "rules_known" | "upgraded" | "plan_lapsed";
                 /** @description Only events about this source. */
                 source?: string;
                 /** @description Only events about this account. */
@@ -6107,6 +6474,167 @@ export interface operations {
             };
         };
     };
+    state: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StateCopyInfo"];
+                };
+            };
+            /** @description The request is malformed: the code says how */
+            400: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such thing here */
+            404: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The path has no such method: the header allow lists those it has */
+            405: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description This node is busy: try again after a moment */
+            429: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A fault of this node */
+            500: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    state_chunk: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Height of the state */
+                height: number;
+                /** @description Digits of the chunk's number */
+                depth: number;
+                /** @description The chunk's number */
+                index: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description The request is malformed: the code says how */
+            400: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description There is no such thing here */
+            404: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The path has no such method: the header allow lists those it has */
+            405: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description This node is busy: try again after a moment */
+            429: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A fault of this node */
+            500: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     status: {
         parameters: {
             query?: never;
@@ -6412,7 +6940,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description Only transactions of this class. */
-                class?: "account" | "attestation" | "evidence";
+                class?: "account" | "attestation" | "evidence" | "upgrade";
                 /** @description Only transactions that this account (or validator) sent, or that it received as a transfer. */
                 account?: string;
                 /** @description Only those that took effect (`true`), or that were refused (`false`). */
@@ -6866,6 +7394,72 @@ export interface operations {
             };
             /** @description There is no such thing here */
             404: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The path has no such method: the header allow lists those it has */
+            405: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description This node is busy: try again after a moment */
+            429: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A fault of this node */
+            500: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    upgrade: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UpgradeInfo"];
+                };
+            };
+            /** @description The request is malformed: the code says how */
+            400: {
                 headers: {
                     /** @description Where the market data comes from */
                     "openmesh-origin"?: components["schemas"]["Origin"];

@@ -25,6 +25,7 @@ import type {
   TradeView,
   TransactionDetail,
   TransactionSummary,
+  UpgradeInfo,
   ValidatorInfo,
 } from "./types";
 
@@ -241,6 +242,14 @@ export const useTrades = (exchange: string, symbol: string) =>
     refetchInterval: 30_000,
   });
 
+/** The rules in force and the plans; the stream tells when something happens to one. */
+export const useUpgrades = () =>
+  useQuery({
+    queryKey: ["upgrades"],
+    queryFn: ({ signal }) => get<UpgradeInfo>("/v1/upgrade", signal),
+    refetchInterval: 15_000,
+  });
+
 /** The actions that the ledger declares, from which their forms are made. */
 export const useActions = () =>
   useQuery({
@@ -318,6 +327,13 @@ export function feed(client: QueryClient, stream: Stream): () => void {
         const others = page.items.filter((each) => each.id !== incident.id);
         client.setQueryData(key, { ...page, items: [incident, ...others].slice(0, PAGE_ITEMS * GROWTH) });
       }
+    }),
+    stream.subscribe({ feed: "upgrades" }, (message) => {
+      if (!("op" in message) || message.op !== "upgrade") return;
+      void client.invalidateQueries({ queryKey: ["upgrades"] });
+      if (message.news.kind !== "upgraded") return;
+      // Other rules may have other actions and parameters.
+      for (const name of ["actions", "parameters"]) void client.invalidateQueries({ queryKey: [name] });
     }),
     stream.watch((state) => {
       // What was missed while the connection was lost is fetched.

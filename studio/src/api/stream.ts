@@ -68,6 +68,8 @@ export function topicOf(message: StreamMessage | MarketEvent): string | null {
         return keyOf({ feed: "incidents" });
       case "status":
         return keyOf({ feed: "status" });
+      case "upgrade":
+        return keyOf({ feed: "upgrades" });
       case "dropped":
       case "ended":
         return keyOf(message.topic);

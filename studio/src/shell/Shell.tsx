@@ -73,7 +73,7 @@ function useFeed(): void {
 
 /** The sections, with the pages that belong to each though their addresses do not begin with its own. */
 const SECTIONS: { to: string; name: string; pages: RegExp }[] = [
-  { to: "/", name: "Network", pages: /^\/$/ },
+  { to: "/", name: "Network", pages: /^\/($|upgrades)/ },
   { to: "/data", name: "Data", pages: /^\/(data|sources)/ },
   { to: "/sql", name: "SQL", pages: /^\/sql/ },
   { to: "/transactions", name: "Transactions", pages: /^\/(transactions|accounts|actions|supply)/ },

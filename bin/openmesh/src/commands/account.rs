@@ -199,7 +199,7 @@ fn units_of(text: &str) -> Result<Amount, Failure> {
 }
 
 /// Waits for a transaction's block. Returns its height.
-async fn committed(client: &Client, hash: &str) -> Result<u64, Failure> {
+pub(super) async fn committed(client: &Client, hash: &str) -> Result<u64, Failure> {
     eprintln!("{hash}: waiting for a block");
     // The node answers as soon as the transaction is in a block, or when the time is over.
     let path = openmesh_api::path::with(openmesh_api::path::TRANSACTION, hash);

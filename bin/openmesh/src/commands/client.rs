@@ -36,6 +36,27 @@ impl Client {
         self.send(self.http.post(self.at(path)?).json(body)).await
     }
 
+    /// `GET` of bytes; `None` where there is no such thing.
+    pub async fn bytes(&self, path: &str) -> Result<Option<Vec<u8>>, Failure> {
+        let answer = self
+            .http
+            .get(self.at(path)?)
+            .send()
+            .await
+            .map_err(|e| Failure::new(format!("no answer from {}: {}", self.base, innermost(&e))))?;
+        let status = answer.status();
+        let body = answer
+            .bytes()
+            .await
+            .map_err(|e| Failure::new(format!("the answer of {} broke off: {}", self.base, innermost(&e))))?;
+        match (status.is_success(), serde_json::from_slice::<ErrorBody>(&body)) {
+            (true, _) => Ok(Some(body.to_vec())),
+            (false, _) if status == reqwest::StatusCode::NOT_FOUND => Ok(None),
+            (false, Ok(ErrorBody { error })) => Err(Failure::new(format!("{} ({})", error.message, error.code))),
+            (false, Err(_)) => Err(Failure::new(format!("{} answered {status}", self.base))),
+        }
+    }
+
     fn at(&self, path: &str) -> Result<url::Url, Failure> {
         self.base.join(path).map_err(|e| Failure::usage(format!("{} with {path}: {e}", self.base)))
     }

@@ -12,6 +12,7 @@ mod joining;
 mod operator;
 pub mod peer;
 pub mod ports;
+mod readiness;
 mod retention;
 mod room;
 mod running;
@@ -21,7 +22,7 @@ mod wait;
 use std::io::Write as _;
 use std::net::SocketAddr;
 
-use openmesh_ledger::Genesis;
+use openmesh_ledger::{Genesis, RuleSets};
 use openmesh_primitives::ValidatorKey;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -34,7 +35,7 @@ use room::Room;
 
 /// Runs a node until it is told to stop or a part of it ends. Where its disk has no room it stops in order, waits for room and
 /// starts again.
-pub async fn run(arguments: NodeArgs) -> Result<(), Failure> {
+pub async fn run(arguments: NodeArgs, rule_sets: RuleSets) -> Result<(), Failure> {
     let files = Files::of(&arguments.home);
     let mut config = NodeConfig::read(&files)?;
     entry::apply(&mut config, &files, &arguments)?;
@@ -51,7 +52,7 @@ pub async fn run(arguments: NodeArgs) -> Result<(), Failure> {
         () = asked.wait() => return Ok(()),
     };
     let room = Room::of(&files);
-    Node { files, config, key, genesis, presence, asked, room }.run().await
+    Node { files, config, key, genesis, presence, asked, room, rule_sets }.run().await
 }
 
 /// Signals that ask this process to stop.
@@ -97,6 +98,7 @@ struct Node {
     presence: Presence,
     asked: Asked,
     room: Room,
+    rule_sets: RuleSets,
 }
 
 impl Node {
@@ -118,7 +120,8 @@ impl Node {
 
     /// Starts all parts, hands the transactions in that an earlier run had accepted, and lets the parts run.
     async fn serve(&mut self, waiting: Vec<Vec<u8>>) -> Result<End, Failure> {
-        let started = start::start(&self.config, &self.files, self.key.clone(), self.genesis.clone(), &self.room);
+        let (key, genesis) = (self.key.clone(), self.genesis.clone());
+        let started = start::start(&self.config, &self.files, key, genesis, &self.room, &self.rule_sets);
         // A join may take a while: it is left where it is when the process is told to stop, and goes on with the next start.
         let (mut running, engine) = tokio::select! {
             started = started => started?,

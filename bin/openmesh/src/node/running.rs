@@ -89,6 +89,15 @@ pub struct Consensus {
     pub stop: CancellationToken,
 }
 
+/// The failure of consensus: one that only another program mends has a code of its own.
+pub fn consensus_failed(what: &str, error: &EngineError) -> Failure {
+    match error {
+        EngineError::Rules(error) => Failure::outdated(format!("this node stops: {error}"))
+            .hint("openmesh upgrade status --api URL of a node that runs tells the plan; docs/guide/upgrade.md tells the rest"),
+        other => Failure::from_error(what, other),
+    }
+}
+
 /// A running node.
 pub struct Running {
     /// Address of its API.
@@ -113,7 +122,7 @@ impl Running {
         tokio::select! {
             ended = &mut self.consensus.task => match ended {
                 Ok(Ok(())) => Failure::new("consensus ended without being asked to"),
-                Ok(Err(error)) => Failure::from_error("consensus ended", &error),
+                Ok(Err(error)) => consensus_failed("consensus ended", &error),
                 Err(error) => Failure::from_display("consensus ended", &error),
             },
             Some(part) = self.ended.recv() => Failure::new(format!("{part} ended without being asked to"))

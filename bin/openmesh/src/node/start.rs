@@ -11,7 +11,7 @@ use openmesh_engine as engine;
 use openmesh_gateway as gateway;
 use openmesh_ingest as ingest;
 use openmesh_lake::{Lake, NodeIncidentRow};
-use openmesh_ledger::Genesis;
+use openmesh_ledger::{Genesis, RuleSets};
 use openmesh_network as network;
 use openmesh_primitives::{ValidatorKey, sha256};
 use openmesh_pythia as pythia;
@@ -27,9 +27,10 @@ use super::config::{Files, KeepLive, NodeConfig};
 use super::gossip;
 use super::health::Health;
 use super::joining::{self, Answers, Opening};
+use super::readiness;
 use super::retention;
 use super::room::Room;
-use super::running::{Consensus, Running, Stage};
+use super::running::{Consensus, Running, Stage, consensus_failed};
 use crate::failure::{Failure, OrFail as _};
 
 /// Nice value of the threads that fill the tables, added to the process's own: consensus, duties and collecting go first, since what they miss is lost to
@@ -47,6 +48,7 @@ pub async fn start(
     key: ValidatorKey,
     genesis: Genesis,
     room: &Room,
+    rule_sets: &RuleSets,
 ) -> Result<(Running, engine::Handle), Failure> {
     let mut registry = Registry::with_prefix("openmesh");
     room.register(&mut registry);
@@ -64,7 +66,8 @@ pub async fn start(
     let queries = pythia::Pythia::start(query_config(config), stores.lake.clone()).or_fail("queries")?;
     stores.content.register(&mut registry, "content");
     stores.raw.register(&mut registry, "raw");
-    let (engine, consensus) = start_consensus(config, files, &key, &genesis, &stores.store, &mut registry).await?;
+    let inputs = ConsensusInputs { config, files, key: &key, genesis: &genesis, store: &stores.store, rule_sets };
+    let (engine, consensus) = start_consensus(inputs, &mut registry).await?;
     let own = joining::own(config, &genesis, &stores.store)?;
     let network_stage = join_network(network_stage, &engine, &network, &stores.store, own);
     let (incidents, from_incidents) = ingest::Incidents::queue();
@@ -174,14 +177,21 @@ fn query_config(config: &NodeConfig) -> pythia::Config {
     }
 }
 
+/// Inputs of consensus.
+struct ConsensusInputs<'a> {
+    config: &'a NodeConfig,
+    files: &'a Files,
+    key: &'a ValidatorKey,
+    genesis: &'a Genesis,
+    store: &'a Store,
+    rule_sets: &'a RuleSets,
+}
+
 async fn start_consensus(
-    config: &NodeConfig,
-    files: &Files,
-    key: &ValidatorKey,
-    genesis: &Genesis,
-    store: &Store,
+    inputs: ConsensusInputs<'_>,
     registry: &mut Registry,
 ) -> Result<(engine::Handle, Consensus), Failure> {
+    let ConsensusInputs { config, files, key, genesis, store, rule_sets } = inputs;
     let name = genesis.validators.iter().find(|v| v.public_key == key.public()).map_or("observer", |v| &v.name);
     let settings = engine::Config {
         peers: config.consensus.peers.clone(),
@@ -189,11 +199,12 @@ async fn start_consensus(
             idle_block_ms: config.consensus.idle_block_ms,
             ..openmesh_engine::Pauses::default()
         },
+        rule_sets: rule_sets.clone(),
         ..engine::Config::new(name, files.data("consensus"), config.consensus.listen)
     };
     let stop = CancellationToken::new();
     let started = engine::start(settings, Some(key.clone()), store.clone(), stop.clone(), registry).await;
-    let (handle, task) = started.or_fail("consensus")?;
+    let (handle, task) = started.map_err(|error| consensus_failed("consensus", &error))?;
     Ok((handle, Consensus { task, stop }))
 }
 
@@ -345,6 +356,7 @@ fn start_duties(
     registry: &mut Registry,
 ) -> Result<(duties::Handle, Stage), Failure> {
     let mut stage = Stage::new("duties");
+    stage.add(tokio::spawn(readiness::tell(key.clone(), store.clone(), engine.clone(), stage.stop())));
     let site = key.public().address().to_string();
     let mempool = engine.clone();
     let deps = duties::Deps {

@@ -18,6 +18,8 @@ use crate::telemetry;
 
 /// Filter of a process's log unless another is asked for: consensus says each vote at info, which is nothing for people.
 pub(super) const LOG_FILTER: &str = "info,arc_malachitebft=warn,informalsystems=warn,libp2p=warn";
+/// Exit code of a node whose program does not know the rules of the next height ([`Failure::outdated`]).
+const OUTDATED: i32 = 3;
 /// Last lines of a process's log that are shown where it does not start.
 const LOG_LINES_SHOWN: usize = 12;
 /// Time between two looks at a starting process's record, in milliseconds: not felt by a person, nothing for a disk.
@@ -235,6 +237,9 @@ pub(super) fn log_end(log: &Path, from: u64) -> String {
 pub(super) fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
+        (Some(OUTDATED), _) => {
+            "its program does not know the rules of the next height: its log says what to install".into()
+        }
         (Some(code), _) => format!("exit code {code}"),
         (None, Some(signal)) => format!("signal {signal}"),
         (None, None) => "unknown".into(),

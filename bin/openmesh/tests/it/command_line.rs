@@ -9,6 +9,8 @@ use crate::network::binary;
 
 /// SHA-256 of nothing.
 const HASH: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+/// A SHA-256 of nothing in particular.
+const DIGEST: &str = "7777777777777777777777777777777777777777777777777777777777777777";
 
 async fn run(arguments: &[&str]) -> (i32, String, String) {
     let output = binary().args(arguments).output().await.unwrap();
@@ -21,7 +23,7 @@ async fn help_names_every_door() {
     let (code, out, _) = run(&["--help"]).await;
     assert_eq!(code, 0);
     for word in [
-        "up", "node", "venues", "sql", "verify", "stamp", "doctor", "market", "chain", "account", "genesis", "supply",
+        "up", "node", "venues", "sql", "verify", "stamp", "doctor", "market", "chain", "account", "genesis", "supply", "upgrade",
     ] {
         assert!(out.contains(word), "{word} is not in\n{out}");
     }
@@ -59,6 +61,27 @@ async fn errors_say_what_was_wrong_and_what_to_do() {
         (&["status", "--api", "ftp://here"][..], 2, &["ftp://here", "http://127.0.0.1:8420"][..]),
         (&["sql", "--api", "127.0.0.1:9", "select 1"][..], 1, &["no answer from http://127.0.0.1:9"][..]),
         (&["doctor", "--home", "/nowhere", "--api", "127.0.0.1:9"][..], 1, &["2 things are wrong"][..]),
+        (&["upgrade", "status", "--api", "127.0.0.1:9"][..], 1, &["no answer from http://127.0.0.1:9"][..]),
+        (&["upgrade", "rehearse", "--home", "/nowhere"][..], 2, &["there is no store", "hint:"][..]),
+        (
+            &[
+                "upgrade",
+                "plan",
+                "--rules",
+                "2",
+                "--height",
+                "9",
+                "--release",
+                "a b",
+                "--digest",
+                DIGEST,
+                "--home",
+                "/nowhere",
+            ][..],
+            2,
+            &["the name of a release"][..],
+        ),
+        (&["upgrade", "plan", "--rules", "2", "--height", "9"][..], 2, &["--release", "--digest", "--home"][..]),
         (&["down", "--home", "/nowhere"][..], 2, &["/nowhere is no folder", "hint:"][..]),
         (&["up", "--simulate", "--home", "/proc/nowhere"][..], 1, &["/proc/nowhere", "--home"][..]),
         (&["up", "--simulate", "--window", "1d"][..], 2, &["1d", "100ms to 60m"][..]),

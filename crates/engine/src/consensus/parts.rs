@@ -160,6 +160,11 @@ impl Assembler {
         self.finish(&key)
     }
 
+    /// Takes blocks of at most so many bytes from now on.
+    pub(crate) const fn limit(&mut self, bytes_max: usize) {
+        self.bytes_max = bytes_max;
+    }
+
     /// Forgets the streams and blocks of decided heights.
     pub(crate) fn prune(&mut self, decided: Height) {
         self.streams.retain(|_, s| s.init.as_ref().is_none_or(|init| init.height > decided));

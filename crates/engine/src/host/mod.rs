@@ -18,7 +18,7 @@ use malachite_app::engine::host::{HeightParams, LocallyProposedValue, Next, Sync
 use malachite_app::engine::network::NetworkMsg;
 use malachite_app::types::core::{CommitCertificate, LinearTimeouts, Round, ValueOrigin};
 use malachite_channel::{AppMsg, Reply};
-use openmesh_ledger::{Certificate, Evidence, Transaction, params};
+use openmesh_ledger::{Certificate, Evidence, RuleSets, Transaction, Upcoming};
 use openmesh_primitives::{Digest, Timestamp, ValidatorKey};
 use openmesh_storage::Store;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -56,7 +56,7 @@ type Adopted = Option<(Digest, openmesh_primitives::Address)>;
 enum Event {
     Built { height: Height, round: Round, reply: Reply<LocallyProposedValue<Context>>, built: Option<Candidate> },
     Judged { init: Init, judged: Judged },
-    Committed { block: Arc<CommittedBlock>, reply: Reply<()> },
+    Committed { block: Arc<CommittedBlock>, bytes_max: usize, reply: Reply<()> },
     Body { restream: Restream, body: Option<Bytes> },
     Adopted { height: Height, round: Round, reply: Reply<SyncedValueOutcome<Context>>, adopted: Adopted },
     Failed(EngineError),
@@ -71,6 +71,7 @@ pub(crate) struct Parts {
     pub(crate) mempool: Mempool,
     pub(crate) pace: Pace,
     pub(crate) timeouts: LinearTimeouts,
+    pub(crate) rule_sets: RuleSets,
     pub(crate) metrics: Metrics,
     pub(crate) progress: watch::Sender<Progress>,
 }
@@ -93,7 +94,8 @@ impl Host {
     /// Fails if the store or its state cannot be read.
     pub(crate) fn new(parts: Parts, node: Node) -> Result<Host, EngineError> {
         let origin = Instant::now();
-        let state = restored(&parts.store, parts.chain_id, parts.key.clone(), parts.pace, now(origin))?;
+        let Parts { store, rule_sets, chain_id, key, pace, .. } = &parts;
+        let state = restored(store, rule_sets, *chain_id, key.clone(), *pace, now(origin))?;
         Ok(Host { parts, node, state, origin, events: mpsc::unbounded_channel(), finalized: None })
     }
 
@@ -167,8 +169,11 @@ impl Host {
             }
             AppMsg::Decided { certificate, reply, .. } => {
                 let certificate = ours(&certificate);
-                let committed = self.parts.worker.post(move |chain| chain.commit(certificate));
-                self.forward(committed, move |block| Event::Committed { block, reply });
+                let committed = self.parts.worker.post(move |chain| {
+                    let block = chain.commit(certificate)?;
+                    Ok::<_, EngineError>((block, chain.next_bytes_max()?))
+                });
+                self.forward(committed, move |(block, bytes_max)| Event::Committed { block, bytes_max, reply });
             }
             AppMsg::Finalized { certificate, evidence, reply, .. } => self.finalized(&certificate, &evidence, reply),
             AppMsg::ProcessSyncedValue { height, round, value_bytes, reply, .. } => {
@@ -302,7 +307,7 @@ impl Host {
                 }
                 self.step(Input::Judged { init, judged });
             }
-            Event::Committed { block, reply } => self.committed(block, reply)?,
+            Event::Committed { block, bytes_max, reply } => self.committed(block, bytes_max, reply)?,
             Event::Body { restream, body } => self.step(Input::Body { restream, body }),
             Event::Failed(error) => {
                 tracing::error!(error = report(&error), "the engine cannot go on");
@@ -312,8 +317,9 @@ impl Host {
         Ok(())
     }
 
-    fn committed(&mut self, block: Arc<CommittedBlock>, reply: Reply<()>) -> Result<(), EngineError> {
+    fn committed(&mut self, block: Arc<CommittedBlock>, bytes_max: usize, reply: Reply<()>) -> Result<(), EngineError> {
         answer(reply, ());
+        self.step(Input::BytesMax(bytes_max));
         let tip = Tip { height: Height(block.block.header.height), time: block.block.header.time };
         let sets = load_sets(&self.parts.store, tip.height)?;
         self.step(Input::Committed { tip, sets });
@@ -401,9 +407,10 @@ impl Host {
 /// The state of a host that begins on a store, with the blocks of the next height that were judged valid before a
 /// restart; nothing else is stored under a round.
 ///
-/// Fails if the store or its state cannot be read.
+/// Fails if the store or its state cannot be read, or if none of the rule sets is that of the next height.
 pub(crate) fn restored(
     store: &Store,
+    rule_sets: &RuleSets,
     chain_id: u64,
     key: Option<ValidatorKey>,
     pace: Pace,
@@ -411,7 +418,7 @@ pub(crate) fn restored(
 ) -> Result<HostState, EngineError> {
     let tip = Tip { height: Height(store.tip().height), time: store.tip().time };
     let sets = load_sets(store, tip.height)?;
-    let bytes_max = block_bytes_max(&params(&store.state()?)?);
+    let bytes_max = block_bytes_max(Upcoming::of(rule_sets, &store.state()?, store.tip().height + 1)?.params());
     let mut state = HostState::new(chain_id, key, pace, bytes_max, tip, sets, now);
     let height = tip.height.0 + 1;
     for (round, id, bytes) in store.undecided(height)? {

@@ -64,6 +64,8 @@ pub(crate) enum Input {
     Adopted { height: Height, round: Round, adopted: Option<(Digest, openmesh_primitives::Address)> },
     /// Consensus is done with a height, and saw these equivocations in it.
     Finalized { height: Height, evidence: Vec<Evidence> },
+    /// Longest bytes of the next block, told before the block before it is: an upgrade may change them.
+    BytesMax(usize),
     /// A block of this time is committed; the validators of the two heights after it.
     Committed { tip: Tip, sets: [ValidatorSet; 2] },
     /// True while something waits that can go into a block.
@@ -217,6 +219,10 @@ impl HostState {
             Input::Body { restream, body } => self.stream_again(restream, body),
             Input::Adopted { height, round, adopted } => self.adopted(height, round, adopted),
             Input::Finalized { height, evidence } => self.finalized(height, evidence),
+            Input::BytesMax(bytes_max) => {
+                self.assembler.limit(bytes_max);
+                Vec::new()
+            }
             Input::Committed { tip, sets } => self.committed(tip, sets, now),
             Input::Work(waits) => {
                 self.work = if waits { self.work.or(Some(now.moment)) } else { None };

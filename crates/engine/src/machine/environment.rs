@@ -7,7 +7,7 @@ use std::time::Duration;
 use malachite_app::consensus::{Input as CoreInput, LocallyProposedValue};
 use malachite_app::engine::host::SyncedValueOutcome;
 use malachite_app::types::core::{LinearTimeouts, Timeout, ValueOrigin, ValueResponse};
-use openmesh_ledger::Transaction;
+use openmesh_ledger::{RuleSets, Transaction};
 use openmesh_primitives::{Digest, Height, Timestamp, ValidatorKey};
 use openmesh_storage::Store;
 use tokio::sync::mpsc;
@@ -44,6 +44,8 @@ pub struct MachineConfig {
     pub pauses: Pauses,
     /// Age of blocks that are kept, milliseconds; `None` keeps all.
     pub retain_ms: Option<u64>,
+    /// The rule sets that its program knows.
+    pub rule_sets: RuleSets,
     /// Shared memory of verified signatures.
     pub verified: VerifiedBefore,
 }
@@ -234,8 +236,9 @@ impl Environment {
     pub(super) fn committed(&mut self, block: Arc<CommittedBlock>) {
         let height = block.block.header.height;
         let tip = Tip { height: CoreHeight(height), time: block.block.header.time };
-        let sets = load_sets(&self.store, tip.height);
-        let Some(sets) = self.check(sets) else { return };
+        let (bytes_max, sets) = (self.chain.next_bytes_max(), load_sets(&self.store, tip.height));
+        let (Some(bytes_max), Some(sets)) = (self.check(bytes_max), self.check(sets)) else { return };
+        self.step(HostInput::BytesMax(bytes_max));
         self.step(HostInput::Committed { tip, sets });
         self.synced.retain(|at, _| *at > height);
         let rechecked = self.mempool.recheck(&block).map_err(EngineError::from);

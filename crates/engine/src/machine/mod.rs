@@ -9,6 +9,8 @@
 //! Not the same: messages are not gossiped but handed to everybody by whoever drives this, and the bytes of the
 //! write-ahead log are not written (it keeps what was appended, and loses what was not synced).
 //!
+//! So does a height for whose rules it has no rule set ([`EngineError::Rules`]).
+//!
 //! A failing disk makes [`Machine::handle`] return an error; the machine is dead then, and is made anew from its disk.
 
 mod disk;
@@ -58,7 +60,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A validator on this disk, which may be empty or have been left by a crash.
+    /// A validator on this disk, which may be empty or have been left by a crash. Fails with [`EngineError::Rules`] where it does
+    /// not know the rules of the next height.
     pub fn start(
         config: MachineConfig,
         genesis: &Genesis,
@@ -72,12 +75,14 @@ impl Machine {
         let metrics = Metrics::register(&mut Registry::default());
         let (sender, spread) = mpsc::channel(SPREAD_MAX);
         let address = config.key.public().address();
-        let mempool = Mempool::new(MempoolConfig::default(), Some(address), store.clone(), sender, metrics.clone());
+        let (sets, limits) = (config.rule_sets.clone(), MempoolConfig::default());
+        let mempool = Mempool::under(sets.clone(), limits, Some(address), store.clone(), sender, metrics.clone());
         let propose = Duration::from_millis(config.timeouts.propose_ms);
         let blocks = broadcast::Sender::new(1);
         let chain = Chain::new(store.clone(), mempool.clone(), Some(address), propose, blocks, metrics);
+        let chain = chain.under(sets.clone());
         let pace = config.pauses.pace();
-        let host = restored(&store, genesis.chain_id, Some(config.key.clone()), pace, moment(now))?;
+        let host = restored(&store, &sets, genesis.chain_id, Some(config.key.clone()), pace, moment(now))?;
         let (first, validators) = host.next_height();
         let env = Environment {
             chain_id: genesis.chain_id,

@@ -13,7 +13,8 @@ use super::entry::{Entry, Sum};
 use super::error::PoolError;
 use crate::config::MempoolConfig;
 
-/// Validator, source and window; for evidence the accused, a name of its own and the height.
+/// Validator, source and window; for evidence the accused, a name of its own and the height; for a ballot about upgrades a name
+/// of its own and its number.
 pub(crate) type Key = (Address, String, u64);
 
 /// The room of attestations.

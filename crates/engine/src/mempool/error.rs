@@ -15,8 +15,10 @@ pub enum PoolError {
         /// Height of its block.
         height: Height,
     },
-    /// The validator's attestation of this source and window waits already.
-    #[error("another attestation of this validator for the same source and window waits already")]
+    /// The validator's attestation of this source and window, or its ballot of this number, waits already.
+    #[error(
+        "another attestation of this validator for the same source and window, or ballot of the same number, waits already"
+    )]
     KnownAttestation,
     /// One with the same nonce waits and offers too much to be replaced.
     #[error(

@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use openmesh_ledger::{
-    Class, MempoolRules, StateError, Transaction, VerifiedTransaction, verify_stateless, verify_transaction,
+    Class, MempoolRules, RuleSets, StateError, Transaction, VerifiedTransaction, verify_stateless, verify_transaction,
 };
 use openmesh_primitives::{Address, Amount, Digest, Height, Timestamp, sha256};
 use openmesh_storage::{StateView, Store};
@@ -88,6 +88,7 @@ struct Snapshot {
 struct Inner {
     pool: Mutex<Pool>,
     store: Store,
+    rule_sets: RuleSets,
     /// Of the last block that anybody asked for.
     snapshot: Mutex<Option<Arc<Snapshot>>>,
     admission: Admission,
@@ -102,8 +103,21 @@ struct Inner {
 type Outcome = Result<Digest, SubmitError>;
 
 impl Mempool {
-    /// An empty mempool of a node; `own` is its validator. Transactions of its clients are handed to `spread`.
+    /// [`Mempool::under`] the rule sets of the ledger itself.
+    #[cfg(test)]
     pub(crate) fn new(
+        limits: MempoolConfig,
+        own: Option<Address>,
+        store: Store,
+        spread: mpsc::Sender<Arc<VerifiedTransaction>>,
+        metrics: Metrics,
+    ) -> Mempool {
+        Mempool::under(RuleSets::built_in(), limits, own, store, spread, metrics)
+    }
+
+    /// An empty mempool of a node; `own` is its validator. Transactions of its clients are handed to `spread`.
+    pub(crate) fn under(
+        rule_sets: RuleSets,
         limits: MempoolConfig,
         own: Option<Address>,
         store: Store,
@@ -114,6 +128,7 @@ impl Mempool {
             admission: Admission::new(limits.admission),
             pool: Mutex::new(Pool::new(limits, own)),
             store,
+            rule_sets,
             snapshot: Mutex::new(None),
             check_nanos: AtomicU64::new(CHECK_COST_GUESS.as_nanos() as u64),
             work: watch::Sender::new(false),
@@ -134,7 +149,7 @@ impl Mempool {
             return Ok(Arc::clone(snapshot));
         }
         let state = self.0.store.state()?;
-        let rules = MempoolRules::of(&state)?;
+        let rules = MempoolRules::under(&self.0.rule_sets, &state)?;
         let snapshot = Arc::new(Snapshot { state, rules });
         *kept = Some(Arc::clone(&snapshot));
         Ok(snapshot)

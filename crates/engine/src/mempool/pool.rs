@@ -21,6 +21,9 @@ use crate::config::MempoolConfig;
 /// Hashes of committed transactions that are remembered, so that late gossip is recognised without a look at the disk.
 const RECENT_MAX: usize = 65_536;
 
+/// Name under which ballots about upgrades wait among attestations; no source can have it.
+const UPGRADE: &str = "/upgrade";
+
 /// Numbers and bytes of the waiting transactions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Load {
@@ -37,7 +40,7 @@ pub(crate) struct Load {
 pub(crate) enum Place {
     /// Of an account.
     Account(Terms, Standing),
-    /// An attestation or evidence.
+    /// An attestation, evidence or a ballot.
     Attestation,
 }
 
@@ -144,6 +147,7 @@ impl Pool {
         let key = match verified.transaction() {
             Transaction::Attestation(a) => Some((verified.sender(), a.source.clone(), a.window)),
             Transaction::Evidence(e) => Some((verified.sender(), CONSENSUS.to_owned(), e.height)),
+            Transaction::Upgrade(ballot) => Some((verified.sender(), UPGRADE.to_owned(), ballot.number)),
             Transaction::Account(_) => None,
         };
         let entry = Entry { verified, number: self.number, height: self.tip, local };

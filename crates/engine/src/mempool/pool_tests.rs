@@ -57,7 +57,7 @@ fn insert_with(
             let terms = Terms { nonce: t.nonce, tip, max_fee, base_fee_max: max_fee, cost: Amount(max_fee.0 + 1) };
             Place::Account(terms, Standing { next, balance })
         }
-        Transaction::Attestation(_) | Transaction::Evidence(_) => Place::Attestation,
+        Transaction::Attestation(_) | Transaction::Evidence(_) | Transaction::Upgrade(_) => Place::Attestation,
     };
     pool.insert(Arc::clone(verified), place, local)
 }

@@ -43,8 +43,9 @@ pub(crate) fn recheck<G: DerefMut<Target = Pool>>(
         pool().accounts.settle(*sender, standing);
     }
     let mut heads = pool().ready_heads();
-    // An empty block although something waits: any of it may be what could not go in.
-    if !receipts.is_empty() {
+    // An empty block although something waits: any of it may be what could not go in. After an upgrade all of it was checked by
+    // other rules.
+    if !receipts.is_empty() && !rules.are_new() {
         heads.retain(|(sender, _)| touched.contains(sender));
     }
     for (sender, head) in heads {

@@ -4,7 +4,7 @@
 //! some refusals do not depend on the state at all, and some are such that anybody can make transactions of that kind
 //! for nothing. Those cost this node a look or a signature check each, so whoever brings mostly them is counted against.
 
-use openmesh_ledger::{AccountsError, EnvelopeError, SourcesError, TransactionError, WindowsError};
+use openmesh_ledger::{AccountsError, EnvelopeError, SourcesError, TransactionError, UpgradesError, WindowsError};
 use openmesh_primitives::{Digest, Height};
 
 use super::error::{PoolError, SubmitError};
@@ -60,7 +60,8 @@ const fn is_worthless(outcome: &Outcome, tip: Height) -> bool {
             TransactionError::Accounts(FeeLow { min, got }) => got.0 <= min.0 / 2,
             TransactionError::Accounts(UnknownSender { .. } | NonceLow { .. })
             | TransactionError::Windows(NotAssigned { .. })
-            | TransactionError::Sources(SourcesError::UnknownSource { .. }) => true,
+            | TransactionError::Sources(SourcesError::UnknownSource { .. })
+            | TransactionError::Upgrades(UpgradesError::NotValidator { .. }) => true,
             TransactionError::Windows(WindowClosed { height }) => height.saturating_add(STALE_BLOCKS) < tip,
             _ => false,
         },

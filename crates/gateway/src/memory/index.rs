@@ -179,7 +179,8 @@ impl Index {
             | LedgerEvent::Epochs(_)
             | LedgerEvent::Fees(_)
             | LedgerEvent::Deposits(_)
-            | LedgerEvent::Stamps(_) => {}
+            | LedgerEvent::Stamps(_)
+            | LedgerEvent::Upgrades(_) => {}
         }
     }
 

@@ -73,6 +73,7 @@ pub struct News {
     stamps: Sender<Arc<Item>>,
     events: Sender<Arc<Item>>,
     status: Sender<Arc<Item>>,
+    upgrades: Sender<Arc<Item>>,
 }
 
 impl Default for News {
@@ -80,7 +81,8 @@ impl Default for News {
         let channel = || Sender::new(NEWS_MAX);
         let (blocks, chunks, incidents, status) = (channel(), channel(), channel(), channel());
         let many = || Sender::new(RECEIPTS_MAX);
-        News { blocks, chunks, incidents, status, receipts: many(), stamps: many(), events: many() }
+        let (receipts, stamps, events, upgrades) = (many(), many(), many(), channel());
+        News { blocks, chunks, incidents, status, receipts, stamps, events, upgrades }
     }
 }
 
@@ -94,6 +96,7 @@ impl News {
             Feed::Stamps => Some(&self.stamps),
             Feed::Events => Some(&self.events),
             Feed::Status => Some(&self.status),
+            Feed::Upgrades => Some(&self.upgrades),
             _ => None,
         }
     }

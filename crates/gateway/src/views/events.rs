@@ -2,7 +2,8 @@
 
 use openmesh_api::{self as api, EventKind};
 use openmesh_ledger::{
-    AccountsEvent, DepositsEvent, EpochsEvent, FeesEvent, LedgerEvent, SourcesEvent, StampsEvent, WindowsEvent,
+    AccountsEvent, DepositsEvent, EpochsEvent, FeesEvent, Lapse, LedgerEvent, SourcesEvent, StampsEvent, UpgradesEvent,
+    WindowsEvent,
 };
 use openmesh_primitives::{Height, Timestamp};
 
@@ -54,6 +55,7 @@ pub fn info(event: &LedgerEvent, height: Height, number: u32, time: Timestamp) -
             info.topic = Some(record.topic.clone());
             info.text = format!("{} stamped under {}", record.hash, record.topic);
         }
+        LedgerEvent::Upgrades(event) => of_upgrades(event, &mut info),
     }
     info
 }
@@ -75,6 +77,11 @@ pub const fn kind(event: &LedgerEvent) -> EventKind {
         LedgerEvent::Deposits(DepositsEvent::Held { .. }) => EventKind::DepositHeld,
         LedgerEvent::Deposits(DepositsEvent::Returned { .. }) => EventKind::DepositReturned,
         LedgerEvent::Stamps(StampsEvent::Stamped(_)) => EventKind::Stamped,
+        LedgerEvent::Upgrades(UpgradesEvent::Approved { .. }) => EventKind::PlanApproved,
+        LedgerEvent::Upgrades(UpgradesEvent::Withdrawn { .. }) => EventKind::PlanWithdrawn,
+        LedgerEvent::Upgrades(UpgradesEvent::Ready { .. }) => EventKind::RulesKnown,
+        LedgerEvent::Upgrades(UpgradesEvent::Upgraded { .. }) => EventKind::Upgraded,
+        LedgerEvent::Upgrades(UpgradesEvent::Lapsed(_)) => EventKind::PlanLapsed,
     }
 }
 
@@ -112,6 +119,40 @@ fn of_deposits(event: &DepositsEvent, info: &mut api::EventInfo) {
     info.accounts = vec![owner.to_string()];
     info.amount = Some(amount.to_string());
     info.text = format!("{} OPEN of {owner} {what}", amount.to_open());
+}
+
+fn of_upgrades(event: &UpgradesEvent, info: &mut api::EventInfo) {
+    match event {
+        UpgradesEvent::Approved { plan, validator, power, total, .. } => {
+            info.validators = vec![validator.to_string()];
+            info.text = format!(
+                "rule set {} at height {} approved, with release {}: {power} of {total} of the power approve it now",
+                plan.version, plan.height, plan.release
+            );
+        }
+        UpgradesEvent::Withdrawn { plan_height, plan, validator, .. } => {
+            info.validators = vec![validator.to_string()];
+            info.text = format!("approval of plan {plan} at height {plan_height} withdrawn");
+        }
+        UpgradesEvent::Ready { validator, version, .. } => {
+            info.validators = vec![validator.to_string()];
+            info.text = format!("its program knows rule sets up to {version}");
+        }
+        UpgradesEvent::Upgraded { plan, from, power, total, migrated_keys, .. } => {
+            info.text = format!(
+                "rule set {} in force after {from}, approved by {power} of {total} of the power; {migrated_keys} keys migrated",
+                plan.version
+            );
+        }
+        UpgradesEvent::Lapsed(lapsed) => {
+            let reason = match lapsed.lapse {
+                Lapse::TooLittlePower => "too little power approves it",
+                Lapse::NotLater => "its rule set is in force already",
+            };
+            let (version, height) = (lapsed.plan.version, lapsed.plan.height);
+            info.text = format!("plan for rule set {version} at height {height} lapsed: {reason}");
+        }
+    }
 }
 
 fn of_sources(event: &SourcesEvent, info: &mut api::EventInfo) {
@@ -192,6 +233,15 @@ mod tests {
         assert_eq!(info.accounts, [from.to_string(), to.to_string()]);
         assert_eq!(info.transaction, Some(Digest([3; 32]).to_string()));
         assert!(info.text.starts_with("2 OPEN from 0x"), "{}", info.text);
+    }
+
+    #[test]
+    fn a_ballot_says_whose_it_is_and_what_for() {
+        let validator = Address([6; 20]);
+        let event = LedgerEvent::Upgrades(UpgradesEvent::Ready { validator, version: 2, height: 7 });
+        let told = info(&event, 7, 0, Timestamp::from_millis(1_000));
+        assert_eq!((told.kind, told.validators), (EventKind::RulesKnown, vec![validator.to_string()]));
+        assert!(told.text.contains("rule sets up to 2"), "{}", told.text);
     }
 
     #[test]

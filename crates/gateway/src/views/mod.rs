@@ -16,6 +16,7 @@ pub mod stamps;
 pub mod status;
 pub mod supply;
 pub mod transactions;
+pub mod upgrades;
 pub mod validators;
 pub mod windows;
 pub mod words;

@@ -3,7 +3,7 @@
 use openmesh_api as api;
 use openmesh_ledger::{
     AccountsAction, Action, Attestation, ChunkClaim, Class, Evidence, Header, Receipt, SignedBlock, SourcesAction,
-    StampsAction, Transaction,
+    StampsAction, Transaction, UpgradeVote,
 };
 use openmesh_primitives::eip712::Value;
 use openmesh_primitives::{Address, Amount, canonical};
@@ -17,7 +17,7 @@ pub fn receiver(bytes: &[u8]) -> Option<Address> {
     match canonical::decode(bytes) {
         Ok(Transaction::Account(t)) => match t.action {
             Action::Accounts(AccountsAction::Transfer { to, .. }) => Some(to),
-            Action::Sources(_) | Action::Stamps(_) => None,
+            Action::Sources(_) | Action::Stamps(_) | Action::Registered(_) => None,
         },
         _ => None,
     }
@@ -80,6 +80,12 @@ pub fn summary(bytes: &[u8], committed: Option<(&Header, &Receipt)>) -> api::Tra
             summary.sender = e.validator().to_string();
             summary.action = format!("show two {}s of one validator at height {}", e.step.as_str(), e.height);
         }
+        Ok(Transaction::Upgrade(ballot)) => {
+            summary.class = api::TransactionClass::Upgrade;
+            summary.kind = ballot.vote.kind().into();
+            summary.sender = ballot.validator().to_string();
+            summary.action = describe_vote(&ballot.vote);
+        }
         Err(_) => {}
     }
     summary
@@ -97,6 +103,7 @@ pub fn detail(bytes: &[u8], committed: Option<(&Header, &Receipt)>) -> api::Tran
         Ok(Transaction::Account(t)) => detail.fields = values(&t.action),
         Ok(Transaction::Attestation(a)) => detail.attestation = Some(attestation(&a)),
         Ok(Transaction::Evidence(e)) => detail.evidence = Some(evidence(&e)),
+        Ok(Transaction::Upgrade(ballot)) => detail.fields = vote_values(&ballot.vote),
         Err(_) => {}
     }
     detail
@@ -154,6 +161,42 @@ fn evidence(evidence: &Evidence) -> api::EvidenceInfo {
     }
 }
 
+/// Content of a ballot, as the fields of an action are shown.
+fn vote_values(vote: &UpgradeVote) -> Vec<api::ActionValue> {
+    use api::FieldType::{Hash, Text, Uint};
+    let value = |name: &str, kind, label: &str, value: String| api::ActionValue {
+        name: name.into(),
+        kind,
+        label: label.into(),
+        unit: None,
+        values: vec![value],
+    };
+    match vote {
+        UpgradeVote::Approve(plan) => vec![
+            value("version", Uint, "Rule set", plan.version.to_string()),
+            value("height", Uint, "Height", plan.height.to_string()),
+            value("release", Text, "Release", plan.release.clone()),
+            value("digest", Hash, "SHA-256 of the release", plan.digest.to_string()),
+        ],
+        UpgradeVote::Withdraw { height, plan } => vec![
+            value("height", Uint, "Height", height.to_string()),
+            value("plan", Hash, "Plan", plan.to_string()),
+        ],
+        UpgradeVote::Ready { version } => vec![value("version", Uint, "Rule set", version.to_string())],
+    }
+}
+
+/// Puts a ballot in words.
+fn describe_vote(vote: &UpgradeVote) -> String {
+    match vote {
+        UpgradeVote::Approve(plan) => {
+            format!("approve rule set {} at height {}, release {}", plan.version, plan.height, plan.release)
+        }
+        UpgradeVote::Withdraw { height, plan } => format!("withdraw the approval of plan {plan} at height {height}"),
+        UpgradeVote::Ready { version } => format!("its program knows rule sets up to {version}"),
+    }
+}
+
 /// Puts an action in words.
 fn describe_action(action: &Action, summary: &mut api::TransactionSummary) {
     use SourcesAction::{Register, Retire, Update};
@@ -170,5 +213,6 @@ fn describe_action(action: &Action, summary: &mut api::TransactionSummary) {
         Action::Stamps(StampsAction::Stamp { hash, topic, .. }) => {
             summary.action = format!("stamp {hash} under {topic}");
         }
+        Action::Registered(action) => summary.action = format!("action {} of a registered rule set", action.tag),
     }
 }

@@ -75,6 +75,7 @@ pub const fn class(class: Class) -> api::TransactionClass {
         Class::Account => api::TransactionClass::Account,
         Class::Attestation => api::TransactionClass::Attestation,
         Class::Evidence => api::TransactionClass::Evidence,
+        Class::Upgrade => api::TransactionClass::Upgrade,
     }
 }
 
@@ -137,7 +138,8 @@ pub const fn market_feed(feed: api::Feed) -> Option<Feed> {
         | api::Feed::Receipts
         | api::Feed::Stamps
         | api::Feed::Events
-        | api::Feed::Status => None,
+        | api::Feed::Status
+        | api::Feed::Upgrades => None,
     }
 }
 

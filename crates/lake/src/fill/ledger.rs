@@ -40,7 +40,7 @@ pub struct LedgerBlockRow {
 pub struct LedgerTransactionRow {
     /// SHA-256 of its bytes.
     pub hash: String,
-    /// `account` or `attestation`.
+    /// `account`, `attestation`, `evidence` or `upgrade`.
     pub class: String,
     /// Account or validator that signed it.
     pub sender: String,

@@ -35,7 +35,7 @@ pub(super) fn transactions() -> TableSpec {
             integer("transaction_index", "position in the block, from 0"),
             time("time", "block time"),
             text("hash", "SHA-256 of its bytes, hexadecimal"),
-            text("class", "account or attestation"),
+            text("class", "account, attestation, evidence or upgrade"),
             text("sender", "address of the account or validator that signed it"),
             text("action", "transfer, register_source, attestation, ..."),
             or_null(integer(

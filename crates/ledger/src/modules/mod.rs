@@ -11,5 +11,6 @@ pub mod incidents;
 pub mod sources;
 pub mod stamps;
 pub mod supply;
+pub mod upgrades;
 pub mod validators;
 pub mod windows;

@@ -150,7 +150,7 @@ fn every_field_of_the_header_is_judged() {
     };
     use ProposalError as E;
     assert_eq!(judge(&|_| {}), Ok(()));
-    assert!(matches!(judge(&|b| b.header.version = 1), Err(E::Block(BlockError::Version(1)))));
+    assert!(matches!(judge(&|b| b.header.version = 1), Err(E::Block(BlockError::Version { got: 1, .. }))));
     assert!(matches!(judge(&|b| b.header.chain_id = 1), Err(E::Chain { got: 1, .. })));
     assert!(matches!(judge(&|b| b.header.height = 3), Err(E::Height { expected: 4, got: 3 })));
     assert!(matches!(judge(&|b| b.header.parent = Digest::ZERO), Err(E::Parent { .. })));

@@ -136,6 +136,12 @@ impl Chain {
     pub fn commit(&mut self, block: &Block) -> Execution {
         validate_proposal(&self.state, &self.tip, block).unwrap();
         let execution = execute_block(&self.state, block).unwrap();
+        self.store(block, &execution);
+        execution
+    }
+
+    /// Stores a block that was executed; the supply must be whole afterwards.
+    pub fn store(&mut self, block: &Block, execution: &Execution) {
         for (key, value) in &execution.writes {
             match value {
                 Some(value) => self.state.insert(key.clone(), value.clone()),
@@ -151,7 +157,6 @@ impl Chain {
             time: header.time,
         };
         assert!(check_supply(&self.state).unwrap().1, "supply after height {}", header.height);
-        execution
     }
 
     /// Lets time pass before the next block.

@@ -148,6 +148,11 @@ fn state_keys() {
         (keys::stamp_of_topic("xnode.drill", 258, 1), format!(r"stamp-topic/xnode.drill/{number}/\x00\x00\x00\x01")),
         (keys::stamp_of_account(&address, 258, 1), format!(r"stamp-account/{ab}/{number}/\x00\x00\x00\x01")),
         (keys::stamp_count(&address), format!("stamp-count/{ab}")),
+        (keys::RULES.to_vec(), "rules".to_string()),
+        (keys::upgrade(258), r"upgrade/\x00\x00\x01\x02".to_string()),
+        (keys::upgrade_plan(258, &Digest([0xab; 32])), format!("upgrade-plan/{number}/{}", r"\xab".repeat(32))),
+        (keys::upgrade_ballots(&address), format!("upgrade-ballots/{ab}")),
+        (keys::UPGRADE_LAPSED.to_vec(), "upgrade-lapsed".to_string()),
     ];
     for (key, text) in golden {
         assert_eq!(shown(&key), text);

@@ -44,6 +44,7 @@ fn the_places_of_the_guide_are_where_the_modules_stand() {
         "stamps",
         "supply",
         "fees",
+        "upgrades",
         "windows",
         "evidence",
         "validators",

@@ -17,3 +17,4 @@ mod sources;
 mod stamps;
 mod supply;
 mod transactions;
+mod upgrades;

@@ -20,6 +20,11 @@ export const EVENT_KINDS: readonly EventKind[] = [
   "fees_collected",
   "deposit_held",
   "deposit_returned",
+  "plan_approved",
+  "plan_withdrawn",
+  "rules_known",
+  "upgraded",
+  "plan_lapsed",
   "incident",
 ];
 const TONES: Partial<Record<EventKind, Tone>> = {

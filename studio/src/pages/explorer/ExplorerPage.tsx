@@ -48,6 +48,7 @@ const KINDS: readonly Kind[] = [
   },
   { to: "/evidence", name: "Evidence", words: "Two messages that one validator must not both sign." },
   { to: "/parameters", name: "Parameters", words: "The numbers in the network's rules." },
+  { to: "/upgrades", name: "Upgrades", words: "Rule sets, plans that validators approve, and what came of them." },
   { to: "/actions", name: "Actions", words: "What an account can sign, each with a form." },
   { to: "/supply", name: "Supply", words: "Where all OPEN stands: pools, accounts, deposits, burnt." },
   { to: "/deposits", name: "Deposits", words: "What is held for records, and goes back when they go." },

@@ -11,6 +11,7 @@ import { TransactionTable } from "./TransactionTable";
 export const CLASSES = [
   { value: "account", words: "Of accounts" },
   { value: "attestation", words: "Attestations" },
+  { value: "upgrade", words: "Ballots about upgrades" },
   { value: "evidence", words: "Evidence" },
 ];
 /** Outcomes of transactions, as a filter offers them. */

@@ -147,7 +147,15 @@ export function Validators({ find = "" }: { find?: string }) {
   const status = useStatus();
   const still = useStill();
   return (
-    <Card title="Validators" flush>
+    <Card
+      title="Validators"
+      actions={
+        <Link className="button small" to="/upgrades">
+          Upgrades
+        </Link>
+      }
+      flush
+    >
       <Answer of={validators} what="validators">
         {({ items }) => (
           <Table

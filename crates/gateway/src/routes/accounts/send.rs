@@ -119,8 +119,10 @@ pub async fn actions(State(node): State<Node>) -> Result<Json<Vec<api::ActionInf
     node.read(|node| {
         let state = node.store().state()?;
         let (params, base_fee) = (ledger::params(&state)?, ledger::base_fee(&state)?);
-        let info = |action| words::action_info(action, &params, base_fee);
-        Ok(Json(Action::descriptors().into_iter().map(info).collect()))
+        let version = ledger::rules_in_force(&state)?.version;
+        let sets = node.deps().engine.rule_sets();
+        let in_force = Action::descriptors().into_iter().filter(|action| sets.has_action(version, action.tag));
+        Ok(Json(in_force.map(|action| words::action_info(action, &params, base_fee)).collect()))
     })
     .await
 }

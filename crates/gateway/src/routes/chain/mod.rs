@@ -1,4 +1,5 @@
-//! The chain: status, blocks, validators, transactions, supply, deposits, events, epochs, incidents, stamps, parameters, and what a search finds.
+//! The chain: status, blocks, validators, transactions, supply, deposits, events, epochs, incidents, stamps, parameters, upgrades, and what a
+//! search finds.
 
 pub mod blocks;
 pub mod deposits;
@@ -11,4 +12,5 @@ pub mod stamps;
 pub mod status;
 pub mod supply;
 pub mod transactions;
+pub mod upgrade;
 pub mod validators;

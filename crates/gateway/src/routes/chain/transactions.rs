@@ -48,6 +48,7 @@ fn filter(query: &api::TransactionQuery) -> Result<TransactionFilter, Refusal> {
         api::TransactionClass::Account => Class::Account,
         api::TransactionClass::Attestation => Class::Attestation,
         api::TransactionClass::Evidence => Class::Evidence,
+        api::TransactionClass::Upgrade => Class::Upgrade,
     });
     let account = query.account.as_deref().map(request::address).transpose()?;
     Ok(TransactionFilter { class, account, ok: query.ok })

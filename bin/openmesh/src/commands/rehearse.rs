@@ -1,0 +1,302 @@
+//! `openmesh upgrade rehearse`: a rule set tried on a copy of the newest state. Clause U10 of `docs/spec/upgrades.md`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use openmesh_api::{StateCopyInfo, path};
+use openmesh_ledger::{
+    Genesis, MigrationWrites, RuleSets, StateError, StateRead, Upcoming, check_supply, plans, rules_in_force,
+};
+use openmesh_primitives::{Digest, Height, canonical};
+use openmesh_storage::{ChunkParts, Restore, SnapshotTarget, Store, StoreConfig, StoreError};
+
+use super::client::Client;
+use crate::cli::RehearseArgs;
+use crate::failure::{Failure, OrFail as _};
+use crate::node::config::Files;
+use crate::presence;
+
+/// Longest time of migrating and hashing after which a person is told that the network may need several rounds for the first block:
+/// the time-out of a first proposal.
+const LONG: Duration = Duration::from_millis(1_500);
+
+/// Rehearses a rule set of this program, and prints what came of it.
+///
+/// # Errors
+/// Where there is no state to copy, the program does not know the rules, they are in force, or the migration does not hold.
+pub async fn run(arguments: RehearseArgs, rule_sets: &RuleSets) -> Result<(), Failure> {
+    let scratch = Scratch::make(arguments.scratch.as_deref())?;
+    let begun = Instant::now();
+    let store = copied(&arguments, &scratch.0).await?;
+    let copying = begun.elapsed();
+    let outcome = tokio::task::block_in_place(|| rehearse(&store, rule_sets, arguments.rules))?;
+    drop(store);
+    if arguments.output.json {
+        println!("{:#}", outcome.json(copying));
+    } else {
+        print!("{}", outcome.text(copying));
+    }
+    Ok(())
+}
+
+/// A folder of this process, which goes with it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn make(folder: Option<&Path>) -> Result<Scratch, Failure> {
+        let folder = folder.map_or_else(std::env::temp_dir, Path::to_path_buf);
+        let path = folder.join(format!("openmesh-rehearsal-{}", std::process::id()));
+        std::fs::create_dir_all(&path).map_err(|e| Failure::from_display(path.display(), &e))?;
+        Ok(Scratch(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left of it harms nobody.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A store with the newest state, in the scratch folder.
+async fn copied(arguments: &RehearseArgs, to: &Path) -> Result<Store, Failure> {
+    let Some(home) = &arguments.home else { return copied_over_the_api(&Client::new(&arguments.node.api)?, to).await };
+    let from = Files::of(home).data("ledger");
+    match tokio::task::block_in_place(|| Store::copy_closed(&from, to)) {
+        Ok(()) => tokio::task::block_in_place(|| Store::open(to)).or_fail("the copy"),
+        Err(StoreError::InUse(_)) => match api_of(home) {
+            Some(api) => copied_over_the_api(&Client::new(&api)?, to).await,
+            None => Err(Failure::new(format!(
+                "the store in {} is open, and its node does not say where it answers",
+                home.display()
+            ))
+            .hint("stop the node, or name its API with --api instead of --home")),
+        },
+        Err(StoreError::NotInitialised) => Err(Failure::usage(format!("{}: there is no store", from.display()))
+            .hint("the home of a node holds node.toml and data/ledger")),
+        Err(error) => Err(Failure::from_error("the copy", &error)),
+    }
+}
+
+/// Address of the node that runs in a home.
+fn api_of(home: &Path) -> Option<url::Url> {
+    let (record, _) = presence::find(home)?;
+    let api = record.ready?.get("api")?.as_str()?.to_owned();
+    url::Url::parse(&format!("http://{api}")).ok()
+}
+
+/// Copies the newest state of a running node, chunk by chunk; each is checked against the root.
+async fn copied_over_the_api(client: &Client, to: &Path) -> Result<Store, Failure> {
+    let info: StateCopyInfo = client.get(path::STATE).await?;
+    let state_root: Digest = info.state_root.parse().map_err(|e| Failure::from_display("the node's answer", &e))?;
+    let height = info.height;
+    let target = SnapshotTarget {
+        genesis: decoded::<Genesis>(&info.genesis)?,
+        block: decoded(&info.block)?,
+        certificate: decoded(&info.certificate)?,
+        state_root,
+        depth: info.depth,
+        walk_from: height,
+        first_validators: decoded(&info.validators)?,
+        changes: Vec::new(),
+    };
+    let mut restore = Restore::begin(to, StoreConfig::default(), target).or_fail("the copy")?;
+    let missing: Vec<u32> = restore.missing().collect();
+    for index in missing {
+        match client.bytes(&place(height, (info.depth, index))).await? {
+            Some(bytes) => tokio::task::block_in_place(|| restore.add(index, &bytes)).or_fail("the copy")?,
+            None => {
+                let bytes = in_parts(client, height, state_root, (info.depth, index)).await?;
+                tokio::task::block_in_place(|| restore.keep(index, &bytes)).or_fail("the copy")?;
+            }
+        }
+    }
+    tokio::task::block_in_place(|| restore.finish()).or_fail("the copy")
+}
+
+/// Path of a chunk, by its depth and number.
+fn place(height: Height, (depth, index): (u8, u32)) -> String {
+    format!("{}/{height}/{depth}/{index}", path::STATE)
+}
+
+/// Copies a chunk that is too large for one answer in its parts, of which each is checked.
+async fn in_parts(client: &Client, height: Height, root: Digest, chunk: (u8, u32)) -> Result<Vec<u8>, Failure> {
+    let gone = || {
+        Failure::new(format!("the node does not have chunk {} of the state after height {height} any more", chunk.1))
+            .hint("try again, or stop the node and name its home with --home")
+    };
+    let mut parts = ChunkParts::of(root, chunk.0, chunk.1).ok_or_else(gone)?;
+    while let Some(wanted) = parts.wanted() {
+        match client.bytes(&place(height, wanted)).await? {
+            Some(bytes) => parts.add(&bytes).or_fail("the copy")?,
+            None if parts.split() => {}
+            None => return Err(gone()),
+        }
+    }
+    parts.into_chunk().map(|chunk| canonical::encode(&chunk)).ok_or_else(gone)
+}
+
+fn decoded<T: borsh::BorshDeserialize>(text: &str) -> Result<T, Failure> {
+    let bytes = hex::decode(text).map_err(|e| Failure::from_display("the node's answer", &e))?;
+    canonical::decode(&bytes).map_err(|e| Failure::from_display("the node's answer", &e))
+}
+
+/// Changes of keys with the same first part.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Changes {
+    added: u64,
+    changed: u64,
+    deleted: u64,
+    same: u64,
+}
+
+/// The outcome of a rehearsal.
+struct Outcome {
+    height: Height,
+    state_root: Digest,
+    from: u32,
+    to: u32,
+    /// Sentences of the rule sets in between, with their versions.
+    changes: Vec<(u32, &'static str)>,
+    keys: BTreeMap<String, Changes>,
+    root: Digest,
+    migrating: Duration,
+    hashing: Duration,
+    /// Height of the plan in the state, and true where it stands.
+    plan: Option<Height>,
+}
+
+/// Makes the migration on a copy, and computes its root.
+fn rehearse(store: &Store, rule_sets: &RuleSets, wanted: Option<u32>) -> Result<Outcome, Failure> {
+    let state = store.state().or_fail("the copy")?;
+    let (tip, from) = (state.tip(), rules_in_force(&state).or_fail("the copy")?.version);
+    let planned =
+        plans(&state).or_fail("the copy")?.into_iter().map(|record| record.plan).find(|plan| plan.version > from);
+    let to = wanted.or(planned.as_ref().map(|plan| plan.version)).unwrap_or(rule_sets.newest().version);
+    if to <= from {
+        return Err(Failure::usage(format!(
+            "rule set {to} is in force already, or was: the state is of rule set {from}"
+        ))
+        .hint("a rehearsal is of a later one: take the release that has it, and name it with --rules"));
+    }
+    let begun = Instant::now();
+    let upcoming = Upcoming::rehearse(rule_sets, &state, tip.height + 1, to).or_fail("rehearsal")?;
+    let migrating = begun.elapsed();
+    let begun = Instant::now();
+    let root = store.root_with(upcoming.writes()).or_fail("rehearsal")?;
+    let hashing = begun.elapsed();
+    let (sum, whole) = check_supply(&upcoming.state(&state)).or_fail("rehearsal")?;
+    if !whole {
+        return Err(Failure::new(format!(
+            "the migration to rule set {to} changes the sum of all balances: it is {} OPEN afterwards",
+            sum.to_open()
+        ))
+        .hint("this release must not be installed: tell its makers"));
+    }
+    let steps = rule_sets.between(from, to);
+    Ok(Outcome {
+        height: tip.height,
+        state_root: tip.state_root,
+        from,
+        to,
+        changes: steps.flat_map(|set| set.changes.iter().map(move |change| (set.version, *change))).collect(),
+        keys: by_first_part(&state, upcoming.writes()).or_fail("rehearsal")?,
+        root,
+        migrating,
+        hashing,
+        plan: planned.filter(|plan| plan.version == to).map(|plan| plan.height),
+    })
+}
+
+/// Counts what writes do to a state, by the first part of each key.
+fn by_first_part(state: &dyn StateRead, writes: &MigrationWrites) -> Result<BTreeMap<String, Changes>, StateError> {
+    let mut counted: BTreeMap<String, Changes> = BTreeMap::new();
+    for (key, value) in writes {
+        let part: Vec<u8> = key.iter().copied().take_while(|byte| *byte != b'/').collect();
+        let changes = counted.entry(part.escape_ascii().to_string()).or_default();
+        match (state.get(key)?, value) {
+            (None, Some(_)) => changes.added += 1,
+            (Some(_), None) => changes.deleted += 1,
+            (Some(before), Some(after)) if before != *after => changes.changed += 1,
+            _ => changes.same += 1,
+        }
+    }
+    Ok(counted)
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.3} s", time.as_secs_f64())
+}
+
+impl Outcome {
+    fn text(&self, copying: Duration) -> String {
+        let mut text = format!(
+            "state        after height {}, root {}\nrules        {} -> {}\n",
+            self.height, self.state_root, self.from, self.to
+        );
+        for (version, change) in &self.changes {
+            text += &format!("  {version:<10} {change}\n");
+        }
+        text += "keys         added   changed   deleted   as before\n";
+        for (part, Changes { added, changed, deleted, same }) in &self.keys {
+            text += &format!("  {part:<10} {added:>5} {changed:>9} {deleted:>9} {same:>11}\n");
+        }
+        text += &format!(
+            "root         {} after the migration, before any transaction\ntime         {} copying, {} migrating, {} hashing\n",
+            self.root,
+            seconds(copying),
+            seconds(self.migrating),
+            seconds(self.hashing)
+        );
+        if let Some(height) = self.plan {
+            text += &format!("plan         for height {height}: the root is the same there if the state is\n");
+        }
+        if self.migrating + self.hashing > LONG {
+            text += "note         the first block takes longer than a round's time-out: expect some rounds, or a shorter migration\n";
+        }
+        text
+    }
+
+    fn json(&self, copying: Duration) -> serde_json::Value {
+        let keys = self.keys.iter().map(|(part, changes)| {
+            let Changes { added, changed, deleted, same } = changes;
+            (part.clone(), serde_json::json!({ "added": added, "changed": changed, "deleted": deleted, "same": same }))
+        });
+        let changes =
+            self.changes.iter().map(|(version, text)| serde_json::json!({ "version": version, "change": text }));
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        serde_json::json!({
+            "height": self.height,
+            "state_root": self.state_root.to_string(),
+            "from": self.from,
+            "to": self.to,
+            "changes": changes.collect::<Vec<_>>(),
+            "keys": keys.collect::<serde_json::Map<_, _>>(),
+            "migrated_root": self.root.to_string(),
+            "plan_height": self.plan,
+            "copying_ms": ms(copying),
+            "migrating_ms": ms(self.migrating),
+            "hashing_ms": ms(self.hashing),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_counted_by_the_first_part_of_a_key() {
+        let state = BTreeMap::from([(b"a/1".to_vec(), vec![1]), (b"a/2".to_vec(), vec![2]), (b"b".to_vec(), vec![3])]);
+        let writes = MigrationWrites::from([
+            (b"a/1".to_vec(), Some(vec![9])),
+            (b"a/2".to_vec(), None),
+            (b"a/3".to_vec(), Some(vec![1])),
+            (b"b".to_vec(), Some(vec![3])),
+        ]);
+        let counted = by_first_part(&state, &writes).unwrap();
+        assert_eq!(counted["a"], Changes { added: 1, changed: 1, deleted: 1, same: 0 });
+        assert_eq!(counted["b"], Changes { same: 1, ..Changes::default() });
+    }
+}

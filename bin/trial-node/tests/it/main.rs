@@ -1,0 +1,5 @@
+//! Upgrades of networks of real processes. `docs/spec/upgrades.md`.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what failed by failing")]
+
+mod node;
+mod upgrade;

@@ -1,0 +1,190 @@
+//! The beginning of a block: the rule set by which it is executed, and the writes of migrations before its transactions. Clauses
+//! U4 to U6 of `docs/spec/upgrades.md`.
+//!
+//! It follows from the state after the parent alone, so whoever has that state knows before the height begins whether it has the
+//! rules for it. Building, judging and executing the block all stand on the same one, which is made once for a height, because a
+//! migration may touch the whole state.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use openmesh_primitives::Height;
+
+use crate::block::{Block, BlockError, BlockLimits};
+use crate::keys;
+use crate::modules::supply::check_supply;
+use crate::modules::upgrades::{PlanRecord, Standing, UpgradePlan, plans_at, rules_in_force, standing};
+use crate::modules::validators::validators;
+use crate::params::{Params, params};
+use crate::rule_set::{RuleSet, RuleSets, RulesError};
+use crate::state::{Overlay, StateError, StateRead, readable};
+use crate::transaction::Transaction;
+
+/// Writes of a migration: state keys and their new values; `None` deletes.
+pub type MigrationWrites = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// Keys that no migration may write: they are agreed on before the block, or follow from it.
+const OF_CONSENSUS: [&[u8]; 6] =
+    [keys::CHAIN_ID, keys::BLOCK, keys::RULES, keys::VALIDATORS_CURRENT, keys::VALIDATORS_NEXT, keys::VALIDATORS_LAST];
+
+/// Prefixes of the keys under which OPEN stands.
+const OF_SUPPLY: [&[u8]; 4] = [keys::SUPPLY, keys::POOLS, keys::ACCOUNTS, keys::DEPOSITS];
+
+/// The beginning of the block of a height.
+#[derive(Clone, Debug)]
+pub struct Upcoming {
+    height: Height,
+    sets: RuleSets,
+    /// The rule set by which the block is executed.
+    set: RuleSet,
+    params: Params,
+    /// The plans for this height.
+    due: Vec<(PlanRecord, Standing)>,
+    /// Writes of the migrations.
+    writes: Arc<MigrationWrites>,
+}
+
+/// A migration as a block brings it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Migration {
+    /// The rule set that comes with it.
+    pub version: u32,
+    /// Its writes.
+    pub writes: Arc<MigrationWrites>,
+}
+
+impl Upcoming {
+    /// The beginning of the block of a height, on the state after the one before it. A plan for this height that stands brings
+    /// the migrations to its rule set.
+    ///
+    /// # Errors
+    /// [`RulesError::Unknown`] and [`RulesError::Dropped`] where none of these sets is the one that the height needs: this
+    /// program must not take part in it. Else where the state cannot be read.
+    pub fn of(sets: &RuleSets, state: &dyn StateRead, height: Height) -> Result<Upcoming, RulesError> {
+        let in_force = rules_in_force(state)?.version;
+        let due = due(state, height, in_force)?;
+        let plan = due.iter().find(|(_, standing)| standing.lapse.is_none()).map(|(record, _)| &record.plan);
+        let version = plan.map_or(in_force, |plan| plan.version);
+        let release = || plan.map(|plan| format!("{} (SHA-256 {})", plan.release, plan.digest));
+        // The state's own first: a program that is older than the state has nothing to say about its plans.
+        sets.know(in_force, height, || None)?;
+        let set = *sets.know(version, height, release)?;
+        Upcoming::with(sets, state, height, (in_force, set), due)
+    }
+
+    /// The beginning of the block as if a rule set came into force with it, whatever the plans say: for rehearsals.
+    ///
+    /// # Errors
+    /// As [`Upcoming::of`].
+    pub fn rehearse(
+        sets: &RuleSets,
+        state: &dyn StateRead,
+        height: Height,
+        version: u32,
+    ) -> Result<Upcoming, RulesError> {
+        let in_force = rules_in_force(state)?.version;
+        sets.know(in_force, height, || None)?;
+        let set = *sets.know(version, height, || None)?;
+        Upcoming::with(sets, state, height, (in_force, set), Vec::new())
+    }
+
+    /// Makes the migrations from a version to a set, and reads what they leave.
+    fn with(
+        sets: &RuleSets,
+        state: &dyn StateRead,
+        height: Height,
+        (from, set): (u32, RuleSet),
+        due: Vec<(PlanRecord, Standing)>,
+    ) -> Result<Upcoming, RulesError> {
+        let mut migrated = Overlay::new(state);
+        for step in sets.between(from, set.version) {
+            (step.migrate)(&mut migrated)?;
+        }
+        let params = params(&migrated)?;
+        let writes = migrated.into_writes();
+        if let Some(key) = OF_CONSENSUS.iter().find(|key| writes.contains_key(**key)) {
+            return Err(RulesError::Migration { version: set.version, key: readable(key) });
+        }
+        // The blocks add up what they change; of what a migration writes every account is counted, once.
+        if writes.keys().any(|key| OF_SUPPLY.iter().any(|prefix| key.starts_with(prefix))) {
+            let (sum, is_whole) = check_supply(&Overlay::with_writes(state, writes.clone()))?;
+            if !is_whole {
+                return Err(RulesError::Supply { version: set.version, sum });
+            }
+        }
+        Ok(Upcoming { height, sets: sets.clone(), set, params, due, writes: Arc::new(writes) })
+    }
+
+    /// Height of the block.
+    pub const fn height(&self) -> Height {
+        self.height
+    }
+
+    /// The rule set by which it is executed.
+    pub const fn set(&self) -> &RuleSet {
+        &self.set
+    }
+
+    /// The rule sets that this program knows.
+    pub const fn sets(&self) -> &RuleSets {
+        &self.sets
+    }
+
+    /// The parameters under which it is executed.
+    pub const fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// The plan that takes effect with it, if one does.
+    pub fn plan(&self) -> Option<&UpgradePlan> {
+        self.due.iter().find(|(_, standing)| standing.lapse.is_none()).map(|(record, _)| &record.plan)
+    }
+
+    /// The plans for this height, with what is decided about each.
+    pub(crate) fn due(&self) -> &[(PlanRecord, Standing)] {
+        &self.due
+    }
+
+    /// Writes of the migrations; empty in all blocks but the first ones of rule sets.
+    pub fn writes(&self) -> &MigrationWrites {
+        &self.writes
+    }
+
+    /// The migration, if the block brings one.
+    pub(crate) fn migration(&self) -> Option<Migration> {
+        self.plan().map(|plan| Migration { version: plan.version, writes: Arc::clone(&self.writes) })
+    }
+
+    /// The state on which its transactions are executed: the last one with the writes of the migrations.
+    pub fn state<'a>(&self, base: &'a dyn StateRead) -> Overlay<&'a dyn StateRead> {
+        Overlay::with_writes(base, MigrationWrites::clone(&self.writes))
+    }
+
+    /// Checks everything of the block that needs no state but these parameters, and decodes its transactions.
+    pub fn decode(&self, block: &Block) -> Result<Vec<Transaction>, BlockError> {
+        let decoded = block.verify_of_version(self.set.header_version, &BlockLimits::of(&self.params))?;
+        for (index, transaction) in decoded.iter().enumerate() {
+            let Transaction::Account(inner) = transaction else { continue };
+            let (tag, version) = (inner.action.tag(), self.set.version);
+            // A program that knows this rule set alone cannot decode it.
+            if !self.sets.has_action(version, tag) {
+                return Err(BlockError::Action { index, tag, version });
+            }
+        }
+        Ok(decoded)
+    }
+}
+
+/// The plans for a height, judged by the validators that decide it.
+fn due(state: &dyn StateRead, height: Height, in_force: u32) -> Result<Vec<(PlanRecord, Standing)>, StateError> {
+    let plans = plans_at(state, height)?;
+    if plans.is_empty() {
+        return Ok(Vec::new());
+    }
+    let set = validators(state)?;
+    let judged = plans.into_iter().map(|record| {
+        let standing = standing(record.plan.version, &record.approvals, &set, in_force);
+        (record, standing)
+    });
+    Ok(judged.collect())
+}
