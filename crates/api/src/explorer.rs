@@ -110,7 +110,7 @@ pub struct TransactionDetail {
     /// As in lists.
     #[serde(flatten)]
     pub summary: crate::TransactionSummary,
-    /// Fields of the action of an account, in the order in which they were signed.
+    /// Fields of the action of an account, or of a ballot, in the order in which they were signed.
     pub fields: Vec<ActionValue>,
     /// Content of an attestation.
     pub attestation: Option<AttestationInfo>,

@@ -3012,7 +3012,7 @@ export interface components {
         TransactionDetail: components["schemas"]["TransactionSummary"] & {
             attestation?: components["schemas"]["AttestationInfo"] | null;
             evidence?: components["schemas"]["EvidenceInfo"] | null;
-            /** @description Fields of the action of an account, in the order in which they were signed. */
+            /** @description Fields of the action of an account, or of a ballot, in the order in which they were signed. */
             fields: components["schemas"]["ActionValue"][];
         };
         /** @description A transaction to send: either its canonical bytes, or its parts. */

@@ -180,7 +180,7 @@ fn vote_values(vote: &UpgradeVote) -> Vec<api::ActionValue> {
         ],
         UpgradeVote::Withdraw { height, plan } => vec![
             value("height", Uint, "Height", height.to_string()),
-            value("plan", Hash, "Plan", plan.to_string()),
+            value("plan", Text, "Plan", plan.to_string()),
         ],
         UpgradeVote::Ready { version } => vec![value("version", Uint, "Rule set", version.to_string())],
     }
