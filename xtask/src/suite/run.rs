@@ -118,7 +118,9 @@ impl Hall<'_> {
     /// Starts the process of a job. Returns its number and the file with its output.
     fn begin(&self, job: &Job, place: usize, ended: Sender<End>) -> io::Result<(Option<Pid>, PathBuf)> {
         let said = self.folder.join(format!("{place:03}.log"));
-        let output = File::create(&said)?;
+        File::create(&said)?;
+        // Behind whatever is there, also where a process opens its own output once more by a path.
+        let output = File::options().append(true).open(&said)?;
         let mut command = command(job);
         match self.is_built {
             true => command.env(BUILT, "1"),
