@@ -32,8 +32,7 @@ pub const QUESTION_BYTES_MAX: usize = 64;
 pub(crate) const QUESTION_SERVES_MAX: usize = 4;
 /// See [`QUESTION_SERVES_MAX`].
 pub(crate) const QUESTION_SERVES_PER_PEER_MAX: usize = 2;
-/// Answers to visitors of any chain at the same time: whoever joins asks twice in its life, and a genesis has at most
-/// [`BLOCK_BYTES_MAX`] (a million accounts have 40 MB, which travel as a file).
+/// Answers to visitors of any chain at the same time: whoever joins asks a few times in its life, for parts of a genesis of at most 4 MiB.
 pub(crate) const HELLO_SERVES_MAX: usize = 4;
 /// Of these, for one of them.
 pub(crate) const HELLO_SERVES_PER_PEER_MAX: usize = 2;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use openmesh_ledger::Genesis;
 use openmesh_primitives::{Timestamp, ValidatorPublicKey, report};
-use openmesh_storage::files::write_whole;
+use openmesh_storage::files::write_new;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -71,16 +71,11 @@ fn collect(arguments: &CollectArgs) -> Result<(), Failure> {
     let genesis = genesis_of(draft, &cards, arguments, time)?;
     let text = serde_json::to_vec_pretty(&genesis).map_err(|e| Failure::from_display("genesis", &e))?;
     let out = &arguments.out;
-    // Held by its name, so that nobody else's file is written over.
-    match std::fs::File::create_new(out) {
-        Ok(_) => {}
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            return Err(Failure::usage(format!("{} is there already", out.display()))
-                .hint("name another file with --out; a genesis is never written over"));
-        }
-        Err(error) => return Err(Failure::from_display(out.display(), &error)),
-    }
-    write_whole(out, &text).map_err(|e| Failure::from_display(out.display(), &e))?;
+    write_new(out, &text).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => Failure::usage(format!("{} is there already", out.display()))
+            .hint("name another file with --out; a genesis is never written over"),
+        _ => Failure::from_display(out.display(), &error),
+    })?;
     print(&told(&summary(&genesis)))?;
     print(&format!(
         "\nwritten    {}\nnext       each operator: openmesh genesis check {} --home DIR --cards ..., then openmesh genesis take\n",
