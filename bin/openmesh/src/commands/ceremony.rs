@@ -243,11 +243,17 @@ fn summary(genesis: &Genesis) -> Summary {
     }
 }
 
+/// A text of a file that nobody has checked yet, without what a terminal would obey.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
 fn told(summary: &Summary) -> String {
     let Summary { hash, chain_id, name, time, validators, accounts, sources } = summary;
+    let name = plain(name);
     let mut text = format!("genesis    {hash}\nnetwork    {name} (chain id {chain_id}), begins {time}\n");
     for Member { name, address, power, .. } in validators {
-        text += &format!("validator  {name}, {address}, power {power}\n");
+        text += &format!("validator  {}, {address}, power {power}\n", plain(name));
     }
     text + &format!("accounts   {accounts}\nsources    {sources}\n")
 }
@@ -289,6 +295,10 @@ mod tests {
         check_cards(&made, &cards).unwrap();
         let later = genesis_of(json!({}), &cards, &arguments(), Timestamp::from_millis(2_000)).unwrap();
         assert_ne!(later.hash(), made.hash(), "its beginning is part of it");
+        let mut hostile = made.clone();
+        (hostile.name, hostile.validators[0].name) = ("a\u{1b}[2J".into(), "b\u{7}".into());
+        let told = told(&summary(&hostile));
+        assert!(told.contains("validator  b,") && !told.contains(['\u{1b}', '\u{7}']), "{told:?}");
     }
 
     #[test]
