@@ -158,6 +158,7 @@ impl Health {
         if let Ok(Err(error)) = tokio::task::spawn_blocking(move || own.look_back()).await {
             tracing::warn!(error = report(&error), "the last blocks are not counted");
         }
+        locked(&self.0.seen).signing.begin();
         while let Some(block) = stop.run_until_cancelled(committed.recv()).await {
             match block {
                 Ok(block) => self.note(&block.block),
