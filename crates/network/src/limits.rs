@@ -36,6 +36,8 @@ pub(crate) const QUESTION_SERVES_PER_PEER_MAX: usize = 2;
 pub(crate) const HELLO_SERVES_MAX: usize = 4;
 /// Of these, for one of them.
 pub(crate) const HELLO_SERVES_PER_PEER_MAX: usize = 2;
+/// Longest answer that a visitor reads: a part of a genesis. A start visits sixteen strangers at once.
+pub(crate) const HELLO_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Our own open questions of that kind: eight peers with two each.
 pub(crate) const QUESTIONS_MAX: usize = 16;
 /// Longest time for one question and its answer, or for our answer.

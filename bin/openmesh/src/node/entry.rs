@@ -16,7 +16,7 @@ use openmesh_sync::{
     GenesisFault, GenesisParts, Hello, HelloQuestion, check_genesis, check_network, clock_offset_ms, median_ms,
     read_who,
 };
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::config::{Files, NodeConfig};
 use crate::cli::NodeArgs;
@@ -29,6 +29,10 @@ const CLOCK_MS_MAX: i64 = 2_000;
 const PEERS_ASKED_MAX: usize = 16;
 /// Peers that the genesis is fetched from at once: a slow one or one that lies holds nobody up, and a large genesis comes three times at the most.
 const FETCHES_MAX: usize = 3;
+/// Questions to a peer that is busy, and the pause between two of them: others that join have their answers meanwhile.
+const BUSY_TRIES: u32 = 8;
+/// See [`BUSY_TRIES`].
+const BUSY_PAUSE: Duration = Duration::from_millis(500);
 /// Longest fetch from one peer: a million accounts (36 MB) over a line of 5 Mbit/s.
 const FETCH_TIME: Duration = Duration::from_secs(60);
 
@@ -182,10 +186,8 @@ pub async fn ask_all(peers: &[String], wanted: &Digest, whole: bool) -> Asked {
 /// Asks one peer who it is.
 async fn ask(peer: &str, wanted: &Digest) -> Result<Found, PeerFault> {
     let mut visit = Visit::begin(&address(peer)?).await?;
-    let before = Timestamp::now();
-    let answer = visit.ask(canonical::encode(&HelloQuestion::Who)).await?;
-    let after = Timestamp::now();
-    let hello = read_who(&answer)?;
+    let Answered { bytes, before, after } = patiently(&mut visit, HelloQuestion::Who).await?;
+    let hello = read_who(&bytes)?;
     check_network(&hello, wanted)?;
     let offset_ms = clock_offset_ms(before, after, hello.time_ms);
     Ok(Found { genesis: None, hello, offset_ms })
@@ -221,9 +223,30 @@ async fn given(peer: &str, hello: &Hello, wanted: &Digest) -> Result<Genesis, Pe
     let mut parts = GenesisParts::of(hello)?;
     let mut visit = Visit::begin(&address(peer)?).await?;
     while let Some(question) = parts.question() {
-        parts.take(&visit.ask(canonical::encode(&question)).await?)?;
+        parts.take(&patiently(&mut visit, question).await?.bytes)?;
     }
     Ok(check_genesis(hello, parts.bytes(), wanted)?)
+}
+
+/// An answer, and the times between which it was made.
+struct Answered {
+    bytes: Vec<u8>,
+    before: Timestamp,
+    after: Timestamp,
+}
+
+/// Asks a peer again that has its hands full with other visitors, for a while.
+async fn patiently(visit: &mut Visit, question: HelloQuestion) -> Result<Answered, VisitError> {
+    let question = canonical::encode(&question);
+    let mut tries = 1;
+    loop {
+        let before = Timestamp::now();
+        match visit.ask(question.clone()).await {
+            Err(VisitError::Busy) if tries < BUSY_TRIES => tries += 1,
+            answer => return answer.map(|bytes| Answered { bytes, before, after: Timestamp::now() }),
+        }
+        sleep(BUSY_PAUSE).await;
+    }
 }
 
 fn address(peer: &str) -> Result<Multiaddr, PeerFault> {

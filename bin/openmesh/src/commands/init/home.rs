@@ -35,10 +35,8 @@ pub fn check_free(files: &Files) -> Result<(), Failure> {
     }
     let mode = std::fs::metadata(home).map_or(0, |meta| meta.permissions().mode());
     if mode & OTHERS_WRITE != 0 {
-        return Err(Failure::usage(format!("other users can write into {}", home.display())).hint(format!(
-            "chmod go-w {}, or name a folder with --home that is not there yet",
-            home.display()
-        )));
+        return Err(Failure::usage(format!("other users can write into {}", home.display()))
+            .hint(format!("chmod go-w {}, or name a folder with --home that is not there yet", home.display())));
     }
     let other = "name another folder with --home; what is there is never written over";
     for part in [files.config(), files.run()] {

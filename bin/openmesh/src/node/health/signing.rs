@@ -163,9 +163,7 @@ mod tests {
         signing.begin();
         assert!(!signing.signed().signs && signing.signed().missed == 0);
         let mut add = |height, signed| {
-            signing
-                .block(&header(height, 1), Some(&commit(height - 1, signed)), || Ok::<_, Infallible>(true))
-                .unwrap();
+            signing.block(&header(height, 1), Some(&commit(height - 1, signed)), || Ok::<_, Infallible>(true)).unwrap();
             signing.signed().signs
         };
         // The commit of the last block of before, then those of new ones.
