@@ -366,6 +366,9 @@ async fn nobody_is_asked_without_a_terminal() {
     ])
     .await;
     assert!(code == 2 && err.contains("--listen: 192.0.2.77 cannot be listened on"), "{err}");
+    let all = ["--network", "new", "--peers", "none", "--role", "full", "--listen", "0.0.0.0"];
+    let (code, _, err) = run(&[&["init", "--home", &home][..], &all].concat()).await;
+    assert!(code == 2 && err.contains("--reach HOST"), "{err}");
     assert!(!world.path("home").exists());
 }
 
