@@ -16,6 +16,7 @@ mod retention;
 mod room;
 mod running;
 mod start;
+mod twin;
 mod wait;
 
 use std::io::Write as _;
