@@ -71,6 +71,8 @@ pub enum Command {
     /// Make the home of a node on this machine, which joins a network: four questions, or flags.
     Init(InitArgs),
     /// Run one node from its home directory.
+    ///
+    /// Exits with 2 where a setting is wrong, and with 6 where the node's key runs somewhere else too: neither is gone by another start.
     Node(NodeArgs),
     /// Look after a validator: its state, its key, its alerts.
     #[command(subcommand)]

@@ -58,7 +58,7 @@ impl Receiver {
         match url.scheme() {
             "https" => {}
             "http" if private => {}
-            "http" => return Err("its address is not encrypted; write https, or `private: true`".into()),
+            "http" => return Err("its address is not encrypted; write https, or set `private` of it to true".into()),
             other => return Err(format!("`{other}` is no scheme of a webhook; https is")),
         }
         if url.host_str().is_none() || !url.username().is_empty() || url.password().is_some() {
@@ -84,7 +84,7 @@ impl Receiver {
         match refused {
             Some(address) if self.private => Err(format!("{host} is {}, which is no host of a network", address.ip())),
             Some(address) => Err(format!(
-                "{host} is {}, on this machine or in a private network; `private: true` of the webhook allows that",
+                "{host} is {}, on this machine or in a private network; `private` of the webhook, set to true, allows that",
                 address.ip()
             )),
             None => Ok(all),
@@ -249,7 +249,7 @@ mod tests {
         }
         assert!(new("http://127.0.0.1:1/", true).is_ok());
         let local = new("https://127.0.0.1:1/", false).unwrap();
-        assert!(local.addresses().unwrap_err().contains("private: true"));
+        assert!(local.addresses().unwrap_err().contains("`private` of the webhook"));
         assert!(new("https://[::1]:1/", true).unwrap().addresses().is_ok());
     }
 

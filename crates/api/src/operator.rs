@@ -93,7 +93,7 @@ pub struct NodeSigning {
     pub missed: u64,
     /// Newest height that it signed, of these.
     pub last_signed_height: Option<u64>,
-    /// It has signed the newest of them, or one of the three before.
+    /// It has signed the newest of them, or one of the three before, since it began to serve.
     pub signs: bool,
 }
 

@@ -50,27 +50,7 @@ impl Codec for BlockCodec {
     where
         T: AsyncRead + Unpin + Send,
     {
-        let mut tag = [0; 1];
-        io.read_exact(&mut tag).await?;
-        match tag[0] {
-            TAG_MISSING => Ok(Answer::Missing),
-            TAG_BUSY => Ok(Answer::Busy),
-            TAG_BLOCK => {
-                let mut length = [0; 4];
-                io.read_exact(&mut length).await?;
-                let length = u32::from_be_bytes(length) as usize;
-                if length > BLOCK_BYTES_MAX {
-                    return Err(invalid(format!("a block of {length} bytes, at most {BLOCK_BYTES_MAX} are accepted")));
-                }
-                let mut bytes = Vec::new();
-                io.take(length as u64).read_to_end(&mut bytes).await?;
-                if bytes.len() != length {
-                    return Err(invalid(format!("the block ended after {} of {length} bytes", bytes.len())));
-                }
-                Ok(Answer::Block(bytes))
-            }
-            other => Err(invalid(format!("an answer with the unknown tag {other}"))),
-        }
+        read_answer(io, BLOCK_BYTES_MAX).await
     }
 
     async fn write_request<T>(&mut self, _: &StreamProtocol, io: &mut T, cid: ContentId) -> io::Result<()>
@@ -94,6 +74,34 @@ impl Codec for BlockCodec {
                 io.write_all(&bytes).await
             }
         }
+    }
+}
+
+/// Reads an answer whose block has at most so many bytes.
+pub(crate) async fn read_answer<T>(io: &mut T, bytes_max: usize) -> io::Result<Answer>
+where
+    T: AsyncRead + Unpin + Send,
+{
+    let mut tag = [0; 1];
+    io.read_exact(&mut tag).await?;
+    match tag[0] {
+        TAG_MISSING => Ok(Answer::Missing),
+        TAG_BUSY => Ok(Answer::Busy),
+        TAG_BLOCK => {
+            let mut length = [0; 4];
+            io.read_exact(&mut length).await?;
+            let length = u32::from_be_bytes(length) as usize;
+            if length > bytes_max {
+                return Err(invalid(format!("a block of {length} bytes, at most {bytes_max} are accepted")));
+            }
+            let mut bytes = Vec::new();
+            io.take(length as u64).read_to_end(&mut bytes).await?;
+            if bytes.len() != length {
+                return Err(invalid(format!("the block ended after {} of {length} bytes", bytes.len())));
+            }
+            Ok(Answer::Block(bytes))
+        }
+        other => Err(invalid(format!("an answer with the unknown tag {other}"))),
     }
 }
 

@@ -32,11 +32,12 @@ pub const QUESTION_BYTES_MAX: usize = 64;
 pub(crate) const QUESTION_SERVES_MAX: usize = 4;
 /// See [`QUESTION_SERVES_MAX`].
 pub(crate) const QUESTION_SERVES_PER_PEER_MAX: usize = 2;
-/// Answers to visitors of any chain at the same time: whoever joins asks twice in its life, and a genesis has at most
-/// [`BLOCK_BYTES_MAX`] (a million accounts have 40 MB, which travel as a file).
+/// Answers to visitors of any chain at the same time: whoever joins asks a few times in its life, for parts of a genesis of at most 4 MiB.
 pub(crate) const HELLO_SERVES_MAX: usize = 4;
 /// Of these, for one of them.
 pub(crate) const HELLO_SERVES_PER_PEER_MAX: usize = 2;
+/// Longest answer that a visitor reads: a part of a genesis. A start visits sixteen strangers at once.
+pub(crate) const HELLO_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Our own open questions of that kind: eight peers with two each.
 pub(crate) const QUESTIONS_MAX: usize = 16;
 /// Longest time for one question and its answer, or for our answer.

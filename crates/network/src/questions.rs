@@ -10,8 +10,8 @@ use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use libp2p::StreamProtocol;
 use libp2p::request_response::Codec;
 
-use crate::blocks::{Answer, BlockCodec};
-use crate::limits::QUESTION_BYTES_MAX;
+use crate::blocks::{Answer, BlockCodec, read_answer};
+use crate::limits::{BLOCK_BYTES_MAX, QUESTION_BYTES_MAX};
 
 /// Errors of asking one peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -33,8 +33,23 @@ pub enum AskError {
     Stopped,
 }
 
-#[derive(Debug, Clone, Default)]
-pub(crate) struct QuestionCodec(BlockCodec);
+#[derive(Debug, Clone)]
+pub(crate) struct QuestionCodec {
+    answer_bytes_max: usize,
+}
+
+impl QuestionCodec {
+    /// Reads answers of at most so many bytes.
+    pub(crate) const fn up_to(answer_bytes_max: usize) -> QuestionCodec {
+        QuestionCodec { answer_bytes_max }
+    }
+}
+
+impl Default for QuestionCodec {
+    fn default() -> QuestionCodec {
+        QuestionCodec::up_to(BLOCK_BYTES_MAX)
+    }
+}
 
 #[async_trait]
 impl Codec for QuestionCodec {
@@ -57,11 +72,11 @@ impl Codec for QuestionCodec {
         Ok(question)
     }
 
-    async fn read_response<T>(&mut self, protocol: &StreamProtocol, io: &mut T) -> io::Result<Answer>
+    async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Answer>
     where
         T: AsyncRead + Unpin + Send,
     {
-        self.0.read_response(protocol, io).await
+        read_answer(io, self.answer_bytes_max).await
     }
 
     async fn write_request<T>(&mut self, _: &StreamProtocol, io: &mut T, question: Vec<u8>) -> io::Result<()>
@@ -77,7 +92,7 @@ impl Codec for QuestionCodec {
     where
         T: AsyncWrite + Unpin + Send,
     {
-        self.0.write_response(protocol, io, answer).await
+        BlockCodec.write_response(protocol, io, answer).await
     }
 }
 
@@ -102,5 +117,15 @@ mod tests {
         let mut io = Cursor::new(Vec::new());
         block_on(QuestionCodec::default().write_request(&PROTOCOL, &mut io, vec![7, 8])).unwrap();
         assert_eq!(io.into_inner(), [2, 7, 8]);
+    }
+
+    #[test]
+    fn an_answer_is_as_long_as_whoever_asks_will_have_it() {
+        let answer = [1, 0, 0, 0, 4, 1, 2, 3, 4];
+        let read =
+            |mut codec: QuestionCodec| block_on(codec.read_response(&PROTOCOL, &mut Cursor::new(answer.to_vec())));
+        assert_eq!(read(QuestionCodec::up_to(4)).unwrap(), Answer::Block(vec![1, 2, 3, 4]));
+        assert_eq!(read(QuestionCodec::default()).unwrap(), Answer::Block(vec![1, 2, 3, 4]));
+        assert!(read(QuestionCodec::up_to(3)).unwrap_err().to_string().contains("at most 3"));
     }
 }

@@ -14,7 +14,7 @@ use openmesh_primitives::root_cause;
 use tokio::time::{Instant, timeout_at};
 
 use crate::blocks::Answer;
-use crate::limits::{ASK_TIMEOUT, QUESTION_BYTES_MAX};
+use crate::limits::{ASK_TIMEOUT, HELLO_BYTES_MAX, QUESTION_BYTES_MAX};
 use crate::questions::QuestionCodec;
 
 /// The protocol that hosts of all chains have in common.
@@ -132,8 +132,8 @@ fn answered(event: Event, asked: OutboundRequestId) -> Option<Result<Vec<u8>, Vi
 fn build() -> Result<Swarm<request_response::Behaviour<QuestionCodec>>, VisitError> {
     let failed = |reason: &dyn std::fmt::Display| VisitError::Build(reason.to_string());
     let config = request_response::Config::default().with_request_timeout(ASK_TIMEOUT);
-    let behaviour: request_response::Behaviour<QuestionCodec> =
-        request_response::Behaviour::new([(PROTOCOL, ProtocolSupport::Outbound)], config);
+    let codec = QuestionCodec::up_to(HELLO_BYTES_MAX);
+    let behaviour = request_response::Behaviour::with_codec(codec, [(PROTOCOL, ProtocolSupport::Outbound)], config);
     let swarm = SwarmBuilder::with_new_identity()
         .with_tokio()
         .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)

@@ -26,7 +26,19 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// [`ErrorKind::AlreadyExists`] if there is a file already, which is never replaced; else the operating system's.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    let draft = draft(path, bytes, 0o600)?;
+    write_once(path, bytes, 0o600)
+}
+
+/// Writes a new file, whole or not at all, with the mode that the process gives to its files. Durable when it returns.
+///
+/// # Errors
+/// As [`write_private`].
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_once(path, bytes, 0o666)
+}
+
+fn write_once(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let draft = draft(path, bytes, mode)?;
     // A link refuses to replace what exists, which a rename does not.
     let linked = match std::fs::hard_link(&draft, path) {
         Err(error) if has_no_links(&error) => match path.symlink_metadata() {
@@ -91,6 +103,16 @@ mod tests {
         write_private(&path, b"first").unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(write_private(&path, b"second").unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(&path).unwrap(), b"first");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no draft is left");
+    }
+
+    #[test]
+    fn a_new_file_is_never_one_that_was_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("node.toml");
+        write_new(&path, b"first").unwrap();
+        assert_eq!(write_new(&path, b"second").unwrap_err().kind(), ErrorKind::AlreadyExists);
         assert_eq!(std::fs::read(&path).unwrap(), b"first");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no draft is left");
     }

@@ -12,6 +12,10 @@ use openmesh_primitives::{Digest, Timestamp, canonical, sha256};
 const WHO_BYTES_MAX: usize = 1 << 10;
 /// Longest name or version in it, characters.
 const TEXT_CHARS_MAX: usize = 64;
+/// Bytes of one part of a genesis: as many as one answer about the state has, so that a slow line carries one within an answer's time.
+pub const GENESIS_PART_BYTES: usize = 4 << 20;
+/// Longest genesis that is fetched, bytes: three million accounts. A larger one travels as a file.
+pub const GENESIS_BYTES_MAX: u64 = 128 << 20;
 /// Nanoseconds of a millisecond, halved for the way there and back.
 const HALF_MS: i64 = 2_000_000;
 
@@ -20,8 +24,11 @@ const HALF_MS: i64 = 2_000_000;
 pub enum HelloQuestion {
     /// The one who is there: [`Hello`].
     Who,
-    /// The genesis in canonical bytes.
-    Genesis,
+    /// A part of the genesis' canonical bytes: [`GENESIS_PART_BYTES`] of them, and fewer at the end.
+    Genesis {
+        /// The part's number, from 0.
+        part: u32,
+    },
 }
 
 /// Identity of a node's network, and the node's clock.
@@ -29,6 +36,10 @@ pub enum HelloQuestion {
 pub struct Hello {
     /// Hash of the genesis.
     pub genesis: Digest,
+    /// Length of its canonical bytes.
+    pub genesis_bytes: u64,
+    /// Number that this run of the node drew: two nodes with one identity have two of them.
+    pub instance: u64,
     /// The network's number.
     pub chain_id: u64,
     /// Name of the network for people.
@@ -61,6 +72,9 @@ pub enum GenesisFault {
         /// Hash of what it sent.
         got: Digest,
     },
+    /// It is longer than what is fetched, or so the node says.
+    #[error("its genesis has {0} bytes, and at most {GENESIS_BYTES_MAX} are fetched: it has to come as a file")]
+    TooLong(u64),
     /// The hash is right, and this version cannot read it.
     #[error("the genesis cannot be read by this version of the program (the peer runs {version}): {reason}")]
     Unknown {
@@ -82,22 +96,28 @@ pub struct Greeter {
 }
 
 impl Greeter {
-    /// Answers of a node of this network and this version.
-    pub fn new(genesis: &Genesis, version: &str) -> Greeter {
+    /// Answers of a node of this network and this version, in a run that drew this number.
+    pub fn new(genesis: &Genesis, version: &str, instance: u64) -> Greeter {
+        let bytes = canonical::encode(genesis);
         let hello = Hello {
-            genesis: genesis.hash(),
+            genesis: sha256(&[&bytes]),
+            genesis_bytes: bytes.len() as u64,
+            instance,
             chain_id: genesis.chain_id,
             network: genesis.name.chars().take(TEXT_CHARS_MAX).collect(),
             version: version.chars().take(TEXT_CHARS_MAX).collect(),
             time_ms: 0,
         };
-        Greeter { genesis: canonical::encode(genesis), hello }
+        Greeter { genesis: bytes, hello }
     }
 
-    /// The answer to a question at a moment; `None` where it is none.
+    /// The answer to a question at a moment; `None` where it is none, and for a part that the genesis does not have.
     pub fn answer(&self, question: &[u8], now: Timestamp) -> Option<Vec<u8>> {
         match canonical::decode(question).ok()? {
-            HelloQuestion::Genesis => Some(self.genesis.clone()),
+            HelloQuestion::Genesis { part } => {
+                let at = usize::try_from(part).ok()?;
+                self.genesis.chunks(GENESIS_PART_BYTES).nth(at).map(<[u8]>::to_vec)
+            }
             HelloQuestion::Who => Some(canonical::encode(&Hello { time_ms: now.millis(), ..self.hello.clone() })),
         }
     }
@@ -128,6 +148,51 @@ pub fn check_network(hello: &Hello, wanted: &Digest) -> Result<(), GenesisFault>
             chain_id: hello.chain_id,
             network: hello.network.clone(),
         }),
+    }
+}
+
+/// The canonical bytes of a genesis while they come in parts: no more than the node has said, and never more than [`GENESIS_BYTES_MAX`].
+#[derive(Debug)]
+pub struct GenesisParts {
+    length: usize,
+    bytes: Vec<u8>,
+}
+
+impl GenesisParts {
+    /// No part yet of the genesis of a node.
+    ///
+    /// # Errors
+    /// [`GenesisFault::TooLong`] where the node says that it is longer than what is fetched.
+    pub fn of(hello: &Hello) -> Result<GenesisParts, GenesisFault> {
+        let too_long = GenesisFault::TooLong(hello.genesis_bytes);
+        if hello.genesis_bytes > GENESIS_BYTES_MAX {
+            return Err(too_long);
+        }
+        Ok(GenesisParts { length: usize::try_from(hello.genesis_bytes).map_err(|_| too_long)?, bytes: Vec::new() })
+    }
+
+    /// The question for the next part; `None` where all are there.
+    pub fn question(&self) -> Option<HelloQuestion> {
+        let part = u32::try_from(self.bytes.len() / GENESIS_PART_BYTES).ok()?;
+        (self.bytes.len() < self.length).then_some(HelloQuestion::Genesis { part })
+    }
+
+    /// Takes the answer to that question.
+    ///
+    /// # Errors
+    /// [`GenesisFault::Form`] where it has another length than that part.
+    pub fn take(&mut self, part: &[u8]) -> Result<(), GenesisFault> {
+        let wanted = GENESIS_PART_BYTES.min(self.length - self.bytes.len());
+        if part.len() != wanted {
+            return Err(GenesisFault::Form(format!("a part of the genesis has {} bytes, not {wanted}", part.len())));
+        }
+        self.bytes.extend_from_slice(part);
+        Ok(())
+    }
+
+    /// The bytes that have come.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -186,16 +251,29 @@ mod tests {
         }
     }
 
+    const PART: HelloQuestion = HelloQuestion::Genesis { part: 0 };
+
     fn ask(question: HelloQuestion) -> Vec<u8> {
-        Greeter::new(&genesis(), "1.2.3").answer(&canonical::encode(&question), Timestamp::from_millis(5)).unwrap()
+        Greeter::new(&genesis(), "1.2.3", 77).answer(&canonical::encode(&question), Timestamp::from_millis(5)).unwrap()
+    }
+
+    /// Fetches a genesis part by part.
+    fn fetch(greeter: &Greeter) -> Result<Vec<u8>, GenesisFault> {
+        let ask = |question| greeter.answer(&canonical::encode(&question), Timestamp(0)).unwrap();
+        let mut parts = GenesisParts::of(&read_who(&ask(HelloQuestion::Who))?)?;
+        while let Some(question) = parts.question() {
+            parts.take(&ask(question))?;
+        }
+        Ok(parts.bytes().to_vec())
     }
 
     #[test]
     fn a_genesis_is_taken_by_its_hash_alone() {
         let hello = read_who(&ask(HelloQuestion::Who)).unwrap();
-        let (wanted, bytes) = (genesis().hash(), ask(HelloQuestion::Genesis));
-        let read = (hello.network.as_str(), hello.chain_id, hello.time_ms);
-        assert_eq!(read, ("ab", 7, 5), "no control character comes through");
+        let (wanted, bytes) = (genesis().hash(), ask(PART));
+        let read = (hello.network.as_str(), hello.chain_id, hello.time_ms, hello.instance);
+        assert_eq!(read, ("ab", 7, 5, 77), "no control character comes through");
+        assert_eq!(fetch(&Greeter::new(&genesis(), "v", 1)), Ok(bytes.clone()));
         assert_eq!(check_network(&hello, &wanted), Ok(()));
         assert_eq!(check_genesis(&hello, &bytes, &wanted).unwrap(), genesis());
         let other = Digest([9; 32]);
@@ -216,17 +294,49 @@ mod tests {
 
     #[test]
     fn what_is_no_question_or_answer_is_refused() {
-        let greeter = Greeter::new(&genesis(), "v");
+        let greeter = Greeter::new(&genesis(), "v", 1);
         assert_eq!((greeter.answer(b"?", Timestamp(0)), greeter.answer(&[], Timestamp(0))), (None, None));
+        for part in [1, u32::MAX] {
+            assert_eq!(greeter.answer(&canonical::encode(&HelloQuestion::Genesis { part }), Timestamp(0)), None);
+        }
         assert!(matches!(read_who(&[0; 2_000]), Err(GenesisFault::Form(_))));
         assert!(matches!(read_who(b"short"), Err(GenesisFault::Form(_))));
+    }
+
+    /// More than one answer carries (a million accounts have 36 MB).
+    #[test]
+    fn a_large_genesis_comes_in_parts() {
+        let account = |n: u32| {
+            let mut address = [0; 20];
+            address[..4].copy_from_slice(&n.to_be_bytes());
+            (openmesh_primitives::Address(address), openmesh_primitives::Amount::ZERO)
+        };
+        for count in [1, 250_000] {
+            let large = Genesis { accounts: (0..count).map(account).collect(), ..genesis() };
+            let greeter = Greeter::new(&large, "v", 1);
+            let bytes = fetch(&greeter).unwrap();
+            assert_eq!(sha256(&[&bytes]), large.hash());
+            assert_eq!(bytes.len() > 2 * GENESIS_PART_BYTES, count > 1);
+        }
+        let said = |genesis_bytes| Hello { genesis_bytes, ..read_who(&ask(HelloQuestion::Who)).unwrap() };
+        for length in [GENESIS_BYTES_MAX + 1, u64::MAX] {
+            assert_eq!(GenesisParts::of(&said(length)).unwrap_err(), GenesisFault::TooLong(length));
+        }
+        // A node that sends more or less than it said.
+        let mut parts = GenesisParts::of(&said(GENESIS_PART_BYTES as u64 + 1)).unwrap();
+        assert!(parts.take(&[0; 7]).is_err() && parts.take(&vec![0; GENESIS_PART_BYTES + 1]).is_err());
+        parts.take(&vec![0; GENESIS_PART_BYTES]).unwrap();
+        assert_eq!(parts.question(), Some(HelloQuestion::Genesis { part: 1 }));
+        assert!(parts.take(&[0; 2]).is_err());
+        parts.take(&[0]).unwrap();
+        assert_eq!((parts.question(), parts.take(&[0]).is_err()), (None, true));
     }
 
     /// Whatever a stranger sends: nothing panics, and nothing but the genesis with the wanted hash is taken.
     #[test]
     fn answers_with_wrong_bytes_are_never_taken() {
         let (wanted, hello) = (genesis().hash(), read_who(&ask(HelloQuestion::Who)).unwrap());
-        let answers = [ask(HelloQuestion::Who), ask(HelloQuestion::Genesis)];
+        let answers = [ask(HelloQuestion::Who), ask(PART)];
         let mut random = SplitMix64::new(12);
         for turn in 0..20_000 {
             let mut bytes = answers[turn % 2].clone();
@@ -239,6 +349,7 @@ mod tests {
                 }
             }
             if let Ok(read) = read_who(&bytes) {
+                let _ = GenesisParts::of(&read).map(|mut parts| parts.take(&bytes));
                 assert!(read.network.len() <= 4 * TEXT_CHARS_MAX && !read.version.contains('\u{1b}'));
             }
             let is_whole = bytes == answers[1];

@@ -34,7 +34,8 @@ mod wire;
 pub use clocks::clocks;
 pub use error::{JoinError, Lie, Refusal};
 pub use hello::{
-    GenesisFault, Greeter, Hello, HelloQuestion, check_genesis, check_network, clock_offset_ms, median_ms, read_who,
+    GENESIS_BYTES_MAX, GENESIS_PART_BYTES, GenesisFault, GenesisParts, Greeter, Hello, HelloQuestion, check_genesis,
+    check_network, clock_offset_ms, median_ms, read_who,
 };
 pub use join::{Deps, FALLBACK_TIME, JoinConfig, join};
 pub use metrics::Metrics;
@@ -42,6 +43,6 @@ pub use peers::Peers;
 pub use progress::{Progress, Step};
 pub use serve::{SNAPSHOT_INTERVAL_HEIGHTS, Snapshots, answer_of_a_new_node};
 pub use survey::{Own, Way, blocks_are_gone, survey};
-pub use twin::{TWIN_TIME, signs_elsewhere};
+pub use twin::{Begin, look_time, signs_elsewhere};
 pub use walk::{Trust, TrustedBlock};
 pub use wire::{Anchor, Offer, Question, SnapshotOffer};

@@ -1670,7 +1670,7 @@ export interface components {
              * @description Number of these blocks.
              */
             recent: number;
-            /** @description It has signed the newest of them, or one of the three before. */
+            /** @description It has signed the newest of them, or one of the three before, since it began to serve. */
             signs: boolean;
             /**
              * Format: int64

@@ -116,6 +116,9 @@ pub enum ValidatorCommand {
         /// Node.
         #[command(flatten)]
         node: NodeUrl,
+        /// Succeed only where it is in step and signs too, as before another validator of the network is stopped; else exit with 3.
+        #[arg(long)]
+        signs: bool,
         /// Output.
         #[command(flatten)]
         output: Output,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use openmesh_ledger::Genesis;
 use openmesh_primitives::{Amount, Timestamp, ValidatorPublicKey, report};
-use openmesh_storage::files::write_whole;
+use openmesh_storage::files::write_new;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -71,16 +71,11 @@ fn collect(arguments: &CollectArgs) -> Result<(), Failure> {
     let genesis = genesis_of(draft, &cards, arguments, time)?;
     let text = serde_json::to_vec_pretty(&genesis).map_err(|e| Failure::from_display("genesis", &e))?;
     let out = &arguments.out;
-    // Held by its name, so that nobody else's file is written over.
-    match std::fs::File::create_new(out) {
-        Ok(_) => {}
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            return Err(Failure::usage(format!("{} is there already", out.display()))
-                .hint("name another file with --out; a genesis is never written over"));
-        }
-        Err(error) => return Err(Failure::from_display(out.display(), &error)),
-    }
-    write_whole(out, &text).map_err(|e| Failure::from_display(out.display(), &e))?;
+    write_new(out, &text).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => Failure::usage(format!("{} is there already", out.display()))
+            .hint("name another file with --out; a genesis is never written over"),
+        _ => Failure::from_display(out.display(), &error),
+    })?;
     print(&told(&summary(&genesis)))?;
     print(&format!(
         "\nwritten    {}\nnext       each operator: openmesh genesis check {} --home DIR --cards ..., then openmesh genesis take\n",
@@ -256,11 +251,17 @@ fn summary(genesis: &Genesis) -> Summary {
     }
 }
 
+/// A text of a file that nobody has checked yet, without what a terminal would obey.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
 fn told(summary: &Summary) -> String {
     let Summary { hash, chain_id, name, time, validators, accounts, grants, given, sources } = summary;
+    let name = plain(name);
     let mut text = format!("genesis    {hash}\nnetwork    {name} (chain id {chain_id}), begins {time}\n");
     for Member { name, address, power, .. } in validators {
-        text += &format!("validator  {name}, {address}, power {power}\n");
+        text += &format!("validator  {}, {address}, power {power}\n", plain(name));
     }
     let given = given.parse().map_or_else(|_| given.clone(), |units| Amount(units).to_open().to_string());
     text + &format!("accounts   {accounts}, and {grants} grants: {given} OPEN of the pools\nsources    {sources}\n")
@@ -303,6 +304,10 @@ mod tests {
         check_cards(&made, &cards).unwrap();
         let later = genesis_of(json!({}), &cards, &arguments(), Timestamp::from_millis(2_000)).unwrap();
         assert_ne!(later.hash(), made.hash(), "its beginning is part of it");
+        let mut hostile = made.clone();
+        (hostile.name, hostile.validators[0].name) = ("a\u{1b}[2J".into(), "b\u{7}".into());
+        let told = told(&summary(&hostile));
+        assert!(told.contains("validator  b,") && !told.contains(['\u{1b}', '\u{7}']), "{told:?}");
     }
 
     #[test]

@@ -23,10 +23,13 @@ const CRITICAL: u8 = 4;
 /// See [`WARNING`].
 const SILENT: u8 = 5;
 
+/// Time for which nobody shouts that a node does not sign, seconds.
+const BEGINS_SECONDS: u64 = 30;
+
 /// Runs one of the validator commands.
 pub async fn run(command: ValidatorCommand) -> Result<(), Failure> {
     match command {
-        ValidatorCommand::Status { node, output } => {
+        ValidatorCommand::Status { node, signs, output } => {
             let client = Client::new(&node.api)?;
             let state: NodeState =
                 client.get(openmesh_api::path::NODE).await.map_err(|failure| failure.with_code(SILENT))?;
@@ -35,7 +38,11 @@ pub async fn run(command: ValidatorCommand) -> Result<(), Failure> {
             } else {
                 print(&told(&state))?;
             }
-            verdict(&state)
+            verdict(&state)?;
+            match signs && !is_signing(&state) {
+                true => Err(Failure::new("no alert is open, and it does not sign yet").with_code(WARNING)),
+                false => Ok(()),
+            }
         }
         ValidatorCommand::Show { home, output } => {
             let files = Files::of(&home);
@@ -53,6 +60,11 @@ pub async fn run(command: ValidatorCommand) -> Result<(), Failure> {
         }
         ValidatorCommand::TestAlert { home } => test_alert(&home).await,
     }
+}
+
+/// True for a validator that is in step and has signed since it began.
+fn is_signing(state: &NodeState) -> bool {
+    !state.syncing && state.signing.as_ref().is_some_and(|signing| signing.signs)
 }
 
 /// Success where no alert is open; else a failure with the exit code of the worst one.
@@ -122,6 +134,8 @@ fn signs(state: &NodeState) -> String {
     let word = match (recent, signs) {
         (0, _) => "not known yet",
         (_, true) => "yes",
+        // Its first signature of this run comes with the second block of it.
+        (_, false) if state.uptime_seconds < BEGINS_SECONDS => "not yet",
         (_, false) => "NO",
     };
     let last = last_signed_height.map(|height| format!(", last {height}")).unwrap_or_default();
@@ -252,6 +266,12 @@ mod tests {
         ] {
             assert!(text.contains(words), "{words:?} is not in\n{text}");
         }
+        let off = |uptime_seconds| {
+            let signing = state().signing.map(|signing| NodeSigning { signs: false, ..signing });
+            NodeState { signing, uptime_seconds, ..state() }
+        };
+        assert!(told(&off(61)).contains("NO: 1 of the last 11") && told(&off(5)).contains("not yet: 1 of"));
+        assert!(is_signing(&state()) && !is_signing(&off(61)) && !is_signing(&NodeState { syncing: true, ..state() }));
         let follows = NodeState { signing: None, meant_to_validate: false, role: NodeRole::Full, ..state() };
         assert!(told(&follows).contains("no: it follows"));
         let full = NodeState { alerts: vec![alert(NodeAlertSeverity::Critical)], ..state() };

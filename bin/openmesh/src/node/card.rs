@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use borsh::BorshSerialize;
-use openmesh_ledger::GenesisValidator;
+use openmesh_ledger::{GenesisValidator, NAME_BYTES_MAX};
 use openmesh_primitives::{Address, ValidatorKey, ValidatorPublicKey, ValidatorSignature, canonical};
 use serde::{Deserialize, Serialize};
 
+use super::peer::Peer;
 use crate::failure::Failure;
 
 /// Longest file that is read as a card, bytes.
@@ -41,6 +42,18 @@ struct Signed<'a> {
     payout: Option<Address>,
 }
 
+/// Refuses a name that is none for a node: what people and terminals would read otherwise than it stands there.
+///
+/// # Errors
+/// What is expected.
+pub fn check_name(text: &str) -> Result<(), String> {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_. ".contains(c);
+    match (1..=NAME_BYTES_MAX).contains(&text.len()) && text.chars().all(is_plain) {
+        true => Ok(()),
+        false => Err(format!("{text:?}: 1 to {NAME_BYTES_MAX} letters, digits, dashes and dots are expected")),
+    }
+}
+
 impl Card {
     /// A card, signed.
     pub fn sign(key: &ValidatorKey, name: &str, peer: &str, payout: Option<Address>) -> Card {
@@ -53,7 +66,7 @@ impl Card {
     /// Reads a card and checks its signature.
     ///
     /// # Errors
-    /// Where the file cannot be read, is no card, or was changed after it was signed; the file is named.
+    /// Where the file cannot be read, is no card, was changed after it was signed, or names what is no name or place; the file is named.
     pub fn read(path: &Path) -> Result<Card, Failure> {
         let failed = |what: String| Failure::usage(format!("{}: {what}", path.display()));
         let bytes = std::fs::metadata(path).map_err(|e| failed(e.to_string()))?.len();
@@ -64,11 +77,14 @@ impl Card {
         let card: Card = serde_json::from_slice(&text).map_err(|e| {
             failed(format!("no card: {e}")).hint("openmesh init writes a node's card.json into its home")
         })?;
-        match card.is_signed() {
-            true => Ok(card),
-            false => Err(failed("it was changed after it was signed, or another key has signed it".into())
-                .hint("ask its operator for the card.json as openmesh init wrote it")),
+        if !card.is_signed() {
+            return Err(failed("it was changed after it was signed, or another key has signed it".into())
+                .hint("ask its operator for the card.json as openmesh init wrote it"));
         }
+        // Whoever signs it may write what he likes; it is printed and becomes part of a genesis.
+        check_name(&card.name).map_err(|wrong| failed(format!("its name: {wrong}")))?;
+        card.peer.parse::<Peer>().map_err(|wrong| failed(format!("its place: {wrong}")))?;
+        Ok(card)
     }
 
     /// True where the key has signed all of it.
@@ -110,6 +126,11 @@ mod tests {
         assert_eq!(Card::read(&path).unwrap(), card);
         std::fs::write(&path, serde_json::to_vec(&Card { name: "two".into(), ..card }).unwrap()).unwrap();
         assert!(Card::read(&path).unwrap_err().message().contains("changed after it was signed"));
+        for (name, peer, fault) in [("a\u{1b}[2J", "10.0.0.1", "its name"), ("a", "10.0.0.1\n", "its place")] {
+            std::fs::write(&path, serde_json::to_vec(&Card::sign(&key, name, peer, None)).unwrap()).unwrap();
+            let failure = Card::read(&path).unwrap_err();
+            assert!(failure.message().contains(fault) && !failure.message().contains('\u{1b}'), "{failure:?}");
+        }
         std::fs::write(&path, "{}").unwrap();
         assert!(Card::read(&path).unwrap_err().message().contains("no card"));
         std::fs::write(&path, vec![b' '; 10_000]).unwrap();

@@ -43,9 +43,9 @@ pub fn spoilt_chunk(question: &[u8], mut answer: Vec<u8>) -> Option<Vec<u8>> {
     Some(answer)
 }
 
-/// The answer to a visitor, with a flipped bit where it is the genesis.
+/// The answer to a visitor, with a flipped bit where it is a part of the genesis.
 pub fn spoilt_genesis(question: &[u8], mut answer: Vec<u8>) -> Option<Vec<u8>> {
-    if let Ok(HelloQuestion::Genesis) = canonical::decode(question) {
+    if let Ok(HelloQuestion::Genesis { .. }) = canonical::decode(question) {
         tracing::warn!("DRILL: this node sends a genesis with a flipped bit");
         *answer.last_mut()? ^= 1;
     }

@@ -2,13 +2,21 @@
 //! `docs/spec/operators.md`, clauses O-5 to O-9.
 
 use std::fmt::Write as _;
+use std::io::ErrorKind;
+use std::time::Duration;
 
+use futures::StreamExt as _;
 use futures::future::join_all;
+use futures::stream;
 use openmesh_ledger::Genesis;
 use openmesh_network::{Multiaddr, Visit, VisitError};
 use openmesh_primitives::{Digest, Timestamp, canonical, report};
-use openmesh_storage::files::write_whole;
-use openmesh_sync::{GenesisFault, HelloQuestion, check_genesis, check_network, clock_offset_ms, median_ms, read_who};
+use openmesh_storage::files::write_new;
+use openmesh_sync::{
+    GenesisFault, GenesisParts, Hello, HelloQuestion, check_genesis, check_network, clock_offset_ms, median_ms,
+    read_who,
+};
+use tokio::time::{sleep, timeout};
 
 use super::config::{Files, NodeConfig};
 use crate::cli::NodeArgs;
@@ -19,6 +27,14 @@ use crate::failure::Failure;
 const CLOCK_MS_MAX: i64 = 2_000;
 /// Peers that are asked: enough that some are up, few enough that all are asked at once.
 const PEERS_ASKED_MAX: usize = 16;
+/// Peers that the genesis is fetched from at once: a slow one or one that lies holds nobody up, and a large genesis comes three times at the most.
+const FETCHES_MAX: usize = 3;
+/// Questions to a peer that is busy, and the pause between two of them: others that join have their answers meanwhile.
+const BUSY_TRIES: u32 = 8;
+/// See [`BUSY_TRIES`].
+const BUSY_PAUSE: Duration = Duration::from_millis(500);
+/// Longest fetch from one peer: a million accounts (36 MB) over a line of 5 Mbit/s.
+const FETCH_TIME: Duration = Duration::from_secs(60);
 
 /// A reason for which a peer is of no use to whoever joins.
 #[derive(Debug, thiserror::Error)]
@@ -34,11 +50,13 @@ pub enum PeerFault {
     Genesis(#[from] GenesisFault),
 }
 
-/// A peer of the wanted network: its genesis where it was asked for one, and its clock.
+/// A peer of the wanted network: its genesis where it gave one, and its clock.
 #[derive(Debug)]
 pub struct Found {
     /// The genesis, of the wanted hash.
     pub genesis: Option<Genesis>,
+    /// The peer's word about itself.
+    pub hello: Hello,
     /// Time by which its clock is ahead of this one, milliseconds.
     pub offset_ms: i64,
 }
@@ -113,7 +131,7 @@ pub async fn genesis(files: &Files, config: &NodeConfig) -> Result<Genesis, Fail
 /// Writes a genesis into a home, once it is sure that it is read back as the same.
 ///
 /// # Errors
-/// Where the file cannot be written.
+/// Where there is one already, and where the file cannot be written.
 pub fn keep(files: &Files, genesis: &Genesis) -> Result<(), Failure> {
     let path = files.genesis();
     let text = serde_json::to_vec_pretty(genesis).map_err(|e| Failure::from_display("genesis", &e))?;
@@ -123,7 +141,11 @@ pub fn keep(files: &Files, genesis: &Genesis) -> Result<(), Failure> {
             "the genesis as text is another one than the genesis in bytes: a bug of this program",
         ));
     }
-    write_whole(&path, &text).map_err(|e| Failure::from_display(path.display(), &e))
+    write_new(&path, &text).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => Failure::usage(format!("{} is there already", path.display()))
+            .hint("a genesis is never written over; see whose it is: openmesh genesis check FILE"),
+        _ => Failure::from_display(path.display(), &error),
+    })
 }
 
 /// The first start of a home that has a genesis: peers of other networks and a clock that is off are said before the ledger begins. Whoever
@@ -142,10 +164,10 @@ async fn first_look(files: &Files, config: &NodeConfig, genesis: &Genesis) -> Re
     check_clock(&asked)
 }
 
-/// Asks peers who they are, and for the genesis where it is wanted.
+/// Asks peers who they are, all at once, and those of the network for the genesis where it is wanted, until one has given it.
 pub async fn ask_all(peers: &[String], wanted: &Digest, whole: bool) -> Asked {
     let one = |peer: String| async move {
-        let found = ask(&peer, wanted, whole).await;
+        let found = ask(&peer, wanted).await;
         (peer, found)
     };
     let mut asked = Asked::default();
@@ -155,23 +177,80 @@ pub async fn ask_all(peers: &[String], wanted: &Digest, whole: bool) -> Asked {
             Err(fault) => asked.faults.push((peer, fault)),
         }
     }
+    if whole {
+        fetch(&mut asked, wanted).await;
+    }
     asked
 }
 
-async fn ask(peer: &str, wanted: &Digest, whole: bool) -> Result<Found, PeerFault> {
-    let address: Multiaddr = peer.parse().map_err(|_| PeerFault::Address(peer.to_owned()))?;
-    let mut visit = Visit::begin(&address).await?;
-    let before = Timestamp::now();
-    let answer = visit.ask(canonical::encode(&HelloQuestion::Who)).await?;
-    let after = Timestamp::now();
-    let hello = read_who(&answer)?;
+/// Asks one peer who it is.
+async fn ask(peer: &str, wanted: &Digest) -> Result<Found, PeerFault> {
+    let mut visit = Visit::begin(&address(peer)?).await?;
+    let Answered { bytes, before, after } = patiently(&mut visit, HelloQuestion::Who).await?;
+    let hello = read_who(&bytes)?;
     check_network(&hello, wanted)?;
-    let genesis = match whole {
-        true => Some(check_genesis(&hello, &visit.ask(canonical::encode(&HelloQuestion::Genesis)).await?, wanted)?),
-        false => None,
-    };
     let offset_ms = clock_offset_ms(before, after, hello.time_ms);
-    Ok(Found { genesis, offset_ms })
+    Ok(Found { genesis: None, hello, offset_ms })
+}
+
+/// Fetches the genesis from some of the peers that were found. Whoever fails to give it is found no longer.
+async fn fetch(asked: &mut Asked, wanted: &Digest) {
+    let one = |(peer, hello): (String, Hello)| async move {
+        let given = timeout(FETCH_TIME, given(&peer, &hello, wanted)).await;
+        let slow = || VisitError::Silent(format!("the genesis did not come within {} s", FETCH_TIME.as_secs()));
+        (peer, given.unwrap_or_else(|_| Err(slow().into())))
+    };
+    let peers: Vec<(String, Hello)> =
+        asked.found.iter().map(|(peer, found)| (peer.clone(), found.hello.clone())).collect();
+    let mut fetches = stream::iter(peers.into_iter().map(one)).buffer_unordered(FETCHES_MAX);
+    while let Some((peer, given)) = fetches.next().await {
+        let Some(at) = asked.found.iter().position(|(name, _)| *name == peer) else { continue };
+        match given {
+            Ok(genesis) => {
+                asked.found[at].1.genesis = Some(genesis);
+                return;
+            }
+            Err(fault) => {
+                asked.found.remove(at);
+                asked.faults.push((peer, fault));
+            }
+        }
+    }
+}
+
+/// The genesis of one peer, part by part.
+async fn given(peer: &str, hello: &Hello, wanted: &Digest) -> Result<Genesis, PeerFault> {
+    let mut parts = GenesisParts::of(hello)?;
+    let mut visit = Visit::begin(&address(peer)?).await?;
+    while let Some(question) = parts.question() {
+        parts.take(&patiently(&mut visit, question).await?.bytes)?;
+    }
+    Ok(check_genesis(hello, parts.bytes(), wanted)?)
+}
+
+/// An answer, and the times between which it was made.
+struct Answered {
+    bytes: Vec<u8>,
+    before: Timestamp,
+    after: Timestamp,
+}
+
+/// Asks a peer again that has its hands full with other visitors, for a while.
+async fn patiently(visit: &mut Visit, question: HelloQuestion) -> Result<Answered, VisitError> {
+    let question = canonical::encode(&question);
+    let mut tries = 1;
+    loop {
+        let before = Timestamp::now();
+        match visit.ask(question.clone()).await {
+            Err(VisitError::Busy) if tries < BUSY_TRIES => tries += 1,
+            answer => return answer.map(|bytes| Answered { bytes, before, after: Timestamp::now() }),
+        }
+        sleep(BUSY_PAUSE).await;
+    }
+}
+
+fn address(peer: &str) -> Result<Multiaddr, PeerFault> {
+    peer.parse().map_err(|_| PeerFault::Address(peer.to_owned()))
 }
 
 /// The genesis that a peer gave; where none did, the failure with each peer's fault.
@@ -195,6 +274,11 @@ pub fn chosen(asked: &Asked, wanted: &Digest) -> Result<Genesis, Failure> {
     } else if any(|fault| matches!(fault, PeerFault::Genesis(GenesisFault::Unknown { .. } | GenesisFault::Refused(_))))
     {
         ("this version of the program does not take the genesis", "install the version that the network runs")
+    } else if any(|fault| matches!(fault, PeerFault::Genesis(GenesisFault::TooLong(_)))) {
+        (
+            "the genesis is longer than what is fetched from peers",
+            "get the genesis.json as a file from somebody, compare its hash, and put it there: openmesh genesis take FILE --home DIR",
+        )
     } else if any(|fault| matches!(fault, PeerFault::Genesis(GenesisFault::OtherNetwork { .. }))) {
         (
             "no peer is of the network with this genesis hash",
@@ -248,7 +332,16 @@ mod tests {
     use super::*;
 
     fn found(offset_ms: i64) -> (String, Found) {
-        ("p".into(), Found { genesis: None, offset_ms })
+        let hello = Hello {
+            genesis: Digest([1; 32]),
+            genesis_bytes: 7,
+            instance: 1,
+            chain_id: 9,
+            network: "x".into(),
+            version: "1".into(),
+            time_ms: 0,
+        };
+        ("p".into(), Found { genesis: None, hello, offset_ms })
     }
 
     fn faults(faults: Vec<PeerFault>) -> Asked {
@@ -266,8 +359,10 @@ mod tests {
         };
         let lie = PeerFault::Genesis(GenesisFault::Lie { got: Digest([3; 32]) });
         let away = || PeerFault::Visit(VisitError::Unreachable("connection refused".into()));
+        let long = PeerFault::Genesis(GenesisFault::TooLong(1 << 40));
         for (asked, words) in [
             (faults(vec![away(), other(), lie]), "lies about the genesis"),
+            (faults(vec![away(), other(), long]), "longer than what is fetched"),
             (faults(vec![away(), other()]), "no peer is of the network"),
             (faults(vec![away()]), "no peer can be reached"),
             (faults(vec![]), "no peer is named"),

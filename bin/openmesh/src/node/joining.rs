@@ -1,5 +1,6 @@
 //! Joining: what peers are told, the way into the network at a start, and noticing that a node was away for too long.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::config::{Drill, MeantRole, NodeConfig};
+use super::config::{Drill, NodeConfig};
 use super::drill;
 use crate::failure::{Failure, OrFail as _};
 
@@ -56,9 +57,14 @@ impl Answers {
     }
 }
 
+/// A number that tells this run of a node from every other one, also of the same key.
+pub fn instance() -> u64 {
+    RandomState::new().hash_one(std::process::id())
+}
+
 /// The function that answers those who do not know the network yet (`docs/spec/operators.md`, clause O-5).
-pub fn greeter(genesis: &Genesis, drill: &Drill) -> network::Responder {
-    let greeter = sync::Greeter::new(genesis, env!("CARGO_PKG_VERSION"));
+pub fn greeter(genesis: &Genesis, drill: &Drill, instance: u64) -> network::Responder {
+    let greeter = sync::Greeter::new(genesis, env!("CARGO_PKG_VERSION"), instance);
     let (spoil, ahead_ms) = (drill.spoil_genesis, drill.clock_ahead_ms);
     Arc::new(move |question| {
         let now = Timestamp::from_millis(Timestamp::now().millis().saturating_add(ahead_ms));
@@ -104,15 +110,26 @@ pub struct Opening<'a> {
     pub network: &'a network::Handle,
     /// Counters of joining.
     pub metrics: &'a Metrics,
+    /// This node's key.
+    pub key: ValidatorPublicKey,
+    /// The number of this run, by which its own host is told from that of a twin.
+    pub instance: u64,
 }
 
 impl Opening<'_> {
-    /// Opens the store of this node: its own, or by a snapshot where peers do not hold the blocks that it needs, or where there
-    /// are very many. Says on the API's address how far it is meanwhile.
-    pub async fn open(&self) -> Result<Store, Failure> {
+    /// Opens this node's own store as it is.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or is of another network.
+    pub async fn own_store(&self) -> Result<Store, Failure> {
         let (dir, config) = (self.dir.to_path_buf(), self.store_config());
         let store = blocking(move || Store::open_with(&dir, config)).await?;
-        self.check_network(&store)?;
+        self.check_network(&store).map(|()| store)
+    }
+
+    /// Makes the store of this node one that it can go on with: its own, or by a snapshot where peers do not hold the blocks that it needs, or where there
+    /// are very many. Says on the API's address how far it is meanwhile.
+    pub async fn go_on(&self, store: Store) -> Result<Store, Failure> {
         let tip = store.tip();
         let age_ms = Timestamp::now().millis() - tip.time.millis();
         let idle_ms = i64::try_from(self.config.consensus.idle_block_ms).unwrap_or(i64::MAX);
@@ -220,33 +237,6 @@ pub fn own(config: &NodeConfig, genesis: &Genesis, store: &Store) -> Result<Own,
     let (archive, peers) = (config.storage.archive, config.network.peers.len());
     let (genesis, trust) = (genesis.clone(), trust(config)?);
     Ok(Own { height, validators, archive, genesis, trust, peers, now: Timestamp::now })
-}
-
-/// Refuses to begin a validator whose key signs somewhere else now (`docs/spec/operators.md`, clause O-18). Only a home that says that it validates
-/// is looked after so: it takes some seconds at each start.
-///
-/// # Errors
-/// Where a block that was made after this start has the key's signature, although this node has signed nothing yet.
-pub async fn check_twin(
-    config: &NodeConfig,
-    genesis: &Genesis,
-    key: &ValidatorPublicKey,
-    network: &network::Handle,
-) -> Result<(), Failure> {
-    let (named, since) = (config.network.peers.len(), Timestamp::now());
-    if config.role != Some(MeantRole::Validator) || named == 0 {
-        return Ok(());
-    }
-    let found = sync::signs_elsewhere(&peers(network), key, genesis.chain_id, since, named, sync::TWIN_TIME).await;
-    let Some((height, time)) = found else { return Ok(()) };
-    Err(Failure::new(format!(
-        "another node signs with this key now: block {height} of {} has its signature, and this node has not signed yet",
-        time.to_rfc3339()
-    ))
-    .hint(
-        "stop the other node, see that it stays stopped, and start this one again: two nodes with one key sign twice for one height, which names \
-         the validator for ever. Where there is no other one, this machine's clock is seconds behind: set it by NTP",
-    ))
 }
 
 fn trust(config: &NodeConfig) -> Result<Trust, Failure> {

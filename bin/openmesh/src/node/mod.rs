@@ -17,6 +17,7 @@ mod retention;
 mod room;
 mod running;
 mod start;
+mod twin;
 mod wait;
 
 use std::io::Write as _;

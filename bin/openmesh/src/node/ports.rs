@@ -8,17 +8,31 @@ use crate::failure::Failure;
 /// Tries each address of a configuration.
 ///
 /// # Errors
-/// Where one is taken, not this machine's, or not allowed; with the setting and what to do.
+/// Where one is taken, not this machine's, not allowed, or that of two settings; with the setting and what to do.
 pub fn check(config: &NodeConfig) -> Result<(), Failure> {
     let mut wanted = vec![("api", Some(config.api)), ("consensus.listen", Some(config.consensus.listen))];
     wanted.extend(config.network.listen.iter().map(|text| ("network.listen", socket(text))));
-    // Held together, so that two settings with the same address are noticed too.
-    let mut held = Vec::new();
-    for (setting, address) in wanted {
-        let Some(address) = address.filter(|address| address.port() != 0) else { continue };
-        held.push(TcpListener::bind(address).map_err(|error| refused(setting, address, &error))?);
+    let named = |(setting, address): (&'static str, Option<SocketAddr>)| {
+        Some((setting, address.filter(|address| address.port() != 0)?))
+    };
+    let sockets: Vec<(&str, SocketAddr)> = wanted.into_iter().filter_map(named).collect();
+    for (at, (setting, address)) in sockets.iter().enumerate() {
+        if let Some((other, taken)) = sockets[..at].iter().find(|(_, taken)| overlap(*taken, *address)) {
+            return Err(Failure::usage(format!("{address} ({setting} in node.toml): {other} has {taken} already"))
+                .hint("name another port for one of them"));
+        }
+    }
+    for (setting, address) in sockets {
+        // One after the other: `::` beside `0.0.0.0` is what the host listens on, and the system would take the two for one here.
+        TcpListener::bind(address).map_err(|error| refused(setting, address, &error))?;
     }
     Ok(())
+}
+
+/// True where two sockets are one: the same port at the same address, or at all addresses of one kind.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port() && one.is_ipv4() == other.is_ipv4() && (is_any || one.ip() == other.ip())
 }
 
 /// The failure of listening on an address.
@@ -72,9 +86,26 @@ mod tests {
             assert!(failure.message().contains(setting) && failure.message().contains("in use"), "{failure:?}");
             assert!(failure.what_to_do().is_some_and(|hint| hint.contains(&taken.port().to_string())), "{failure:?}");
         }
+        let failure = check(&config(taken, taken)).unwrap_err();
+        assert!(failure.message().contains("network.listen") && failure.message().contains("api has"), "{failure:?}");
         let elsewhere = SocketAddr::from(([192, 0, 2, 77], 8_421));
         let failure = check(&config(any, elsewhere)).unwrap_err();
         assert!(failure.message().contains("does not have the address"), "{failure:?}");
+    }
+
+    #[test]
+    fn all_addresses_of_both_kinds_are_no_conflict() {
+        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        for (one, other, is_conflict) in [
+            ("0.0.0.0:7", "[::]:7", false),
+            ("0.0.0.0:7", "10.0.0.1:7", true),
+            ("[::1]:7", "[::]:7", true),
+            ("10.0.0.1:7", "10.0.0.2:7", false),
+            ("10.0.0.1:7", "10.0.0.1:8", false),
+        ] {
+            assert_eq!(overlap(at(one), at(other)), is_conflict, "{one} {other}");
+            assert_eq!(overlap(at(other), at(one)), is_conflict, "{other} {one}");
+        }
     }
 
     #[test]

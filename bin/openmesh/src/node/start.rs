@@ -31,6 +31,7 @@ use super::readiness;
 use super::retention;
 use super::room::Room;
 use super::running::{Consensus, Running, Stage, consensus_failed};
+use super::twin;
 use crate::failure::{Failure, OrFail as _};
 
 /// Nice value of the threads that fill the tables, added to the process's own: consensus, duties and collecting go first, since what they miss is lost to
@@ -54,15 +55,15 @@ pub async fn start(
     room.register(&mut registry);
     let contents = Contents::open(config, files)?;
     let answers = Answers::default();
+    let instance = joining::instance();
     // Before the store: a node that joins needs peers to have one.
-    let (network, network_stage) = start_network(config, &genesis, &key, &contents, &answers, &mut registry).await?;
+    let (network, network_stage) =
+        start_network(config, &genesis, &key, &contents, (&answers, instance), &mut registry).await?;
     let metrics = openmesh_sync::Metrics::register(&mut registry);
-    let dir = files.data("ledger");
-    let opening = Opening { config, dir: &dir, genesis: &genesis, network: &network, metrics: &metrics };
-    let store = opening.open().await?;
-    joining::check_twin(config, &genesis, &key.public(), &network).await?;
-    answers.open(&store, config, &metrics);
-    let stores = Stores::open(store, contents, files, config).await?;
+    let (dir, public) = (files.data("ledger"), key.public());
+    let opening =
+        Opening { config, dir: &dir, genesis: &genesis, network: &network, metrics: &metrics, key: public, instance };
+    let stores = open_stores(&opening, &answers, contents, files).await?;
     let queries = pythia::Pythia::start(query_config(config), stores.lake.clone()).or_fail("queries")?;
     stores.content.register(&mut registry, "content");
     stores.raw.register(&mut registry, "raw");
@@ -83,7 +84,6 @@ pub async fn start(
         registry: &mut registry,
         incidents: incidents.clone(),
     })?;
-    let public = key.public();
     let inputs = (collecting.windows, collecting.withdrawals);
     let (duties, duties_stage) = start_duties(key, &engine, &stores.store, inputs, incidents, &mut registry)?;
     let disks = watch_disks(room, &stores.raw);
@@ -112,6 +112,25 @@ pub async fn start(
     api.add(serving);
     let stages = vec![api, watch, disks, collecting.stage, sources_stage, duties_stage, ingest_stage, network_stage];
     Ok((Running::new(served.address, consensus, stages), engine))
+}
+
+/// Opens the stores, with whatever joining that takes; a key that signs somewhere else is looked for meanwhile, so that a start waits for the longer one
+/// of both.
+async fn open_stores(
+    opening: &Opening<'_>,
+    answers: &Answers,
+    contents: Contents,
+    files: &Files,
+) -> Result<Stores, Failure> {
+    let store = opening.own_store().await?;
+    let begin = twin::begin(opening, &store)?;
+    let opened = async {
+        let store = opening.go_on(store).await?;
+        answers.open(&store, opening.config, opening.metrics);
+        Stores::open(store, contents, files, opening.config).await
+    };
+    let (stores, ()) = tokio::try_join!(opened, twin::check(opening, begin))?;
+    Ok(stores)
 }
 
 fn watch_disks(room: &Room, raw: &Arc<BlockStore>) -> Stage {
@@ -213,7 +232,7 @@ async fn start_network(
     genesis: &Genesis,
     key: &ValidatorKey,
     contents: &Contents,
-    answers: &Answers,
+    (answers, instance): (&Answers, u64),
     registry: &mut Registry,
 ) -> Result<(network::Handle, Stage), Failure> {
     let mut stage = Stage::new("the peer-to-peer network");
@@ -229,7 +248,7 @@ async fn start_network(
     let settings = network_config(config, genesis, key)?;
     let (handle, task) = network::start(settings, provider, stage.stop(), registry).await.or_fail("network")?;
     handle.answer_with(answers.responder(&config.drill));
-    handle.greet_with(joining::greeter(genesis, &config.drill));
+    handle.greet_with(joining::greeter(genesis, &config.drill, instance));
     stage.add_fallible(task);
     Ok((handle, stage))
 }

@@ -4,9 +4,9 @@
 //! comments, and what it says counts before what `run.toml` says.
 
 use std::collections::BTreeSet;
-use std::hash::{BuildHasher as _, RandomState};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use openmesh_ledger::{Genesis, SourceKind};
 use openmesh_storage::files::write_whole;
@@ -25,6 +25,9 @@ const RUN_HEADER: &str =
     "# Made again by each `openmesh up`. What you write belongs in node.toml beside it, which counts before this.\n\n";
 /// Ports that the kernel gives to nobody by itself (it has 32768 to 60999 for whoever asks for any, ip(7)), and that no application gets (20000 to 29999).
 const CHOSEN: RangeInclusive<u16> = 30_000..=32_767;
+/// Distance between the first ports of two programs that were started one after the other. Nobody listens yet on what a start has chosen, so that another one that
+/// begins at the same moment finds it free as well: it begins to look elsewhere, beyond all ports of a network of twenty validators.
+const APART: u64 = 64;
 /// Number of the validator that keeps every block, unless its `node.toml` says otherwise.
 const ARCHIVE: usize = 0;
 /// The `node.toml` of a new home.
@@ -249,8 +252,9 @@ impl Held {
     /// The same port as last time, where it is free, or one that is free now. A program listens on it a moment later, so it is one of [`CHOSEN`], as long as one
     /// of them is free.
     fn again(&mut self, former: Option<u16>) -> Result<u16, Failure> {
+        static ASKED: AtomicU64 = AtomicU64::new(0);
         let count = u64::from(CHOSEN.end() - CHOSEN.start()) + 1;
-        let first = RandomState::new().hash_one(std::process::id()) % count;
+        let first = u64::from(std::process::id()) * APART + ASKED.fetch_add(1, Ordering::Relaxed);
         let port = |step: u64| u16::try_from(u64::from(*CHOSEN.start()) + (first + step) % count).ok();
         let mut all = former.filter(|port| *port != 0).into_iter().chain((0..count).filter_map(port));
         let found = all.find_map(|port| self.exactly(port));

@@ -105,7 +105,7 @@ async fn packaged_commands_are_understood() {
     // The home is not there: what fails is that and no argument.
     let output = binary().args(start.split(' ')).output().await.unwrap();
     let err = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(err.contains("/var/lib/openmesh/node/node.toml is missing"), "{err}");
+    assert!(err.contains("/var/lib/openmesh-node/home/node.toml is missing"), "{err}");
     let document = file("openmesh-node.yaml");
     let init = document.lines().find_map(|line| line.trim().strip_prefix("/usr/bin/openmesh init ")).unwrap();
     let folder = tempfile::tempdir().unwrap();

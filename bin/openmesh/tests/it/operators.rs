@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use crate::network::{PATIENCE, binary};
 
 /// A node in a process of its own.
 struct Node {
-    _process: Child,
+    process: Child,
     api: String,
     log: Arc<Mutex<String>>,
 }
@@ -38,7 +39,12 @@ impl Node {
         let ready = tokio::time::timeout(PATIENCE, said.next_line()).await.expect("in time").expect("stdout");
         let ready = ready.unwrap_or_else(|| panic!("it ended:\n{}", log.lock().unwrap()));
         let ready: Value = serde_json::from_str(&ready).expect("its greeting");
-        Node { _process: process, api: ready["api"].as_str().expect("an address").to_owned(), log }
+        Node { process, api: ready["api"].as_str().expect("an address").to_owned(), log }
+    }
+
+    /// Ends it as a power cut would, and waits until it is gone.
+    async fn kill(mut self) {
+        self.process.kill().await.expect("killed");
     }
 
     async fn get(&self, path: &str) -> Option<Value> {
@@ -89,12 +95,20 @@ async fn refused(arguments: &[&str], code: i32, words: &[&str]) {
     }
 }
 
-/// A free port of loopback of which the next one is free too.
+/// First and last of the ports that these tests take: below those that the system gives to whoever asks for any, so that nobody gets one in between.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// A port of loopback that is free with the next one, and that no other test of this process has got.
 fn port() -> u16 {
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    // Two runs at once begin at different places.
+    let begin = u16::try_from(std::process::id() % 5_000).unwrap() * 2;
+    let is_free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
     loop {
-        let first = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = first.local_addr().unwrap().port();
-        if port < u16::MAX - 1 && std::net::TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
+        let turn = TAKEN.fetch_add(1, Ordering::Relaxed);
+        assert!(turn < PORTS.len() as u16 / 2, "no two free ports in {PORTS:?}");
+        let port = PORTS.start + (begin + 2 * turn) % PORTS.len() as u16;
+        if is_free(port) && is_free(port + 1) {
             return port;
         }
     }
@@ -232,7 +246,7 @@ async fn each_thing_that_is_wrong_with_a_join_has_an_error_of_its_own() {
     refused(&["node", "--home", &home, "--genesis", &wrong], 2, &["is the home of another network", &hash]).await;
     let other = world.text("late.genesis.json");
     refused(&["genesis", "take", &other, "--home", &home], 2, &["is the home of another network"]).await;
-    // The data of one network beside the genesis of another.
+    // A port that somebody has is said before the genesis is asked for.
     std::fs::remove_file(world.path("home/genesis.json")).unwrap();
     let taken = std::net::TcpListener::bind(("127.0.0.1", free)).unwrap();
     refused(&["node", "--home", &home], 1, &["consensus.listen", "the port is in use"]).await;
@@ -262,11 +276,23 @@ async fn a_store_of_another_network_is_not_touched() {
     world.validator("one", one, "845104", "").await;
     let node = Node::start(&world.path("one")).await;
     node.until("blocks", |state| state["height"].as_u64() > Some(1)).await;
-    drop(node);
+    node.kill().await;
     world.validator("two", two, "845105", "").await;
     std::fs::copy(world.path("two/genesis.json"), world.path("one/genesis.json")).unwrap();
     refused(&["node", "--home", &world.text("one")], 2, &["is of another network", "data/ledger"]).await;
     assert!(world.path("one/data/ledger/ledger.redb").exists());
+}
+
+/// A copy of a validator's home, with its key and its genesis, that knows one peer.
+async fn copy(world: &World, name: &str, hash: &str, peer: u16) {
+    let (home, own) = (world.path(name), port());
+    std::fs::create_dir(&home).unwrap();
+    for file in ["validator.key", "genesis.json"] {
+        std::fs::copy(world.path("one").join(file), home.join(file)).unwrap();
+    }
+    let peer = format!("127.0.0.1:{peer}");
+    let (code, out, err) = world.init(name, own, hash, &peer, &["--role", "validator"]).await;
+    assert!(code == 0 && out.contains("the key that was there"), "{out}{err}");
 }
 
 /// A home is copied, and both run: the second one signs nothing (clause O-18).
@@ -277,20 +303,31 @@ async fn a_key_that_signs_elsewhere_signs_nothing_here() {
     let hash = world.validator("one", first, "845107", "").await;
     let node = Node::start(&world.path("one")).await;
     node.until("blocks", |state| state["height"].as_u64() > Some(2)).await;
-    // The copy has the key and the genesis, and knows the first one as a peer.
-    let copy = world.path("copy");
-    std::fs::create_dir(&copy).unwrap();
-    for file in ["validator.key", "genesis.json"] {
-        std::fs::copy(world.path("one").join(file), copy.join(file)).unwrap();
-    }
+    // The copy knows the first one itself, which has the same identity.
+    copy(&world, "copy", &hash, first).await;
+    let words = ["another node signs with this key now: one with this node's own identity", "stop the other node"];
+    refused(&["node", "--home", &world.text("copy")], 6, &words).await;
+    // The copy knows only somebody who follows the ledger: what is signed there tells.
     let peer = format!("127.0.0.1:{first}");
-    let (code, out, err) = world.init("copy", second, &hash, &peer, &["--role", "validator"]).await;
-    assert!(code == 0 && out.contains("the key that was there"), "{out}{err}");
-    let words = ["another node signs with this key now", "stop the other node"];
-    refused(&["node", "--home", &world.text("copy")], 1, &words).await;
+    let (code, _, err) = world.init("two", second, &hash, &peer, &["--role", "full"]).await;
+    assert_eq!(code, 0, "{err}");
+    let follows = Node::start(&world.path("two")).await;
+    follows.until("blocks", |state| state["height"].as_u64() > Some(2)).await;
+    copy(&world, "other", &hash, second).await;
+    let words = ["another node signs with this key now: block ", "has its signature"];
+    refused(&["node", "--home", &world.text("other")], 6, &words).await;
     // The one that runs goes on.
     let height = node.get("/v1/node").await.unwrap()["height"].as_u64();
     node.until("more blocks", |state| state["height"].as_u64() > height).await;
+    // And is no twin of itself when it is started again at once.
+    let toml = world.path("one/node.toml");
+    let text = std::fs::read_to_string(&toml).unwrap();
+    let (_, network) = text.split_once("[network]").unwrap();
+    let network = network.replacen("peers = []", &format!("peers = [\"/ip4/127.0.0.1/tcp/{}\"]", second + 1), 1);
+    std::fs::write(&toml, format!("{}[network]{network}", text.split_once("[network]").unwrap().0)).unwrap();
+    node.kill().await;
+    let again = Node::start(&world.path("one")).await;
+    again.until("still more blocks", |state| state["height"].as_u64() > height.map(|height| height + 1)).await;
 }
 
 #[tokio::test]
@@ -329,6 +366,9 @@ async fn nobody_is_asked_without_a_terminal() {
     ])
     .await;
     assert!(code == 2 && err.contains("--listen: 192.0.2.77 cannot be listened on"), "{err}");
+    let all = ["--network", "new", "--peers", "none", "--role", "full", "--listen", "0.0.0.0"];
+    let (code, _, err) = run(&[&["init", "--home", &home][..], &all].concat()).await;
+    assert!(code == 2 && err.contains("--reach HOST"), "{err}");
     assert!(!world.path("home").exists());
 }
 

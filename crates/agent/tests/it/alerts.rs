@@ -86,7 +86,7 @@ async fn a_failed_update_reaches_a_person() {
     let message = hear(&mut heard).await;
     assert_eq!((message["type"].as_str(), &message["data"]["alert"]), (Some("alert.test"), &serde_json::Value::Null));
     let within = test(&world, "within").await.unwrap().cause.unwrap();
-    assert!(within.contains("private: true") && !within.contains("hidden"), "{within}");
+    assert!(within.contains("`private` of the webhook") && !within.contains("hidden"), "{within}");
     let lost = test(&world, "lost").await.unwrap().cause.unwrap();
     assert!(lost.contains("no secret `missing`"), "{lost}");
     assert!(matches!(test(&world, "nobody").await, Err(ClientError::Refused(failure)) if failure.code == "no_webhook"));

@@ -5,10 +5,11 @@ use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 
 use clap::ValueEnum as _;
-use openmesh_ledger::{Genesis, NAME_BYTES_MAX};
+use openmesh_ledger::Genesis;
 use openmesh_primitives::Digest;
 
 use crate::failure::Failure;
+use crate::node::card;
 use crate::node::config::{MeantRole, read_genesis};
 use crate::node::peer::{self, Peer};
 
@@ -173,11 +174,7 @@ pub fn listen(text: &str) -> Result<IpAddr, String> {
 
 /// Reads a name for people.
 pub fn name(text: &str) -> Result<String, String> {
-    let is_plain = |c: char| c.is_alphanumeric() || "-_. ".contains(c);
-    match (1..=NAME_BYTES_MAX).contains(&text.len()) && text.chars().all(is_plain) {
-        true => Ok(text.to_owned()),
-        false => Err(format!("{text:?}: 1 to {NAME_BYTES_MAX} letters, digits, dashes and dots are expected")),
-    }
+    card::check_name(text).map(|()| text.to_owned())
 }
 
 /// This machine's name, as far as it is one for a node.

@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 use std::fs::DirBuilder;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use openmesh_primitives::{Digest, ValidatorKey};
-use openmesh_storage::files::{sync_folder, write_whole};
+use openmesh_storage::files::{sync_folder, write_new, write_whole};
 
 use super::answers::Plan;
 use crate::cli::InitArgs;
@@ -19,8 +20,10 @@ use crate::up::network::write_key;
 
 /// Mode of a home: nobody but its user has business there.
 const HOME_MODE: u32 = 0o700;
+/// Modes with which others can put files of theirs into a folder, in the place of a node's key or settings.
+const OTHERS_WRITE: u32 = 0o022;
 
-/// Refuses a folder that is a node's home already, or has a node's data.
+/// Refuses a folder that is a node's home already, has a node's data, or belongs to others as well.
 ///
 /// # Errors
 /// Where it is; the part that is there is named.
@@ -29,6 +32,11 @@ pub fn check_free(files: &Files) -> Result<(), Failure> {
     let is_there = |path: &Path| path.symlink_metadata().is_ok();
     if is_there(home) && !home.is_dir() {
         return Err(Failure::usage(format!("{} is no folder", home.display())).hint("name another one with --home"));
+    }
+    let mode = std::fs::metadata(home).map_or(0, |meta| meta.permissions().mode());
+    if mode & OTHERS_WRITE != 0 {
+        return Err(Failure::usage(format!("other users can write into {}", home.display()))
+            .hint(format!("chmod go-w {}, or name a folder with --home that is not there yet", home.display())));
     }
     let other = "name another folder with --home; what is there is never written over";
     for part in [files.config(), files.run()] {
@@ -86,16 +94,33 @@ pub fn make(files: &Files, plan: &Plan, arguments: &InitArgs) -> Result<String, 
         entry::keep(files, genesis)?;
     }
     let card = Card::sign(&key, &plan.name, &plan.reach.to_string(), None);
-    let card_text = serde_json::to_vec_pretty(&card).map_err(|e| Failure::from_display("card.json", &e))?;
-    let put = |path: std::path::PathBuf, bytes: &[u8]| {
-        write_whole(&path, bytes).map_err(|e| Failure::from_display(path.display(), &e))
-    };
-    put(files.card(), &card_text)?;
-    put(files.config(), text.as_bytes())?;
+    put_card(files, &card)?;
+    let path = files.config();
+    write_new(&path, text.as_bytes()).map_err(|error| match error.kind() {
+        // Another `openmesh init` was faster.
+        ErrorKind::AlreadyExists => Failure::usage(format!("{} is there now", path.display()))
+            .hint("somebody else has made this home meanwhile; it is not touched"),
+        _ => Failure::from_display(path.display(), &error),
+    })?;
     // Another program may have gone by the time at which the node starts.
     let busy = ports::check(&config).err();
     let busy = busy.map(|failure| format!("warning    {}\n", failure.message())).unwrap_or_default();
     Ok(busy + &told(files, plan, &card, is_kept))
+}
+
+/// Puts the card into a home. One that a try before has made with this key gives way to the newer answers; every other file is somebody's.
+fn put_card(files: &Files, card: &Card) -> Result<(), Failure> {
+    let path = files.card();
+    let text = serde_json::to_vec_pretty(card).map_err(|e| Failure::from_display("card.json", &e))?;
+    let written = match path.symlink_metadata() {
+        Err(_) => write_new(&path, &text),
+        Ok(_) if Card::read(&path).is_ok_and(|there| there.public_key == card.public_key) => write_whole(&path, &text),
+        Ok(_) => {
+            return Err(Failure::usage(format!("{} is there, and is no card of this home's key", path.display()))
+                .hint("move it away, or name another folder with --home; what is there is never written over"));
+        }
+    };
+    written.map_err(|error| Failure::from_display(path.display(), &error))
 }
 
 /// The key of a home: a new one, or the one that is there.
@@ -275,8 +300,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (files, arguments) = (Files::of(dir.path()), arguments(dir.path(), &[]));
         write_key(&files.key(), &[9; 32]).unwrap();
+        // The card of the try before, which had other answers.
+        let before = Card::sign(&ValidatorKey::from_seed([9; 32]), "eight", "10.0.0.8:8421", None);
+        std::fs::write(files.card(), serde_json::to_vec(&before).unwrap()).unwrap();
         check_free(&files).unwrap();
         let told = make(&files, &plan(Network::New, MeantRole::Validator), &arguments).unwrap();
+        assert_eq!(Card::read(&files.card()).unwrap().name, "nine");
         assert!(told.contains("the key that was there") && told.contains("card.json"), "{told}");
         assert_eq!(files.read_key().unwrap().seed(), [9; 32]);
         assert_eq!(NodeConfig::read(&files).unwrap().genesis, None);
@@ -298,8 +327,19 @@ mod tests {
         std::fs::set_permissions(files.key(), std::fs::Permissions::from_mode(0o644)).unwrap();
         let failure = make(&files, &plan(Network::New, MeantRole::Full), &arguments).unwrap_err();
         assert!(failure.what_to_do().is_some_and(|hint| hint.contains("chmod 600")), "{failure:?}");
+        std::fs::set_permissions(files.key(), std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::fs::write(files.card(), "a letter").unwrap();
+        let failure = make(&files, &plan(Network::New, MeantRole::Full), &arguments).unwrap_err();
+        assert!(failure.message().contains("card.json is there"), "{failure:?}");
+        assert_eq!(std::fs::read(files.card()).unwrap(), b"a letter");
+        assert!(!files.config().exists());
         let file = dir.path().join("file");
         std::fs::write(&file, "").unwrap();
         assert!(check_free(&Files::of(&file)).unwrap_err().message().contains("no folder"));
+        let open = dir.path().join("open");
+        std::fs::create_dir(&open).unwrap();
+        std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o777)).unwrap();
+        let failure = check_free(&Files::of(&open)).unwrap_err();
+        assert!(failure.message().contains("other users can write"), "{failure:?}");
     }
 }

@@ -5,6 +5,7 @@ mod answers;
 mod home;
 
 use std::io::{BufRead, IsTerminal as _, Write};
+use std::net::IpAddr;
 
 use openmesh_ledger::Genesis;
 use openmesh_primitives::Digest;
@@ -70,22 +71,22 @@ async fn plan<R: BufRead, W: Write>(
         "3/4  Role: validator (its key signs blocks), full (follows and answers) or archive (keeps every block)";
     let question = Question { flag: "role", words, usual: Some(usual.into()) };
     let role = asker.answer(given, &question, answers::role)?;
-    let usual = answers::own_address(&peers).map(|address| address.to_string());
+    let own = answers::own_address(&peers);
     let words = "4/4  Address of this machine at which others reach it";
     let given = arguments.listen.map(|address| address.to_string());
-    let listen = asker.answer(given.as_deref(), &Question { flag: "listen", words, usual }, answers::listen)?;
-    let reach = match &arguments.reach {
-        Some(reach) => reach.clone(),
-        None if listen.is_unspecified() => match answers::own_address(&peers) {
-            Some(address) => Peer::at(address, arguments.port),
-            None => {
-                return Err(Failure::usage(format!(
-                    "--listen {listen} is every address, and none at which others reach this machine"
-                ))
-                .hint("name that one too: --reach HOST"));
-            }
-        },
-        None => Peer::at(listen, arguments.port),
+    let question = Question { flag: "listen", words, usual: own.map(|address| address.to_string()) };
+    // All addresses of the machine are none at which others reach it: one is needed beside them.
+    let reached = |listen: IpAddr| if listen.is_unspecified() { own } else { Some(listen) };
+    let parse = |text: &str| match answers::listen(text)? {
+        listen if arguments.reach.is_none() && reached(listen).is_none() => Err(format!(
+            "{listen} is every address, and none at which others reach this machine: name that one too, with --reach HOST"
+        )),
+        listen => Ok(listen),
+    };
+    let listen = asker.answer(given.as_deref(), &question, parse)?;
+    let reach = match (&arguments.reach, reached(listen)) {
+        (Some(reach), _) => reach.clone(),
+        (None, address) => Peer::at(address.unwrap_or(listen), arguments.port),
     };
     let name = arguments.name.clone().unwrap_or_else(answers::own_name);
     Ok(Plan { network, genesis, peers, role, listen, reach, name })

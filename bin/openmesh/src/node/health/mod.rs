@@ -1,7 +1,7 @@
 //! The health of a running node, for its operator: facts, alerts, and who is told of them. `docs/spec/operators.md`, clauses O-14 to O-17.
 //!
-//! One task follows blocks and counts this validator's signatures; another one looks at everything each quarter of a minute, writes the book of
-//! alerts, and sends what is due. The rules ([`rules`]) and the counting ([`signing`]) are pure.
+//! One task follows blocks and counts this validator's signatures; another one looks at everything each quarter of a minute and writes the book of
+//! alerts; a third one sends what is due, so that no slow receiver holds up the looking. The rules ([`rules`]) and the counting ([`signing`]) are pure.
 
 mod kept;
 mod metrics;
@@ -43,6 +43,10 @@ use signing::{Signed, Signing};
 const LOOK: Duration = Duration::from_secs(15);
 /// Time between two comparisons of clocks: a clock that drifts does so by milliseconds in it.
 const CLOCK: Duration = Duration::from_secs(60);
+/// Time for which a comparison counts where no other one comes about: a clock may be set right while nobody is there to tell.
+const CLOCK_COUNTS: Duration = Duration::from_secs(300);
+/// Time between two looks whether a message is due.
+const SEND: Duration = Duration::from_secs(5);
 /// Messages that are sent at once.
 const SENDS_MAX: usize = 8;
 
@@ -103,6 +107,7 @@ impl Health {
         let mut stage = Stage::new("the watch over this node's health");
         stage.add(tokio::spawn(health.clone().follow(stage.stop())));
         stage.add(tokio::spawn(health.clone().watch(peers, stage.stop())));
+        stage.add(tokio::spawn(health.clone().tell(stage.stop())));
         (health, stage)
     }
 
@@ -153,6 +158,7 @@ impl Health {
         if let Ok(Err(error)) = tokio::task::spawn_blocking(move || own.look_back()).await {
             tracing::warn!(error = report(&error), "the last blocks are not counted");
         }
+        locked(&self.0.seen).signing.begin();
         while let Some(block) = stop.run_until_cancelled(committed.recv()).await {
             match block {
                 Ok(block) => self.note(&block.block),
@@ -188,12 +194,28 @@ impl Health {
         let mut compared: Option<Instant> = None;
         loop {
             let turn = async {
-                if compared.is_none_or(|at| at.elapsed() >= CLOCK) && self.compare(&peers).await {
-                    compared = Some(Instant::now());
+                if compared.is_none_or(|at| at.elapsed() >= CLOCK) {
+                    if self.compare(&peers).await {
+                        compared = Some(Instant::now());
+                    } else if compared.is_some_and(|at| at.elapsed() >= CLOCK_COUNTS) {
+                        locked(&self.0.seen).clock = NodeClock::default();
+                    }
                 }
                 self.look().await;
-                self.deliver().await;
                 tokio::time::sleep(LOOK).await;
+            };
+            if stop.run_until_cancelled(turn).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Sends what is due, again and again until it is told to stop. A message that is under way then is sent again by the next start.
+    async fn tell(self, stop: CancellationToken) {
+        loop {
+            let turn = async {
+                self.deliver().await;
+                tokio::time::sleep(SEND).await;
             };
             if stop.run_until_cancelled(turn).await.is_none() {
                 return;

@@ -22,6 +22,8 @@ pub struct Signing {
     last: Option<(Height, bool)>,
     /// The set that was asked for last, by its hash.
     set: Option<(Digest, bool)>,
+    /// Height up to which blocks are from before this run of the node.
+    begun: Height,
 }
 
 /// Sums over that memory.
@@ -33,7 +35,7 @@ pub struct Signed {
     pub missed: u64,
     /// Newest height with it.
     pub last: Option<Height>,
-    /// One of the newest has it.
+    /// One of the newest has it, of those since this run of the node began.
     pub signs: bool,
     /// One of the last twenty does not have it.
     pub misses_now: bool,
@@ -42,7 +44,12 @@ pub struct Signed {
 impl Signing {
     /// A memory of nothing.
     pub fn new(own: Address) -> Signing {
-        Signing { own, seen: VecDeque::new(), last: None, set: None }
+        Signing { own, seen: VecDeque::new(), last: None, set: None, begun: 0 }
+    }
+
+    /// Notes that what was taken in so far is from before this run of the node: it says nothing about whether it signs now.
+    pub fn begin(&mut self) {
+        self.begun = self.last.map_or(0, |(height, _)| height);
     }
 
     /// Takes in the next block: its commit says who signed its parent. `is_member` tells whether the set that decides the block has the key, and
@@ -84,7 +91,7 @@ impl Signing {
             recent: self.seen.len() as u64,
             missed: self.seen.iter().filter(|(_, signed)| !signed).count() as u64,
             last: newest(BLOCKS).find(|(_, signed)| *signed).map(|(height, _)| *height),
-            signs: newest(NOW_BLOCKS).any(|(_, signed)| *signed),
+            signs: newest(NOW_BLOCKS).any(|(height, signed)| *signed && *height > self.begun),
             misses_now: newest(LATE_BLOCKS).any(|(_, signed)| !signed),
         }
     }
@@ -148,6 +155,19 @@ mod tests {
         assert!(back.signs && !back.misses_now, "it came back");
         let away = after(&[true; 150].into_iter().chain([false; 4]).collect::<Vec<_>>()).signed();
         assert!(!away.signs && away.misses_now && away.last == Some(149));
+    }
+
+    #[test]
+    fn signatures_of_before_do_not_say_that_it_signs() {
+        let mut signing = after(&[true; 10]);
+        signing.begin();
+        assert!(!signing.signed().signs && signing.signed().missed == 0);
+        let mut add = |height, signed| {
+            signing.block(&header(height, 1), Some(&commit(height - 1, signed)), || Ok::<_, Infallible>(true)).unwrap();
+            signing.signed().signs
+        };
+        // The commit of the last block of before, then those of new ones.
+        assert_eq!([add(11, true), add(12, false), add(13, true)], [false, false, true]);
     }
 
     #[test]
