@@ -73,6 +73,7 @@ pub enum Command {
     /// Run one node from its home directory.
     ///
     /// Exits with 2 where a setting is wrong, and with 6 where the node's key runs somewhere else too: neither is gone by another start.
+    /// With 3 where the program lacks the rules of the next height: a newer one in its place goes on from there.
     Node(NodeArgs),
     /// Look after a validator: its state, its key, its alerts.
     #[command(subcommand)]
