@@ -479,6 +479,7 @@ async fn a_visitor_of_any_chain_is_answered() {
     assert_eq!(early.ask(vec![1]).await, Err(VisitError::Missing), "nothing to answer from yet");
     there.handle.greet_with(Arc::new(|question: &[u8]| match question {
         [1] => Some(vec![9; 3_000_000]),
+        [3] => Some(vec![9; 5_000_000]),
         _ => None,
     }));
     let mut visit = Visit::begin(&address).await.expect("a host");
@@ -487,6 +488,11 @@ async fn a_visitor_of_any_chain_is_answered() {
     assert_eq!(visit.ask(vec![2]).await, Err(VisitError::Missing));
     assert_eq!(visit.ask(vec![1]).await, Ok(vec![9; 3_000_000]), "one connection bears several questions");
     assert_eq!(visit.ask(vec![0; 65]).await, Err(VisitError::TooLong(65)));
+    let long = visit.ask(vec![3]).await;
+    assert!(
+        matches!(&long, Err(VisitError::Silent(why)) if why.contains("at most")),
+        "more than any part of a genesis"
+    );
     // The questions of the chain are apart: nothing answers them here.
     let here = node(72, 9, &[&there], nothing()).await;
     let peer = there.handle.peer_id();

@@ -110,12 +110,18 @@ fn missed_blocks(facts: &Facts, limits: &Alerts) -> Option<Finding> {
 
 fn standstill(facts: &Facts) -> Option<Finding> {
     let longest = STANDSTILL_MS_MIN.max(facts.idle_block_ms.saturating_mul(STANDSTILL_BLOCKS));
-    if facts.height == 0 || facts.lag_ms <= longest {
+    // One that catches up is behind, and the network goes on.
+    if facts.syncing || facts.lag_ms <= longest {
         return None;
     }
+    let seconds = facts.lag_ms / 1_000;
+    let cause = match facts.height {
+        0 => format!("no block has come yet, {seconds} s after the time at which the network begins"),
+        height => format!("the last block, {height}, is {seconds} s old"),
+    };
     finding(
         Severity::Critical,
-        format!("the last block, {}, is {} s old", facts.height, facts.lag_ms / 1_000),
+        cause,
         "are more than two thirds of the validators up, and is this machine connected with them? Ask another node whether it has newer blocks",
         BLOCKS_LAST,
     )
@@ -249,6 +255,10 @@ mod tests {
     #[test]
     fn a_network_that_stands_is_said_once() {
         assert_eq!(one(&Facts { lag_ms: 60_001, ..missed(100, 100) }), (NodeAlertKind::Standstill, Severity::Critical));
+        let begins = Facts { height: 0, lag_ms: 60_001, signed: Signed::default(), ..well() };
+        assert_eq!(one(&begins), (NodeAlertKind::Standstill, Severity::Critical), "one that does not begin stands");
+        let behind = Facts { syncing: true, ..begins };
+        assert_eq!(one(&behind).0, NodeAlertKind::Behind, "old blocks are what one that catches up has");
         let slow = Facts { lag_ms: 600_000, idle_block_ms: 60_000, ..well() };
         assert_eq!(findings(&slow, &Alerts::default()), BTreeMap::new(), "a block a minute is its pace");
     }
