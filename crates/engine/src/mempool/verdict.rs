@@ -53,14 +53,17 @@ pub(crate) const fn is_stateless(outcome: &Outcome) -> bool {
 /// transactions for nothing.
 const fn is_worthless(outcome: &Outcome, tip: Height) -> bool {
     use AccountsError::{FeeLow, NonceLow, UnknownSender};
+    use UpgradesError::{BallotNumber, NotValidator};
     use WindowsError::{NotAssigned, WindowClosed};
     match outcome {
         Err(SubmitError::Refused(error)) => match error {
             TransactionError::Accounts(UnknownSender { .. } | FeeLow { .. } | NonceLow { .. })
             | TransactionError::Windows(NotAssigned { .. })
             | TransactionError::Sources(SourcesError::UnknownSource { .. })
-            | TransactionError::Upgrades(UpgradesError::NotValidator { .. }) => true,
+            | TransactionError::Upgrades(NotValidator { .. }) => true,
             TransactionError::Windows(WindowClosed { height }) => height.saturating_add(STALE_BLOCKS) < tip,
+            // A number that was used, as with accounts.
+            TransactionError::Upgrades(BallotNumber { expected, got }) => *got < *expected,
             _ => false,
         },
         Err(SubmitError::Pool(PoolError::Committed { height })) => height.saturating_add(STALE_BLOCKS) < tip,
@@ -97,6 +100,9 @@ mod tests {
         assert_eq!(verdict(&[known.clone(), known], TIP, true), GossipVerdict::Ignore);
         // Who is behind blames nobody.
         assert_eq!(verdict(&[low()], TIP, false), GossipVerdict::Ignore);
+        let ballot = |got| refused(UpgradesError::BallotNumber { expected: 5, got });
+        assert_eq!(verdict(&[ballot(4)], TIP, true), GossipVerdict::Worthless);
+        assert_eq!(verdict(&[ballot(6)], TIP, true), GossipVerdict::Ignore, "the one before it may be on its way");
         let closed = |height| refused(WindowsError::WindowClosed { height });
         assert_eq!(verdict(&[closed(10)], TIP, true), GossipVerdict::Worthless);
         assert_eq!(verdict(&[closed(TIP - 5)], TIP, true), GossipVerdict::Ignore);
