@@ -11,9 +11,9 @@ use crate::modules::sources;
 use crate::modules::upgrades::{self, UpgradesError};
 use crate::modules::windows;
 use crate::registered::RegisteredAction;
-use crate::rule_set::{RegisteredCall, RegisteredRules};
+use crate::rule_set::{MigrationWrites, RegisteredCall, RegisteredRules, of_accounts, of_consensus};
 use crate::rules::Rules;
-use crate::state::StateRead;
+use crate::state::{Overlay, StateRead};
 use crate::transaction::{AccountTransaction, Transaction};
 use crate::verify::VerifiedTransaction;
 
@@ -26,8 +26,8 @@ pub(crate) fn check_account_transaction(
     account: Option<accounts::Account>,
 ) -> Result<Amount, CheckError> {
     rules.chain(transaction.chain_id)?;
-    rules.action(&transaction.action)?;
     let lost = accounts::check_sender(&rules.params, transaction, sender, account)?;
+    rules.action(&transaction.action)?;
     match &transaction.action {
         Action::Accounts(action) => accounts::check(rules, state, sender, action)?,
         Action::Sources(action) => sources::check(rules, state, sender, action)?,
@@ -40,6 +40,26 @@ pub(crate) fn check_account_transaction(
 fn registered(rules: &Rules, action: &RegisteredAction) -> Result<RegisteredRules, UpgradesError> {
     let (tag, version) = (action.tag, rules.version);
     rules.registered().ok_or(UpgradesError::ActionNotInForce { tag, version })
+}
+
+/// Lets a registered action take effect beside the state. Returns its writes. Those to what this ledger keeps by itself are refused: to
+/// consensus' keys, and to accounts, of which the block has newer ones than the state that the action sees.
+fn registered_writes(
+    context: &Context<'_>,
+    sender: Address,
+    action: &RegisteredAction,
+) -> Result<MigrationWrites, CheckError> {
+    let rules = registered(&context.rules, action)?;
+    let mut own = Overlay::new(&context.state as &dyn StateRead);
+    (rules.apply)(&mut own, &call(&context.rules, sender, action))?;
+    let writes = own.into_writes();
+    match of_consensus(&writes).or_else(|| of_accounts(&writes)) {
+        None => Ok(writes),
+        Some(key) => {
+            let reason = format!("the action would write {key:?}, which no registered action may");
+            Err(UpgradesError::RegisteredRefused { reason }.into())
+        }
+    }
 }
 
 fn call<'a>(rules: &Rules, sender: Address, action: &'a RegisteredAction) -> RegisteredCall<'a> {
@@ -66,14 +86,18 @@ fn apply_account_transaction(
     let sender = verified.sender();
     let account = accounts::load(context, sender)?;
     let lost = check_account_transaction(&context.rules, &context.state, transaction, sender, account)?;
+    // Before the fee is taken: what is refused leaves everything as it was.
+    let writes = match &transaction.action {
+        Action::Registered(action) => registered_writes(context, sender, action)?,
+        _ => MigrationWrites::new(),
+    };
     accounts::charge(context, sender, lost, transaction.fee)?;
     match &transaction.action {
         Action::Accounts(action) => accounts::apply(context, sender, action),
         Action::Sources(action) => sources::apply(context, sender, action),
-        Action::Registered(action) => {
-            let rules = registered(&context.rules, action)?;
-            let call = call(&context.rules, sender, action);
-            Ok((rules.apply)(&mut context.state, &call)?)
+        Action::Registered(_) => {
+            context.state.absorb(writes);
+            Ok(())
         }
     }
 }
