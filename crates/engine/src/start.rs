@@ -44,7 +44,7 @@ pub async fn start(
     let chain_id = store.genesis()?.chain_id;
     let tip = store.tip();
     // Before anything listens: a program without the rules of the next height takes no part in it.
-    Upcoming::of(&config.rule_sets, &store.state()?, tip.height + 1)?;
+    Upcoming::check(&config.rule_sets, &store.state()?, tip.height + 1)?;
     let metrics = Metrics::register(registry);
     metrics.height.set(tip.height as i64);
     let seed = p2p_seed(&config.home)?;

@@ -13,9 +13,9 @@ use crate::modules::stamps;
 use crate::modules::upgrades::{self, UpgradesError};
 use crate::modules::windows;
 use crate::registered::RegisteredAction;
-use crate::rule_set::{RegisteredCall, RegisteredRules};
+use crate::rule_set::{MigrationWrites, RegisteredCall, RegisteredRules, of_consensus, of_supply};
 use crate::rules::Rules;
-use crate::state::StateRead;
+use crate::state::{Overlay, StateRead};
 use crate::transaction::{AccountTransaction, Transaction};
 use crate::verify::VerifiedTransaction;
 
@@ -28,8 +28,8 @@ pub(crate) fn check_account_transaction(
     account: Option<accounts::Account>,
 ) -> Result<Charge, CheckError> {
     rules.chain(transaction.chain_id)?;
-    rules.action(&transaction.action)?;
     let charge = accounts::check_sender(&rules.params, rules.base_fee, transaction, sender, account)?;
+    rules.action(&transaction.action)?;
     match &transaction.action {
         Action::Accounts(action) => accounts::check(rules, state, sender, action)?,
         Action::Sources(action) => sources::check(rules, state, sender, action)?,
@@ -43,6 +43,27 @@ pub(crate) fn check_account_transaction(
 fn registered(rules: &Rules, action: &RegisteredAction) -> Result<RegisteredRules, UpgradesError> {
     let (tag, version) = (action.tag, rules.version);
     rules.registered().ok_or(UpgradesError::ActionNotInForce { tag, version })
+}
+
+/// Lets a registered action take effect beside the state. Returns its writes. Those to what this ledger keeps by itself are refused: to
+/// consensus' keys, and to those under which OPEN stands: the block has newer accounts than the state that the action sees, and adds up
+/// what its own effects change.
+fn registered_writes(
+    context: &Context<'_>,
+    sender: Address,
+    action: &RegisteredAction,
+) -> Result<MigrationWrites, CheckError> {
+    let rules = registered(&context.rules, action)?;
+    let mut own = Overlay::new(&context.state as &dyn StateRead);
+    (rules.apply)(&mut own, &call(&context.rules, sender, action))?;
+    let writes = own.into_writes();
+    match of_consensus(&writes).or_else(|| of_supply(&writes)) {
+        None => Ok(writes),
+        Some(key) => {
+            let reason = format!("the action would write {key:?}, which no registered action may");
+            Err(UpgradesError::RegisteredRefused { reason }.into())
+        }
+    }
 }
 
 fn call<'a>(rules: &Rules, sender: Address, action: &'a RegisteredAction) -> RegisteredCall<'a> {
@@ -72,15 +93,19 @@ fn apply_account_transaction(
     let sender = verified.sender();
     let account = accounts::load(context, sender)?;
     let charge = check_account_transaction(&context.rules, &context.state, transaction, sender, account)?;
+    // Before the fee is taken: what is refused leaves everything as it was.
+    let writes = match &transaction.action {
+        Action::Registered(action) => registered_writes(context, sender, action)?,
+        _ => MigrationWrites::new(),
+    };
     accounts::charge(context, sender, &charge)?;
     let applied = match &transaction.action {
         Action::Accounts(action) => accounts::apply(context, sender, action),
         Action::Sources(action) => sources::apply(context, sender, action),
         Action::Stamps(action) => stamps::apply(context, sender, action),
-        Action::Registered(action) => {
-            let rules = registered(&context.rules, action)?;
-            let call = call(&context.rules, sender, action);
-            (rules.apply)(&mut context.state, &call).map_err(CheckError::from)
+        Action::Registered(_) => {
+            context.state.absorb(writes);
+            Ok(())
         }
     };
     applied?;

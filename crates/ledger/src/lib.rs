@@ -113,10 +113,12 @@ pub use modules::windows::{
 };
 pub use params::{BlocksParams, Params, params};
 pub use registered::{REGISTERED_TAG_MIN, RegisteredAction};
-pub use rule_set::{Migrate, RegisteredCall, RegisteredRules, RuleSet, RuleSets, RuleSetsError, RulesError};
+pub use rule_set::{
+    Migrate, MigrationWrites, RegisteredCall, RegisteredRules, RuleSet, RuleSets, RuleSetsError, RulesError,
+};
 pub use rules::{BlockMeta, block_meta, current_epoch};
 pub use state::{Overlay, Pairs, StateError, StateRead};
 pub use transaction::{AccountTransaction, Class, Transaction};
-pub use upcoming::{Migration, MigrationWrites, Upcoming};
+pub use upcoming::{Migration, Upcoming};
 pub use verify::{VerifiedTransaction, check_transactions_batch, verify_stateless, verify_transaction};
 pub use vote::{VoteKind, precommit_sign_bytes, vote_sign_bytes};

@@ -12,7 +12,7 @@ use crate::modules::upgrades::{self, RulesInForce};
 use crate::modules::windows;
 use crate::params::Params;
 use crate::rule_set::{RuleSets, RulesError};
-use crate::rules::{Rules, block_meta};
+use crate::rules::Rules;
 use crate::state::{StateError, StateRead, read};
 use crate::transaction::{AccountTransaction, Class, Transaction};
 use crate::verify::{VerifiedTransaction, verify_stateless};
@@ -50,7 +50,8 @@ pub fn check_verified(state: &dyn StateRead, verified: &VerifiedTransaction) -> 
 #[derive(Clone, Debug)]
 pub struct MempoolRules {
     rules: Rules,
-    are_new: bool,
+    /// First height that was executed by the rule set in force.
+    since: Height,
 }
 
 impl MempoolRules {
@@ -62,8 +63,7 @@ impl MempoolRules {
     /// The same by these rule sets. Fails if the store does, or if none of them is in force.
     pub fn under(sets: &RuleSets, state: &dyn StateRead) -> Result<MempoolRules, RulesError> {
         let RulesInForce { since, .. } = upgrades::rules_in_force(state)?;
-        let are_new = since > 0 && since == block_meta(state)?.height;
-        Ok(MempoolRules { rules: Rules::of_mempool(sets, state)?, are_new })
+        Ok(MempoolRules { rules: Rules::of_mempool(sets, state)?, since })
     }
 
     /// The network's parameters.
@@ -71,9 +71,10 @@ impl MempoolRules {
         &self.rules.params
     }
 
-    /// Returns true where the last block brought another rule set: whatever waits was checked by the one before.
-    pub const fn are_new(&self) -> bool {
-        self.are_new
+    /// Returns true where the block of a height or a later one brought another rule set: what waited before that block was checked by
+    /// other rules.
+    pub const fn changed_since(&self, height: Height) -> bool {
+        self.since > 0 && self.since >= height
     }
 
     /// Base fee of a unit of weight in the next block.

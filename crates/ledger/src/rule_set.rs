@@ -5,6 +5,7 @@
 //! what cannot be asked for there: how the state of the set before becomes its own, which actions come and go, and the form of
 //! its blocks. The host hands the sets in, so that a program may know more of them than this crate has.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,12 +13,34 @@ use openmesh_primitives::{Address, Amount, Height};
 
 use crate::block::HEADER_VERSION;
 use crate::error::CheckError;
+use crate::keys;
 use crate::registered::{REGISTERED_TAG_MIN, RegisteredAction};
-use crate::state::{Overlay, StateError, StateRead};
+use crate::state::{Overlay, StateError, StateRead, readable};
 
 /// A migration: writes what differs between a state of the rule set before and one of its own. It depends on nothing but the
 /// state, and is made at the first block of the set, before its transactions.
 pub type Migrate = fn(&mut Overlay<&dyn StateRead>) -> Result<(), StateError>;
+
+/// Writes of a migration: state keys and their new values; `None` deletes.
+pub type MigrationWrites = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// Keys that no rule set writes by itself: they are agreed on before the block, or follow from it.
+const OF_CONSENSUS: [&[u8]; 6] =
+    [keys::CHAIN_ID, keys::BLOCK, keys::RULES, keys::VALIDATORS_CURRENT, keys::VALIDATORS_NEXT, keys::VALIDATORS_LAST];
+
+/// Prefixes of the keys under which OPEN stands.
+const OF_SUPPLY: [&[u8]; 4] = [keys::SUPPLY, keys::POOLS, keys::ACCOUNTS, keys::DEPOSITS];
+
+/// The first of these keys that belongs to consensus, readable.
+pub(crate) fn of_consensus(writes: &MigrationWrites) -> Option<String> {
+    OF_CONSENSUS.iter().find(|key| writes.contains_key(**key)).map(|key| readable(key))
+}
+
+/// The first of these keys under which OPEN stands, readable.
+pub(crate) fn of_supply(writes: &MigrationWrites) -> Option<String> {
+    let is_of_supply = |key: &Vec<u8>| OF_SUPPLY.iter().any(|prefix| key.starts_with(prefix));
+    writes.keys().find(|key| is_of_supply(key)).map(|key| readable(key))
+}
 
 /// A rule set.
 #[derive(Clone, Copy)]
@@ -45,7 +68,8 @@ pub struct RuleSet {
 pub struct RegisteredRules {
     /// Checks an action against the state, of which nonce, fee and balance were checked.
     pub check: fn(&dyn StateRead, &RegisteredCall<'_>) -> Result<(), CheckError>,
-    /// Lets an action take effect that has passed the check.
+    /// Lets an action take effect that has passed the check. It may write neither consensus' keys nor those under which OPEN stands
+    /// (accounts, deposits, pools, the supply): the action is refused then.
     pub apply: fn(&mut Overlay<&dyn StateRead>, &RegisteredCall<'_>) -> Result<(), StateError>,
 }
 
@@ -102,7 +126,7 @@ pub enum RulesError {
     #[error(
         "height {height} needs rule set {version}{}, and this program knows rule sets up to {newest}: install {} and start it with the \
          same home; nothing is lost, it goes on from height {}",
-        named(release), release.as_deref().unwrap_or("a newer release"), height.saturating_sub(1)
+        named(.release), .release.as_deref().unwrap_or("a newer release"), .height.saturating_sub(1)
     )]
     Unknown {
         /// That is needed.

@@ -105,6 +105,11 @@ impl<S: StateRead> Overlay<S> {
         self.writes.insert(key, None);
     }
 
+    /// Takes further writes over its own.
+    pub(crate) fn absorb(&mut self, writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>) {
+        self.writes.extend(writes);
+    }
+
     /// The writes.
     pub fn into_writes(self) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
         self.writes

@@ -5,30 +5,18 @@
 //! rules for it. Building, judging and executing the block all stand on the same one, which is made once for a height, because a
 //! migration may touch the whole state.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use openmesh_primitives::Height;
 
 use crate::block::{Block, BlockError, BlockLimits};
-use crate::keys;
 use crate::modules::supply::check_supply;
 use crate::modules::upgrades::{PlanRecord, Standing, UpgradePlan, plans_at, rules_in_force, standing};
 use crate::modules::validators::validators;
 use crate::params::{Params, params};
-use crate::rule_set::{RuleSet, RuleSets, RulesError};
-use crate::state::{Overlay, StateError, StateRead, readable};
+use crate::rule_set::{MigrationWrites, RuleSet, RuleSets, RulesError, of_consensus, of_supply};
+use crate::state::{Overlay, StateError, StateRead};
 use crate::transaction::Transaction;
-
-/// Writes of a migration: state keys and their new values; `None` deletes.
-pub type MigrationWrites = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
-
-/// Keys that no migration may write: they are agreed on before the block, or follow from it.
-const OF_CONSENSUS: [&[u8]; 6] =
-    [keys::CHAIN_ID, keys::BLOCK, keys::RULES, keys::VALIDATORS_CURRENT, keys::VALIDATORS_NEXT, keys::VALIDATORS_LAST];
-
-/// Prefixes of the keys under which OPEN stands.
-const OF_SUPPLY: [&[u8]; 4] = [keys::SUPPLY, keys::POOLS, keys::ACCOUNTS, keys::DEPOSITS];
 
 /// The beginning of the block of a height.
 #[derive(Clone, Debug)]
@@ -63,13 +51,18 @@ impl Upcoming {
     pub fn of(sets: &RuleSets, state: &dyn StateRead, height: Height) -> Result<Upcoming, RulesError> {
         let in_force = rules_in_force(state)?.version;
         let due = due(state, height, in_force)?;
-        let plan = due.iter().find(|(_, standing)| standing.lapse.is_none()).map(|(record, _)| &record.plan);
-        let version = plan.map_or(in_force, |plan| plan.version);
-        let release = || plan.map(|plan| format!("{} (SHA-256 {})", plan.release, plan.digest));
-        // The state's own first: a program that is older than the state has nothing to say about its plans.
-        sets.know(in_force, height, || None)?;
-        let set = *sets.know(version, height, release)?;
+        let set = needed(sets, height, in_force, &due)?;
         Upcoming::with(sets, state, height, (in_force, set), due)
+    }
+
+    /// Checks that one of these sets is the one that the block of a height needs, on the state after the one before it. Makes no
+    /// migration.
+    ///
+    /// # Errors
+    /// As [`Upcoming::of`].
+    pub fn check(sets: &RuleSets, state: &dyn StateRead, height: Height) -> Result<(), RulesError> {
+        let in_force = rules_in_force(state)?.version;
+        needed(sets, height, in_force, &due(state, height, in_force)?).map(|_| ())
     }
 
     /// The beginning of the block as if a rule set came into force with it, whatever the plans say: for rehearsals.
@@ -102,11 +95,11 @@ impl Upcoming {
         }
         let params = params(&migrated)?;
         let writes = migrated.into_writes();
-        if let Some(key) = OF_CONSENSUS.iter().find(|key| writes.contains_key(**key)) {
-            return Err(RulesError::Migration { version: set.version, key: readable(key) });
+        if let Some(key) = of_consensus(&writes) {
+            return Err(RulesError::Migration { version: set.version, key });
         }
         // The blocks add up what they change; of what a migration writes every account is counted, once.
-        if writes.keys().any(|key| OF_SUPPLY.iter().any(|prefix| key.starts_with(prefix))) {
+        if of_supply(&writes).is_some() {
             let (sum, is_whole) = check_supply(&Overlay::with_writes(state, writes.clone()))?;
             if !is_whole {
                 return Err(RulesError::Supply { version: set.version, sum });
@@ -137,7 +130,7 @@ impl Upcoming {
 
     /// The plan that takes effect with it, if one does.
     pub fn plan(&self) -> Option<&UpgradePlan> {
-        self.due.iter().find(|(_, standing)| standing.lapse.is_none()).map(|(record, _)| &record.plan)
+        stands(&self.due)
     }
 
     /// The plans for this height, with what is decided about each.
@@ -173,6 +166,25 @@ impl Upcoming {
         }
         Ok(decoded)
     }
+}
+
+/// The plan of those for a height that stands.
+fn stands(due: &[(PlanRecord, Standing)]) -> Option<&UpgradePlan> {
+    due.iter().find(|(_, standing)| standing.lapse.is_none()).map(|(record, _)| &record.plan)
+}
+
+/// The rule set that a height needs.
+fn needed(
+    sets: &RuleSets,
+    height: Height,
+    in_force: u32,
+    due: &[(PlanRecord, Standing)],
+) -> Result<RuleSet, RulesError> {
+    let plan = stands(due);
+    let release = || plan.map(|plan| format!("{} (SHA-256 {})", plan.release, plan.digest));
+    // The state's own first: a program that is older than the state has nothing to say about its plans.
+    sets.know(in_force, height, || None)?;
+    sets.know(plan.map_or(in_force, |plan| plan.version), height, release).copied()
 }
 
 /// The plans for a height, judged by the validators that decide it.

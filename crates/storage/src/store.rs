@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock, RwLock};
 
 use openmesh_ledger::light::ValidatorChange;
 use openmesh_ledger::{
-    Block, Certificate, Execution, FactProof, Genesis, Header, Tip, ValidatorSet, closed_epoch, initial_state, keys,
-    params,
+    Block, Certificate, Execution, FactProof, Genesis, Header, Migration, Tip, ValidatorSet, closed_epoch,
+    initial_state, keys, params,
 };
 use openmesh_primitives::{Address, Digest, Height, Timestamp, canonical};
 use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, WriteTransaction};
@@ -84,8 +84,6 @@ struct Inner {
 pub struct Prepared {
     /// Root of the state after the block.
     pub state_root: Digest,
-    /// Root of the state with the writes of the migration that the block brings, before its transactions.
-    pub migrated_root: Option<Digest>,
     /// The tip it was computed on.
     base: Tip,
     change: TreeChange,
@@ -325,13 +323,8 @@ impl Store {
         let versions = read.open_table(VERSIONS)?;
         let version = versions.get(base.height)?.ok_or_else(|| StoreError::damaged("tree-versions", "no tip"))?;
         let current = Some((version.value(), base.state_root));
-        let tree = Tree::open(&read)?;
-        let migrated_root = match &execution.migration {
-            Some(migration) => Some(tree.update(&migration.writes, current)?.0),
-            None => None,
-        };
-        let (state_root, change) = tree.update(&execution.writes, current)?;
-        Ok(Prepared { state_root, migrated_root, base, change })
+        let (state_root, change) = Tree::open(&read)?.update(&execution.writes, current)?;
+        Ok(Prepared { state_root, base, change })
     }
 
     /// Commits the next block in one durable transaction, and forgets the height's undecided proposals.
@@ -345,6 +338,13 @@ impl Store {
         let tip = self.tip();
         let hash = check_next(&tip, block, certificate, &prepared)?;
         let height = block.header.height;
+        // Here and not for each proposal of the height, because a migration may touch the whole state.
+        let migrated = match &execution.migration {
+            Some(Migration { version, writes }) => {
+                Some(MigratedRoot { version: *version, height, root: self.root_with(writes)? })
+            }
+            None => None,
+        };
         let next = Tip { height, block_hash: hash, state_root: prepared.state_root, time: block.header.time };
         let write = self.0.database.begin_write()?;
         write_state(&write, &execution.writes)?;
@@ -357,8 +357,8 @@ impl Store {
         write.open_table(UNDECIDED)?.retain_in(..(height + 1, i64::MIN, [0; 32]), |_, _| false)?;
         prune(&write, height.saturating_sub(self.0.config.proof_heights))?;
         let oldest = self.remove_old(&write, &next, execution.epoch)?;
-        if let (Some(migration), Some(root)) = (&execution.migration, prepared.migrated_root) {
-            remember(&write, MigratedRoot { version: migration.version, height, root })?;
+        if let Some(root) = migrated {
+            remember(&write, root)?;
         }
         write.open_table(META)?.insert("tip", canonical::encode(&next).as_slice())?;
         write.commit()?;

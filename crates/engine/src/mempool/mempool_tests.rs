@@ -1,8 +1,8 @@
 //! Tests of the mempool on a real store: what costs a look, what costs a signature check, and what has no room.
 
 use openmesh_ledger::{
-    AccountTransaction, AccountsAction, AccountsError, Action, Genesis, GenesisValidator, Params, Transaction,
-    TransactionError,
+    AccountTransaction, AccountsAction, AccountsError, Action, Genesis, GenesisValidator, HEADER_VERSION, Overlay,
+    Params, RuleSet, StateRead, Transaction, TransactionError, UpgradeBallot, UpgradePlan, UpgradeVote, rules_in_force,
 };
 use openmesh_primitives::{AccountKey, Amount, ValidatorKey};
 use prometheus_client::registry::Registry;
@@ -50,8 +50,12 @@ fn open(dir: &TempDir) -> (Store, Mempool) {
 }
 
 fn mempool(store: &Store, limits: MempoolConfig) -> Mempool {
-    let metrics = Metrics::register(&mut Registry::default());
-    Mempool::new(limits, Some(validator().public().address()), store.clone(), mpsc::channel(64).0, metrics)
+    mempool_under(RuleSets::built_in(), store, limits)
+}
+
+fn mempool_under(sets: RuleSets, store: &Store, limits: MempoolConfig) -> Mempool {
+    let (own, metrics) = (validator().public().address(), Metrics::register(&mut Registry::default()));
+    Mempool::under(sets, limits, Some(own), store.clone(), mpsc::channel(64).0, metrics)
 }
 
 fn take(mempool: &Mempool, transaction: impl Into<Submission>) -> Outcome {
@@ -60,11 +64,16 @@ fn take(mempool: &Mempool, transaction: impl Into<Submission>) -> Outcome {
 
 /// A chain that has committed the mempool's candidates.
 fn commit(store: &Store, mempool: &Mempool) -> Arc<CommittedBlock> {
+    commit_under(RuleSets::built_in(), store, mempool)
+}
+
+fn commit_under(sets: RuleSets, store: &Store, mempool: &Mempool) -> Arc<CommittedBlock> {
     let metrics = Metrics::register(&mut Registry::default());
     let address = validator().public().address();
     let blocks = tokio::sync::broadcast::Sender::new(1);
     let propose = Duration::from_secs(1);
-    let mut chain = Chain::new(store.clone(), mempool.clone(), Some(address), propose, blocks, metrics);
+    let chain = Chain::new(store.clone(), mempool.clone(), Some(address), propose, blocks, metrics);
+    let mut chain = chain.under(sets);
     let height = store.tip().height + 1;
     let built = chain.build(height, 0, NOW).unwrap().unwrap();
     let sign_bytes = openmesh_ledger::precommit_sign_bytes(1, height, 0, &built.id, &address);
@@ -138,6 +147,51 @@ fn what_an_account_cannot_pay_any_more_waits_no_more() {
     assert_eq!(first.load().transactions, 3, "the nonce that was used is gone at once");
     first.recheck(&committed).unwrap();
     assert_eq!(first.load().transactions, 2, "and what cannot be paid for when the block was looked at");
+}
+
+fn nothing(_: &mut Overlay<&dyn StateRead>) -> Result<(), StateError> {
+    Ok(())
+}
+
+/// Clause U5 of `docs/spec/upgrades.md`: what waits is checked by the new rules, also where the block after the first one of theirs is
+/// there before anybody has looked.
+#[test]
+fn what_the_new_rules_do_not_have_waits_no_more() {
+    const WITHOUT_TRANSFERS: RuleSet = RuleSet {
+        version: 2,
+        name: "without transfers",
+        changes: &[],
+        header_version: HEADER_VERSION,
+        adds: &[],
+        removes: &[0],
+        migrate: nothing,
+        registered: None,
+    };
+    let dir = TempDir::new().unwrap();
+    let (store, _) = open(&dir);
+    let sets = RuleSets::built_in().with(WITHOUT_TRANSFERS).unwrap();
+    let pool = || mempool_under(sets.clone(), &store, MempoolConfig::default());
+    let (waits, proposes) = (pool(), pool());
+    let block = |vote: Option<UpgradeVote>| {
+        let number = store.tip().height;
+        if let Some(vote) = vote {
+            take(&proposes, Transaction::Upgrade(UpgradeBallot::sign(&validator(), 1, number, vote))).unwrap();
+        }
+        commit_under(sets.clone(), &store, &proposes)
+    };
+    let plan = UpgradePlan { version: 2, height: 2, release: "r".to_owned(), digest: Digest([2; 32]) };
+    let first = block(Some(UpgradeVote::Approve(plan)));
+    take(&waits, transfer(1, 0)).unwrap();
+    waits.recheck(&first).unwrap();
+    assert_eq!(waits.load().transactions, 1, "under the old rules it may wait");
+    let second = block(Some(UpgradeVote::Ready { version: 7 }));
+    let third = block(None);
+    assert_eq!(rules_in_force(&store.state().unwrap()).unwrap().since, 2);
+    assert!(second.receipts.iter().all(openmesh_ledger::Receipt::ok) && third.receipts.is_empty());
+    waits.recheck(&second).unwrap();
+    assert_eq!(waits.load().transactions, 0, "its action is gone");
+    let refused = take(&waits, transfer(1, 0));
+    assert!(matches!(refused, Err(SubmitError::Refused(TransactionError::Upgrades(_)))), "{refused:?}");
 }
 
 #[tokio::test]

@@ -321,10 +321,10 @@ impl Mempool {
     ///
     /// Fails if the state cannot be read.
     pub(crate) fn recheck(&self, block: &CommittedBlock) -> Result<(), StateError> {
-        let snapshot = self.snapshot()?;
-        recheck::recheck(&snapshot.rules, &snapshot.state, &block.receipts, || self.pool())?;
+        let (snapshot, height) = (self.snapshot()?, block.block.header.height);
+        recheck::recheck(&snapshot.rules, &snapshot.state, height, &block.receipts, || self.pool())?;
         let mut pool = self.pool();
-        let expired = recheck::expire(&mut pool, block.block.header.height);
+        let expired = recheck::expire(&mut pool, height);
         self.0.metrics.transactions_expired.inc_by(expired as u64);
         let again = pool.to_spread_again(SPREAD_AGAIN_BLOCKS);
         self.0.metrics.mempool(&pool.load());

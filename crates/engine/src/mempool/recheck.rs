@@ -26,12 +26,14 @@ pub(crate) fn take_out(pool: &mut Pool, height: Height, receipts: &[Receipt]) {
     pool.committed(height, &hashes);
 }
 
-/// Checks again what a block may have made invalid, against the state after it. The pool is locked for single steps only.
+/// Checks again what the block of a height may have made invalid, against the state after it or after a later one. The pool is locked
+/// for single steps only.
 ///
 /// Fails if the state cannot be read.
 pub(crate) fn recheck<G: DerefMut<Target = Pool>>(
     rules: &MempoolRules,
     state: &dyn StateRead,
+    height: Height,
     receipts: &[Receipt],
     pool: impl Fn() -> G,
 ) -> Result<(), StateError> {
@@ -45,7 +47,7 @@ pub(crate) fn recheck<G: DerefMut<Target = Pool>>(
     let mut heads = pool().ready_heads();
     // An empty block although something waits: any of it may be what could not go in. After an upgrade all of it was checked by
     // other rules.
-    if !receipts.is_empty() && !rules.are_new() {
+    if !receipts.is_empty() && !rules.changed_since(height) {
         heads.retain(|(sender, _)| touched.contains(sender));
     }
     for (sender, head) in heads {

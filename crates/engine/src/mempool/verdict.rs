@@ -53,6 +53,7 @@ pub(crate) const fn is_stateless(outcome: &Outcome) -> bool {
 /// transactions for nothing.
 const fn is_worthless(outcome: &Outcome, tip: Height) -> bool {
     use AccountsError::{FeeLow, NonceLow, UnknownSender};
+    use UpgradesError::{BallotNumber, NotValidator};
     use WindowsError::{NotAssigned, WindowClosed};
     match outcome {
         Err(SubmitError::Refused(error)) => match error {
@@ -61,8 +62,10 @@ const fn is_worthless(outcome: &Outcome, tip: Height) -> bool {
             TransactionError::Accounts(UnknownSender { .. } | NonceLow { .. })
             | TransactionError::Windows(NotAssigned { .. })
             | TransactionError::Sources(SourcesError::UnknownSource { .. })
-            | TransactionError::Upgrades(UpgradesError::NotValidator { .. }) => true,
+            | TransactionError::Upgrades(NotValidator { .. }) => true,
             TransactionError::Windows(WindowClosed { height }) => height.saturating_add(STALE_BLOCKS) < tip,
+            // A number that was used, as with accounts.
+            TransactionError::Upgrades(BallotNumber { expected, got }) => *got < *expected,
             _ => false,
         },
         Err(SubmitError::Pool(PoolError::Committed { height })) => height.saturating_add(STALE_BLOCKS) < tip,
@@ -104,6 +107,9 @@ mod tests {
         let cheap = |got| refused(AccountsError::FeeLow { min: Amount(100), got: Amount(got) });
         assert_eq!(verdict(&[cheap(50)], TIP, true), GossipVerdict::Worthless);
         assert_eq!(verdict(&[cheap(51)], TIP, true), GossipVerdict::Ignore);
+        let ballot = |got| refused(UpgradesError::BallotNumber { expected: 5, got });
+        assert_eq!(verdict(&[ballot(4)], TIP, true), GossipVerdict::Worthless);
+        assert_eq!(verdict(&[ballot(6)], TIP, true), GossipVerdict::Ignore, "the one before it may be on its way");
         let closed = |height| refused(WindowsError::WindowClosed { height });
         assert_eq!(verdict(&[closed(10)], TIP, true), GossipVerdict::Worthless);
         assert_eq!(verdict(&[closed(TIP - 5)], TIP, true), GossipVerdict::Ignore);

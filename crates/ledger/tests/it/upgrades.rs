@@ -239,9 +239,10 @@ fn the_first_block_is_executed_by_the_new_rules_on_the_migrated_state() {
     // Afterwards nothing is migrated any more, and the refusals are the new rules' own.
     let next = Upcoming::of(&sets, &chain.state, HEIGHT + 1).unwrap();
     assert!(next.writes().is_empty() && next.plan().is_none());
-    assert!(MempoolRules::under(&sets, &chain.state).unwrap().are_new());
+    let rules = MempoolRules::under(&sets, &chain.state).unwrap();
+    assert!(rules.changed_since(HEIGHT) && rules.changed_since(1) && !rules.changed_since(HEIGHT + 1));
     let silent = verify_stateless(&say(&chain, 1, "")).unwrap();
-    let error = MempoolRules::under(&sets, &chain.state).unwrap().check(&chain.state, &silent).unwrap_err();
+    let error = rules.check(&chain.state, &silent).unwrap_err();
     assert!(matches!(error, CheckError::Refused(TransactionError::Upgrades(E::RegisteredRefused { .. }))), "{error}");
 }
 
@@ -289,7 +290,7 @@ fn a_program_without_the_rules_stops_before_the_height_and_says_what_to_do() {
     assert_eq!(openmesh_ledger::execute_block(&chain.state, &block), Err(ExecuteError::Rules(error.clone())));
     assert_eq!(openmesh_ledger::validate_proposal(&chain.state, &chain.tip, &block), Err(ProposalError::Rules(error)));
     // Until then its mempool works, and so it does in a program that has them.
-    assert!(!MempoolRules::of(&chain.state).unwrap().are_new());
+    assert!(!MempoolRules::of(&chain.state).unwrap().changed_since(1));
     assert!(MempoolRules::under(&sets(), &chain.state).is_ok());
     // A state that is newer than the program, as after a join by snapshot.
     commit_by(&mut chain, &sets(), &block);
