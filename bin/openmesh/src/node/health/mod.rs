@@ -84,6 +84,8 @@ struct Seen {
     power: Option<(u64, u64)>,
     clock: NodeClock,
     disks: Vec<NodeDisk>,
+    /// Height at the last look, and when it was first seen.
+    height: (u64, Instant),
     /// Reasons for which webhooks cannot be used.
     unusable: Vec<(String, String)>,
 }
@@ -124,6 +126,7 @@ impl Health {
             power: None,
             clock: NodeClock::default(),
             disks: Vec::new(),
+            height: (0, Instant::now()),
             unusable: Vec::new(),
         };
         Health(Arc::new(Inner {
@@ -241,12 +244,15 @@ impl Health {
             let set = own.0.store.validators_at(height + 1);
             let address = own.0.key.address();
             let power = set.map(|set| set.get(&address).map(|validator| (validator.power, set.total_power())));
-            (power, own.0.room.disks())
+            (height, power, own.0.room.disks())
         });
-        let Ok((power, disks)) = read.await else { return };
+        let Ok((height, power, disks)) = read.await else { return };
         {
             let mut seen = locked(&self.0.seen);
             seen.disks = disks;
+            if seen.height.0 != height {
+                seen.height = (height, Instant::now());
+            }
             match power {
                 Ok(power) => seen.power = power,
                 Err(error) => tracing::warn!(error = report(&error), "the validators cannot be read"),
@@ -318,6 +324,7 @@ impl Health {
             lag_ms,
             idle_block_ms: self.0.idle_block_ms,
             syncing: status.syncing,
+            since_block_ms: u64::try_from(seen.height.1.elapsed().as_millis()).unwrap_or(u64::MAX),
             consensus_peers: status.peers,
             peers_named: self.0.peers_named,
             clock: seen.clock,

@@ -51,8 +51,10 @@ pub struct Facts {
     pub lag_ms: u64,
     /// Longest time between blocks without work, milliseconds.
     pub idle_block_ms: u64,
-    /// It is behind its peers.
+    /// It is behind its peers, as far as its last block tells.
     pub syncing: bool,
+    /// Time since it has taken in a block, milliseconds.
+    pub since_block_ms: u64,
     /// Connected peers of consensus.
     pub consensus_peers: u32,
     /// Peers that its settings name.
@@ -110,8 +112,9 @@ fn missed_blocks(facts: &Facts, limits: &Alerts) -> Option<Finding> {
 
 fn standstill(facts: &Facts) -> Option<Finding> {
     let longest = STANDSTILL_MS_MIN.max(facts.idle_block_ms.saturating_mul(STANDSTILL_BLOCKS));
-    // One that catches up is behind, and the network goes on.
-    if facts.syncing || facts.lag_ms <= longest {
+    // One that catches up is behind while it gets further, and the network goes on.
+    let catches_up = facts.syncing && facts.since_block_ms <= longest;
+    if catches_up || facts.lag_ms <= longest {
         return None;
     }
     let seconds = facts.lag_ms / 1_000;
@@ -207,6 +210,7 @@ mod tests {
             lag_ms: 900,
             idle_block_ms: 1_000,
             syncing: false,
+            since_block_ms: 900,
             consensus_peers: 3,
             peers_named: 3,
             clock: NodeClock { offset_ms: Some(-3), peers: 3 },
@@ -257,8 +261,10 @@ mod tests {
         assert_eq!(one(&Facts { lag_ms: 60_001, ..missed(100, 100) }), (NodeAlertKind::Standstill, Severity::Critical));
         let begins = Facts { height: 0, lag_ms: 60_001, signed: Signed::default(), ..well() };
         assert_eq!(one(&begins), (NodeAlertKind::Standstill, Severity::Critical), "one that does not begin stands");
-        let behind = Facts { syncing: true, ..begins };
+        let behind = Facts { syncing: true, since_block_ms: 60_000, ..begins };
         assert_eq!(one(&behind).0, NodeAlertKind::Behind, "old blocks are what one that catches up has");
+        let stuck = findings(&Facts { since_block_ms: 60_001, ..behind }, &Alerts::default());
+        assert!(stuck.keys().any(|key| key.kind == NodeAlertKind::Standstill), "{stuck:?}");
         let slow = Facts { lag_ms: 600_000, idle_block_ms: 60_000, ..well() };
         assert_eq!(findings(&slow, &Alerts::default()), BTreeMap::new(), "a block a minute is its pace");
     }
