@@ -13,7 +13,7 @@ use openmesh_ledger::{
     Block, BlockLimits, Certificate, Execution, VerifiedTransaction, build_block, execute_block_verified, params,
     validate_proposal, verify_stateless,
 };
-use openmesh_primitives::{Address, Digest, Height, Timestamp, canonical, sha256};
+use openmesh_primitives::{Address, Digest, Height, Timestamp, ValidatorKey, canonical, sha256};
 use openmesh_storage::{Prepared, Store, StoreError};
 use tokio::sync::{broadcast, oneshot};
 
@@ -67,7 +67,8 @@ pub(crate) enum Judged {
 pub(crate) struct Chain {
     store: Store,
     mempool: Mempool,
-    address: Option<Address>,
+    /// Of the validator that proposes here.
+    key: Option<ValidatorKey>,
     /// Time-out of the first round's proposal.
     propose: Duration,
     /// The share of a block's limits that this node fills when it proposes.
@@ -124,13 +125,13 @@ impl Chain {
     pub(crate) fn new(
         store: Store,
         mempool: Mempool,
-        address: Option<Address>,
+        key: Option<ValidatorKey>,
         propose: Duration,
         committed: broadcast::Sender<Arc<CommittedBlock>>,
         metrics: Metrics,
     ) -> Chain {
         let (fill, proposed, known) = (Fill::default(), (0, BTreeSet::new()), BTreeMap::new());
-        Chain { store, mempool, address, propose, fill, proposed, known, last_commit: None, committed, metrics }
+        Chain { store, mempool, key, propose, fill, proposed, known, last_commit: None, committed, metrics }
     }
 
     /// The block that this node proposes in a round: the one that it proposed before a crash, or a new one. It is on the
@@ -142,9 +143,9 @@ impl Chain {
         now: Timestamp,
     ) -> Result<Option<Candidate>, EngineError> {
         let tip = self.store.tip();
-        let Some(proposer) = self.address.filter(|_| tip.height + 1 == height) else { return Ok(None) };
+        let Some(proposer) = self.key.clone().filter(|_| tip.height + 1 == height) else { return Ok(None) };
         let fill = self.share(height, round);
-        if let Some(before) = self.proposed_before(height, round, proposer)? {
+        if let Some(before) = self.proposed_before(height, round, proposer.public().address())? {
             return Ok(Some(before));
         }
         let state = self.store.state()?;
@@ -153,7 +154,7 @@ impl Chain {
         let candidates = self.mempool.candidates(limits.bytes_max as usize * CANDIDATES_FACTOR);
         let last_commit = self.last_commit(tip.height)?;
         let started = Instant::now();
-        let (block, execution) = build_block(&state, &tip, last_commit, &candidates, proposer, now, &limits)?;
+        let (block, execution) = build_block(&state, &tip, last_commit, &candidates, &proposer, now, &limits)?;
         let prepared = self.store.prepare(&execution)?;
         self.metrics.execute_seconds.observe(started.elapsed().as_secs_f64());
         let candidate = candidate(&block);

@@ -181,6 +181,7 @@ mod tests {
             proposer: Address([1; 20]),
             validators_hash: Digest::ZERO,
             next_validators_hash: Digest::ZERO,
+            beacon_proof: openmesh_primitives::VrfProof([0; 80]),
         };
         let block = Block { header, last_commit: None, transactions: Vec::new() };
         let certificate = Certificate { height: 9, round: 0, block_hash: Digest::ZERO, signatures: Vec::new() };

@@ -55,7 +55,7 @@ fn agree(store: &Store, cid: ContentId) {
     let (proposer, time) = (key().public().address(), Timestamp(tip.time.nanos() + 1_000_000_000));
     let last = store.block(tip.height).unwrap().map(|last| last.certificate);
     let limits = BlockLimits::of(&genesis().params);
-    let (block, _) = build_block(&state, &tip, last, &[candidate], proposer, time, &limits).unwrap();
+    let (block, _) = build_block(&state, &tip, last, &[candidate], &key(), time, &limits).unwrap();
     let execution = execute_block(&state, &block).unwrap();
     let (height, block_hash) = (block.header.height, block.hash());
     let signature = key().sign(&precommit_sign_bytes(CHAIN_ID, height, 0, &block_hash, &proposer));

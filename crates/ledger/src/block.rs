@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use openmesh_primitives::{Address, Digest, Height, Timestamp, ValidatorSignature, canonical, sha256};
+use openmesh_primitives::{Address, Digest, Height, Timestamp, ValidatorSignature, VrfProof, canonical, sha256};
 use serde::{Deserialize, Serialize};
 
 use crate::merkle::transactions_root;
@@ -11,8 +11,8 @@ use crate::modules::evidence::EVIDENCE_PER_BLOCK_MAX;
 use crate::params::Params;
 use crate::transaction::{Class, Transaction};
 
-/// The only version of the header today; version 1, without the last commit, was never released.
-pub const HEADER_VERSION: u16 = 2;
+/// The only version of the header today; 1, without the last commit, and 2, without the beacon, were never released.
+pub const HEADER_VERSION: u16 = 3;
 
 /// The header of a block: everything but its transactions.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
@@ -39,6 +39,8 @@ pub struct Header {
     pub validators_hash: Digest,
     /// The same for the next height.
     pub next_validators_hash: Digest,
+    /// Proof of the proposer's output for [`crate::beacon_input`]: the block's part in the beacon.
+    pub beacon_proof: VrfProof,
 }
 
 /// A header and its transactions' canonical bytes.
@@ -148,6 +150,9 @@ pub enum BlockError {
     /// The proposer is no validator.
     #[error("the proposer {0} is not a validator of this height")]
     Proposer(Address),
+    /// The header's part in the beacon is no proof at all.
+    #[error("the header's beacon proof is not one of a verifiable random function")]
+    BeaconProof,
 }
 
 impl BlockLimits {

@@ -11,7 +11,7 @@ use crate::dispatch;
 use crate::error::CheckError;
 use crate::event::{Execution, LedgerEvent, Receipt};
 use crate::keys;
-use crate::modules::{accounts, epochs, sources, validators, windows};
+use crate::modules::{accounts, beacon, epochs, sources, validators, windows};
 use crate::params::params;
 use crate::retention;
 use crate::rules::{BlockMeta, Rules};
@@ -62,7 +62,7 @@ pub(crate) struct Executor<'a> {
 }
 
 impl<'a> Executor<'a> {
-    /// Begins the block: a new epoch begins with its first block, and the last block's signers are counted.
+    /// Begins the block: a new epoch begins with its first block, the beacon takes its step, and the last block's signers are counted.
     pub fn begin(
         state: &'a dyn StateRead,
         header: &Header,
@@ -74,8 +74,13 @@ impl<'a> Executor<'a> {
             return Err(BlockError::Proposer(header.proposer).into());
         }
         let mut context = Context::new(state, rules, header.proposer);
-        if epochs::begin(&mut context, &header.parent, &set)? {
+        if epochs::begin(&mut context, &set)? {
             sources::remove_retired(&mut context)?;
+        }
+        let output = header.beacon_proof.output().ok_or(BlockError::BeaconProof)?;
+        // A key that was made when some of the epoch's outputs were known may have been chosen for them.
+        if epochs::epoch_validators(&context.state)?.get(&header.proposer).is_some() {
+            beacon::advance(&mut context, &output)?;
         }
         validators::count_signers(&mut context, last_commit)?;
         let before = std::mem::take(&mut context.events);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::keys;
 use crate::modules::accounts::Account;
+use crate::modules::beacon::first_beacon;
 use crate::modules::epochs::{CurrentEpoch, DRAWN_AHEAD_EPOCHS, EpochRecord, epoch_seed};
 use crate::modules::sources::{SourceError, SourceRecord, SourceSpec};
 use crate::modules::validators::{Validator, ValidatorRecord, ValidatorSet, ValidatorSetError};
@@ -157,8 +158,11 @@ pub fn initial_state(genesis: &Genesis) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, Ge
     }
     let current = CurrentEpoch { number: 0, first_height: 0, started: genesis.time };
     put(keys::CURRENT_EPOCH.to_vec(), canonical::encode(&current));
+    put(keys::EPOCH_VALIDATORS.to_vec(), canonical::encode(&validators));
+    let beacon = first_beacon(&genesis.hash());
+    put(keys::BEACON.to_vec(), canonical::encode(&beacon));
     for epoch in 0..=DRAWN_AHEAD_EPOCHS {
-        let seed = epoch_seed(&genesis.hash(), epoch);
+        let seed = epoch_seed(&beacon, epoch);
         let draw = EpochRecord { seed, drawn_height: 0, validators: validators.clone() };
         put(keys::epoch(epoch), canonical::encode(&draw));
     }

@@ -65,9 +65,11 @@ pub use merkle::{MerklePath, MerklePeaks, leaf_hash, transactions_root};
 pub use modules::accounts::{
     Account, AccountsAction, AccountsError, AccountsEvent, AccountsParams, account, check_supply, supply,
 };
+pub use modules::beacon::{beacon, beacon_input, first_beacon, next_beacon};
 pub use modules::epochs::{
     ClosedEpoch, CurrentEpoch, DRAWN_AHEAD_EPOCHS, EPOCH_MS_MAX, EPOCH_MS_MIN, EPOCHS_KEPT, EpochRecord, EpochsEvent,
-    EpochsParams, assign, assigned, closed_epoch, current_epoch_record, epoch, epoch_seed, fact_peaks,
+    EpochsParams, MIX_BLOCKS_MAX, assign, assigned, closed_epoch, current_epoch_record, epoch, epoch_seed,
+    epoch_validators, fact_peaks,
 };
 pub use modules::evidence::{
     CONSENSUS, EVIDENCE_AGE_BLOCKS_MAX, EVIDENCE_PER_BLOCK_MAX, Evidence, EvidenceError, EvidenceFact, SignedBlock,

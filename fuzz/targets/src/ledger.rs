@@ -297,22 +297,23 @@ impl Net {
         (height > 0).then_some(Certificate { height, round: 0, block_hash, signatures })
     }
 
-    /// Builds a block of what verifies.
-    fn build(&self, candidates: &[Vec<u8>], millis: i64) -> Block {
-        let proposer = self.genesis.validators[self.tip.height as usize % self.genesis.validators.len()].public_key;
+    /// Builds a block of what verifies. `None`: nobody's key is known who could propose.
+    fn build(&self, candidates: &[Vec<u8>], millis: i64) -> Option<Block> {
+        let known = self.known_validators();
+        let proposer = known.get(self.tip.height as usize % known.len().max(1))?;
         let time = Timestamp(self.tip.time.nanos().saturating_add(millis * 1_000_000));
         let candidates: Vec<_> = candidates.iter().filter_map(|b| verify_stateless(b).ok()).map(Arc::new).collect();
         let limits = BlockLimits::of(&self.genesis.params);
         let (tip, commit) = (&self.tip, self.last_commit());
-        let (block, execution) = build_block(&self.state, tip, commit, &candidates, proposer.address(), time, &limits)
+        let (block, execution) = build_block(&self.state, tip, commit, &candidates, proposer, time, &limits)
             .expect("a block can be built of anything that verifies");
         assert_eq!(Ok(execution), execute_block(&self.state, &block), "the proposer's execution is everybody's");
-        block
+        Some(block)
     }
 
     /// Builds a block, judges it, executes it twice and stores it.
     fn block(&mut self, candidates: &[Vec<u8>], millis: i64) {
-        let block = self.build(candidates, millis);
+        let Some(block) = self.build(candidates, millis) else { return };
         let known = self.known_validators();
         let strangers = self.genesis.validators.iter().any(|v| known.iter().all(|key| key.public() != v.public_key));
         if block.header.time <= self.tip.time || (self.tip.height > 0 && strangers) {
@@ -349,7 +350,7 @@ fn root(state: &BTreeMap<Vec<u8>, Vec<u8>>) -> Digest {
 /// The first block of a network, without transactions.
 pub fn first_block(genesis: &Genesis) -> Block {
     let state = initial_state(genesis).expect("a sound genesis");
-    Net::new(genesis.clone(), state).build(&[], 1_000)
+    Net::new(genesis.clone(), state).build(&[], 1_000).expect("a validator whose key is known")
 }
 
 fn network(powers: [u64; 4], params: Params) -> Genesis {
@@ -407,7 +408,7 @@ pub fn execute(data: &[u8]) {
         let millis = i64::from(input.byte()) * 100;
         if input.byte() & 7 == 0 {
             // Straight in, as a block of a wrong majority would come.
-            let empty = net.build(&[], millis);
+            let empty = net.build(&[], millis).expect("validators whose keys are known");
             let transactions_root = ledger::transactions_root(&transactions);
             let block = Block { header: Header { transactions_root, ..empty.header }, transactions, ..empty };
             if execute_block(&net.state, &block).is_ok() {

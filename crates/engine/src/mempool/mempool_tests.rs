@@ -63,7 +63,7 @@ fn commit(store: &Store, mempool: &Mempool) -> Arc<CommittedBlock> {
     let address = validator().public().address();
     let blocks = tokio::sync::broadcast::Sender::new(1);
     let propose = Duration::from_secs(1);
-    let mut chain = Chain::new(store.clone(), mempool.clone(), Some(address), propose, blocks, metrics);
+    let mut chain = Chain::new(store.clone(), mempool.clone(), Some(validator()), propose, blocks, metrics);
     let height = store.tip().height + 1;
     let built = chain.build(height, 0, NOW).unwrap().unwrap();
     let sign_bytes = openmesh_ledger::precommit_sign_bytes(1, height, 0, &built.id, &address);

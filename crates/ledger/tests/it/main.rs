@@ -4,6 +4,7 @@
 mod abstention;
 mod actions;
 mod attestations;
+mod beacon;
 mod blocks;
 mod chain;
 mod epochs;

@@ -14,7 +14,7 @@ const TO: Address = Address([9; 20]);
 #[test]
 fn a_transfer_moves_the_amount_and_pays_the_proposer() {
     let mut chain = Chain::four();
-    let (from, proposer) = (chain.accounts[0].address(), chain.proposer());
+    let (from, proposer) = (chain.accounts[0].address(), chain.proposer().public().address());
     let execution = chain.run(vec![chain.transfer(0, TO, Amount::open(5), 0)]);
     assert!(execution.receipts[0].ok());
     assert_eq!(execution.receipts[0].sender, Some(from));

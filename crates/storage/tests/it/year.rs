@@ -113,7 +113,7 @@ impl Year {
                 candidates.push(Arc::new(verify_stateless(&Transaction::Attestation(signed).encode()).unwrap()));
             }
         }
-        let proposer = self.keys[tip.height as usize % self.keys.len()].public().address();
+        let proposer = &self.keys[tip.height as usize % self.keys.len()];
         let limits = BlockLimits::of(&genesis().params);
         let (commit, time) = (self.last_commit.take(), Timestamp::from_millis(self.time_ms));
         let (block, _) = build_block(&state, &tip, commit, &candidates, proposer, time, &limits).unwrap();

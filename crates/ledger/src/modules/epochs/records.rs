@@ -25,9 +25,9 @@ pub struct CurrentEpoch {
 pub struct EpochRecord {
     /// [`crate::epoch_seed`].
     pub seed: Digest,
-    /// Height of the block with which the draw was made: the first of the epoch before.
+    /// Height of the block with which the draw was made: `mix_blocks` after the first of the epoch before.
     pub drawn_height: Height,
-    /// The set at that height.
+    /// The set that was in force when the epoch before began, as its last blocks had fixed it before any of the mixed outputs.
     pub validators: ValidatorSet,
 }
 
@@ -58,6 +58,11 @@ pub fn epoch(state: &dyn StateRead, number: u64) -> Result<Option<EpochRecord>, 
 /// A closed epoch. Fails if the store does.
 pub fn closed_epoch(state: &dyn StateRead, number: u64) -> Result<Option<ClosedEpoch>, StateError> {
     read(state, &keys::closed_epoch(number))
+}
+
+/// The validators that were in force when the current epoch began. Fails if the store does, or is not of a network.
+pub fn epoch_validators(state: &dyn StateRead) -> Result<ValidatorSet, StateError> {
+    need(state, keys::EPOCH_VALIDATORS)
 }
 
 /// The peaks over the facts of the current epoch so far. Fails if the store does.
