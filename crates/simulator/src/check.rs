@@ -74,6 +74,9 @@ pub enum Violation {
     /// A block without the commit of its parent.
     #[error("block {0} does not carry a commit of its parent")]
     NoCommit(Height),
+    /// A block whose proposer's output is not the one that follows from the blocks before it.
+    #[error("the beacon proof of block {0} does not follow from the blocks before it")]
+    Beacon(Height),
     /// The sum of the balances is not the supply.
     #[error("validator {0}: the sum of all balances is not the supply")]
     Supply(usize),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use openmesh_engine::CommittedBlock;
-use openmesh_ledger::{IncidentKind, LedgerEvent, WindowsEvent};
+use openmesh_ledger::{Genesis, IncidentKind, LedgerEvent, ValidatorSet, WindowsEvent, first_beacon, light};
 use openmesh_primitives::{Address, Digest, Height};
 
 use crate::check::{Report, Violation};
@@ -21,12 +21,16 @@ pub struct History {
     /// Chunks by window, source and stream.
     accepted: BTreeSet<(u64, String, String)>,
     liar: Option<Address>,
+    /// The validators, of whom none joins or leaves.
+    validators: Option<ValidatorSet>,
+    /// The beacon as a follower of the headers computes it, and the height after which it is that.
+    beacon: (Height, Digest),
     pub report: Report,
 }
 
 impl History {
     /// An empty history of a network with this liar.
-    pub fn new(liar: Option<Address>) -> History {
+    pub fn new(genesis: &Genesis, liar: Option<Address>) -> History {
         let report = Report {
             height: 0,
             messages: 0,
@@ -38,7 +42,8 @@ impl History {
             transfers: 0,
             trace: Digest::ZERO,
         };
-        History { chain: BTreeMap::new(), accepted: BTreeSet::new(), liar, report }
+        let (validators, beacon) = (genesis.validator_set().ok(), (0, first_beacon(&genesis.hash())));
+        History { chain: BTreeMap::new(), accepted: BTreeSet::new(), liar, validators, beacon, report }
     }
 
     /// Notes the block of an honest validator at a height, and its state where it is known.
@@ -81,9 +86,20 @@ impl History {
         if block.block.last_commit.is_some() != (height > 1) {
             return Err(Violation::NoCommit(height));
         }
+        self.follow_beacon(block)?;
         self.report.round = self.report.round.max(block.certificate.round);
         self.report.transfers += block.receipts.iter().filter(|r| r.ok() && r.nonce.is_some()).count() as u64;
         block.events.iter().try_for_each(|event| self.judge(event))
+    }
+
+    /// Takes the beacon's step of a block that follows the last one that was seen.
+    fn follow_beacon(&mut self, block: &CommittedBlock) -> Result<(), Violation> {
+        let (header, Some(set)) = (&block.block.header, &self.validators) else { return Ok(()) };
+        if header.height == self.beacon.0 + 1 {
+            let after = light::beacon_after(&self.beacon.1, header, set, set);
+            self.beacon = (header.height, after.map_err(|_| Violation::Beacon(header.height))?);
+        }
+        Ok(())
     }
 
     fn judge(&mut self, event: &LedgerEvent) -> Result<(), Violation> {

@@ -10,7 +10,7 @@
 //! # What is checked ([`Violation`])
 //! No two honest validators commit different blocks or states at a height; no committed block is gone after a crash; after
 //! the network has healed the height grows on every honest validator; every block carries the commit of its parent;
-//! only what the honest ones saw is accepted as a chunk, once; nobody honest is ever named in an incident for lying;
+//! every block's part in the beacon follows from the blocks before it; only what the honest ones saw is accepted as a chunk, once; nobody honest is ever named in an incident for lying;
 //! no agreed chunk is missing from the tables without being awaited or counted; the sum of all balances stays the supply.
 //!
 //! # Why it can be trusted, and how far

@@ -60,7 +60,7 @@ impl Plan {
         });
         let faults = faults.collect();
         let params = Params {
-            epochs: EpochsParams { epoch_ms: 7_000, ..EpochsParams::default() },
+            epochs: EpochsParams { epoch_ms: 7_000, mix_blocks: 4, ..EpochsParams::default() },
             windows: WindowsParams { window_close_blocks: 5, ..WindowsParams::default() },
             ..Params::default()
         };
@@ -161,7 +161,12 @@ impl Plan {
         let mut network = Network::new(random, VALIDATORS);
         network.heal();
         Plan {
-            genesis: sources_genesis(VALIDATORS, &sources, Params::default()),
+            // An epoch has sixty blocks.
+            genesis: sources_genesis(
+                VALIDATORS,
+                &sources,
+                Params { epochs: EpochsParams { mix_blocks: 8, ..EpochsParams::default() }, ..Params::default() },
+            ),
             sources,
             // Ten times the usual ones, as the pace is slower: votes are repeated as often as the shortest of them says.
             timeouts: Timeouts {

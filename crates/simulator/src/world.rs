@@ -135,6 +135,7 @@ impl World {
         };
         let nodes = (0..VALIDATORS).map(|number| node(number, &mut random)).collect();
         let liar = plan.liar.map(|liar| validator(liar).public().address());
+        let history = History::new(&plan.genesis, liar);
         World {
             plan,
             random,
@@ -143,7 +144,7 @@ impl World {
             queue: BinaryHeap::new(),
             events: BTreeMap::new(),
             nodes,
-            history: History::new(liar),
+            history,
             verified,
             healed: false,
             forgetful: false,
