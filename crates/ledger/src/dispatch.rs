@@ -38,6 +38,7 @@ pub(crate) fn apply(context: &mut Context<'_>, verified: &VerifiedTransaction) -
     match verified.transaction() {
         Transaction::Account(transaction) => apply_account_transaction(context, transaction, verified),
         Transaction::Attestation(attestation) => windows::apply(context, attestation, verified.sender()),
+        Transaction::Commitment(commitment) => windows::apply_commitment(context, commitment, verified.sender()),
         Transaction::Evidence(shown) => evidence::apply(context, shown, verified.hash()),
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Rules {
     pub height: Height,
     /// Longest time by which a window's end may lie after the block's, milliseconds.
     pub window_ahead_ms_max: i64,
+    /// For a transaction that waits for a block: what it needs may come with a block that this node has not seen.
+    pub waits: bool,
     supply: Amount,
 }
 
@@ -65,7 +67,7 @@ impl Rules {
         let epoch = epoch_at(&epochs::current_epoch_record(state)?, time, &params);
         let window_ahead_ms_max = WINDOW_AHEAD_MS_MAX;
         let (chain_id, supply) = (chain_id(state)?, supply(state)?);
-        Ok(Rules { chain_id, epoch, time, height, supply, window_ahead_ms_max, params })
+        Ok(Rules { chain_id, epoch, time, height, supply, window_ahead_ms_max, waits: false, params })
     }
 
     /// For a transaction that waits: the last block stands in for the next.
@@ -73,7 +75,7 @@ impl Rules {
         let meta = block_meta(state)?;
         let rules = Rules::of_block(state, meta.height, meta.time)?;
         let height = meta.height + 1;
-        Ok(Rules { window_ahead_ms_max: WINDOW_AHEAD_MEMPOOL_MS_MAX, height, ..rules })
+        Ok(Rules { window_ahead_ms_max: WINDOW_AHEAD_MEMPOOL_MS_MAX, height, waits: true, ..rules })
     }
 
     /// Refuses a transaction that is too large for the network.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::Action;
 use crate::modules::evidence::Evidence;
-use crate::modules::windows::Attestation;
+use crate::modules::windows::{Attestation, Commitment};
 
 /// A transaction. Its canonical bytes are what travels and what is hashed.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
@@ -18,6 +18,8 @@ pub enum Transaction {
     Attestation(Attestation),
     /// Proof that a validator equivocated: of nobody, without fee.
     Evidence(Evidence),
+    /// Of a validator, before its attestation, of the same class.
+    Commitment(Commitment),
 }
 
 /// The class of a transaction, which decides its room in mempool and block.
@@ -28,7 +30,7 @@ pub enum Transaction {
 pub enum Class {
     /// Of an account.
     Account,
-    /// Of a validator.
+    /// Of a validator: attestations and the commitments before them.
     Attestation,
     /// About a validator.
     Evidence,
@@ -84,7 +86,7 @@ impl Transaction {
     pub const fn class(&self) -> Class {
         match self {
             Transaction::Account(_) => Class::Account,
-            Transaction::Attestation(_) => Class::Attestation,
+            Transaction::Attestation(_) | Transaction::Commitment(_) => Class::Attestation,
             Transaction::Evidence(_) => Class::Evidence,
         }
     }
@@ -95,7 +97,7 @@ impl Transaction {
     pub fn weight(&self) -> u64 {
         match self {
             Transaction::Account(inner) => u64::from(inner.action.descriptor().weight),
-            Transaction::Attestation(_) | Transaction::Evidence(_) => 1,
+            Transaction::Attestation(_) | Transaction::Evidence(_) | Transaction::Commitment(_) => 1,
         }
     }
 
@@ -103,7 +105,7 @@ impl Transaction {
     pub(crate) const fn nonce_and_fee(&self) -> (Option<u64>, Amount) {
         match self {
             Transaction::Account(inner) => (Some(inner.nonce), inner.fee),
-            Transaction::Attestation(_) | Transaction::Evidence(_) => (None, Amount::ZERO),
+            Transaction::Attestation(_) | Transaction::Evidence(_) | Transaction::Commitment(_) => (None, Amount::ZERO),
         }
     }
 }

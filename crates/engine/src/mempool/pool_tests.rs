@@ -48,7 +48,7 @@ fn insert_with(
             let terms = Terms { nonce: t.nonce, fee: t.fee, cost: Amount(t.fee.0 + 1) };
             Place::Account(terms, Standing { next, balance })
         }
-        Transaction::Attestation(_) | Transaction::Evidence(_) => Place::Attestation,
+        Transaction::Attestation(_) | Transaction::Commitment(_) | Transaction::Evidence(_) => Place::Attestation,
     };
     pool.insert(Arc::clone(verified), place, local)
 }

@@ -53,11 +53,11 @@ pub(crate) const fn is_stateless(outcome: &Outcome) -> bool {
 /// transactions for nothing.
 const fn is_worthless(outcome: &Outcome, tip: Height) -> bool {
     use AccountsError::{FeeLow, NonceLow, UnknownSender};
-    use WindowsError::{NotAssigned, WindowClosed};
+    use WindowsError::{CommitmentMismatch, CommitmentsOff, NotAssigned, WindowClosed};
     match outcome {
         Err(SubmitError::Refused(error)) => match error {
             TransactionError::Accounts(UnknownSender { .. } | FeeLow { .. } | NonceLow { .. })
-            | TransactionError::Windows(NotAssigned { .. })
+            | TransactionError::Windows(NotAssigned { .. } | CommitmentMismatch { .. } | CommitmentsOff)
             | TransactionError::Sources(SourcesError::UnknownSource { .. }) => true,
             TransactionError::Windows(WindowClosed { height }) => height.saturating_add(STALE_BLOCKS) < tip,
             _ => false,
