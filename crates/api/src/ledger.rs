@@ -290,6 +290,8 @@ pub enum IncidentKind {
     Uncovered,
     /// A validator signed two conflicting messages of consensus.
     Equivocation,
+    /// A validator repeated another one's commitment, which only that one could open.
+    Copied,
     /// Sequence numbers jumped: something was missed.
     Gap,
     /// The venue's checksum is not that of the book here.
@@ -321,6 +323,7 @@ impl IncidentKind {
             IncidentKind::Disputed => "disputed",
             IncidentKind::Uncovered => "uncovered",
             IncidentKind::Equivocation => "equivocation",
+            IncidentKind::Copied => "copied",
             IncidentKind::Gap => "gap",
             IncidentKind::Checksum => "checksum",
             IncidentKind::Garbage => "garbage",

@@ -128,6 +128,7 @@ fn transaction(bytes: &[u8], receipt: &Receipt) -> LedgerTransactionRow {
     let action = match canonical::decode::<Transaction>(bytes) {
         Ok(Transaction::Account(transaction)) => transaction.action.descriptor().kind,
         Ok(Transaction::Attestation(_)) => "attest",
+        Ok(Transaction::Commitment(_)) => "commit",
         Ok(Transaction::Evidence(_)) => "evidence",
         Err(_) => "unknown",
     };

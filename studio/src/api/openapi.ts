@@ -883,7 +883,7 @@ export interface components {
          * @description Kind of an incident: the first ones are named by the ledger, the others seen by a site's collector.
          * @enum {string}
          */
-        IncidentKind: "differing" | "missing" | "disputed" | "uncovered" | "equivocation" | "gap" | "checksum" | "garbage" | "disconnected" | "refused" | "crossed" | "silence" | "chunk_withdrawn" | "attested_chunk_withdrawn" | "window_not_attested";
+        IncidentKind: "differing" | "missing" | "disputed" | "uncovered" | "equivocation" | "copied" | "gap" | "checksum" | "garbage" | "disconnected" | "refused" | "crossed" | "silence" | "chunk_withdrawn" | "attested_chunk_withdrawn" | "window_not_attested";
         /**
          * @description Origin of an incident.
          * @enum {string}
@@ -3542,7 +3542,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description Only incidents of this kind. */
-                kind?: "differing" | "missing" | "disputed" | "uncovered" | "equivocation" | "gap" | "checksum" | "garbage" | "disconnected" | "refused" | "crossed" | "silence" | "chunk_withdrawn" | "attested_chunk_withdrawn" | "window_not_attested";
+                kind?: "differing" | "missing" | "disputed" | "uncovered" | "equivocation" | "copied" | "gap" | "checksum" | "garbage" | "disconnected" | "refused" | "crossed" | "silence" | "chunk_withdrawn" | "attested_chunk_withdrawn" | "window_not_attested";
                 /** @description Source. */
                 source?: string;
                 /** @description Validator's address. */

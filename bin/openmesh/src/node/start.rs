@@ -80,7 +80,7 @@ pub async fn start(
     })?;
     let address = key.public().address();
     let inputs = (collecting.windows, collecting.withdrawals);
-    let (duties, duties_stage) = start_duties(key, &engine, &stores.store, inputs, incidents, &mut registry)?;
+    let (duties, duties_stage) = start_duties(key, &engine, (&stores.store, files), inputs, incidents, &mut registry)?;
     let mut disks = Stage::new("the watch over the disks");
     disks.add(tokio::spawn(room.clone().watch(stores.raw.clone(), disks.stop())));
     let mut api = Stage::new("the API");
@@ -328,7 +328,7 @@ fn fetch_for_people(network: &network::Handle) -> gateway::Fetch {
 fn start_duties(
     key: ValidatorKey,
     engine: &engine::Handle,
-    store: &Store,
+    (store, files): (&Store, &Files),
     (windows, withdrawals): (mpsc::Receiver<Window>, mpsc::Receiver<Withdrawal>),
     incidents: ingest::Incidents,
     registry: &mut Registry,
@@ -346,6 +346,7 @@ fn start_duties(
         committed: engine.committed(),
         windows,
         withdrawals,
+        journal: duties::Journal::open(&files.data("statements")).or_fail("statements about windows")?,
         metrics: duties::Metrics::register(registry),
         stop: stage.stop(),
     };

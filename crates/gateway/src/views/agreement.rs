@@ -159,6 +159,9 @@ mod tests {
             disputed: Vec::new(),
             uncovered: Vec::new(),
             abstained: Vec::new(),
+            committed: Vec::new(),
+            commits_until: 0,
+            unopened: Vec::new(),
         }
     }
 

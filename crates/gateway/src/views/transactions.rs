@@ -66,6 +66,12 @@ pub fn summary(bytes: &[u8], committed: Option<(&Header, &Receipt)>) -> api::Tra
             summary.sender = a.validator().to_string();
             summary.action = format!("attest {} chunks of {}, window {}", a.chunks.len(), a.source, a.window);
         }
+        Ok(Transaction::Commitment(c)) => {
+            summary.class = api::TransactionClass::Attestation;
+            summary.kind = "commitment".into();
+            summary.sender = c.validator().to_string();
+            summary.action = format!("commit to {}, window {}", c.source, c.window);
+        }
         Ok(Transaction::Evidence(e)) => {
             summary.class = api::TransactionClass::Evidence;
             summary.kind = "evidence".into();
