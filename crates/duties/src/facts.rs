@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use openmesh_ledger::{self as ledger, StateError, StateRead, WindowRecord};
+use openmesh_ledger::{self as ledger, BlockMeta, StateError, StateRead, WindowRecord, WindowsParams};
 use openmesh_primitives::{Address, Digest, Height};
 
 use crate::window::WindowName;
@@ -50,9 +50,9 @@ impl WindowFacts {
         validator: &Address,
         names: &[WindowName],
     ) -> Result<Vec<WindowFacts>, StateError> {
-        let height = ledger::block_meta(state)?.height;
-        let current = ledger::current_epoch(state)?;
-        let commitments = ledger::params(state)?.windows.commitments;
+        let meta = ledger::block_meta(state)?;
+        let (height, current) = (meta.height, ledger::current_epoch(state)?);
+        let params = ledger::params(state)?.windows;
         // The draw of a source is the same for all its windows of an epoch.
         let mut assigned: BTreeMap<(&str, u64), bool> = BTreeMap::new();
         let mut all = Vec::with_capacity(names.len());
@@ -65,7 +65,7 @@ impl WindowFacts {
                 attested: record.as_ref().is_some_and(|r| r.attested.contains(validator)),
                 epoch: record.as_ref().map_or(current, |r| r.epoch),
                 assigned: false,
-                step: step(commitments, record.as_ref(), validator, height),
+                step: step(&params, record.as_ref(), validator, &meta),
                 seal: record.as_ref().and_then(|r| r.seal_of(validator)),
             };
             if !facts.closed && !facts.attested {
@@ -84,13 +84,13 @@ impl WindowFacts {
     }
 }
 
-fn step(commitments: bool, record: Option<&WindowRecord>, validator: &Address, height: Height) -> Step {
-    if !commitments {
+fn step(params: &WindowsParams, record: Option<&WindowRecord>, validator: &Address, last: &BlockMeta) -> Step {
+    if !params.commitments {
         return Step::Attest;
     }
     let Some(record) = record else { return Step::Commit };
-    // The next block is the first one after the commitments.
-    let over = height >= record.commits_until;
+    // The next block is later than the last one: what is over by its height and that time is over then.
+    let over = record.commitments_over(last.height + 1, last.time, params.commit_grace_ms);
     match (record.seal_of(validator).is_some(), over) {
         (false, false) => Step::Commit,
         (true, false) => Step::Wait,

@@ -2,7 +2,7 @@
 
 use openmesh_ledger::{
     AccountTransaction, AccountsAction, AccountsError, Action, Attestation, Genesis, GenesisValidator, Origin, Params,
-    SourceKind, SourceSpec, Transaction, TransactionError, WindowsError, precommit_sign_bytes, transactions_root,
+    SourceKind, SourceSpec, Transaction, TransactionError, WindowsError, WindowsParams, precommit_sign_bytes, transactions_root,
 };
 use openmesh_primitives::{AccountKey, Amount};
 use prometheus_client::registry::Registry;
@@ -47,7 +47,10 @@ fn open(dir: &TempDir) -> Chain {
         accounts: vec![(account().address(), Amount::open(1))],
         sources: vec![source()],
         source_owners: Default::default(),
-        params: Params::default(),
+        params: Params {
+            windows: WindowsParams { commitments: false, ..WindowsParams::default() },
+            ..Params::default()
+        },
     };
     let store = Store::open(dir.path()).unwrap();
     store.initialise(&genesis).unwrap();

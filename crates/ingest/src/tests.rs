@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use openmesh_ledger::{
     Attestation, BlockLimits, Certificate, ChunkClaim, Genesis, GenesisValidator, Origin, Params, SourceKind,
-    SourceSpec, Transaction, build_block, execute_block, precommit_sign_bytes, verify_stateless,
+    SourceSpec, Transaction, build_block, execute_block, precommit_sign_bytes, verify_stateless, WindowsParams,
 };
 use openmesh_primitives::{ContentId, Timestamp, ValidatorKey};
 use openmesh_storage::{BLOCKS_READ_MAX, Restore, SnapshotTarget, StoreConfig};
@@ -41,7 +41,10 @@ fn genesis() -> Genesis {
         accounts: Vec::new(),
         sources: vec![source],
         source_owners: Default::default(),
-        params: Params::default(),
+        params: Params {
+            windows: WindowsParams { commitments: false, ..WindowsParams::default() },
+            ..Params::default()
+        },
     }
 }
 

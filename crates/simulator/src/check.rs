@@ -17,6 +17,11 @@ pub struct Report {
     pub round: i64,
     /// Incidents that named the liar for signing twice.
     pub equivocations: u64,
+    /// Incidents that named the copier for repeating another's commitment.
+    pub copied: u64,
+    /// Blocks from the end of a window, as its first collector closed it, to the block with which a chunk of it was agreed on, in the
+    /// order of agreement.
+    pub agreement_blocks: Vec<u64>,
     /// Windows closed.
     pub windows: u64,
     /// Chunks accepted.
@@ -65,6 +70,12 @@ pub enum Violation {
     /// A chunk that no honest validator saw, or a second one.
     #[error("window {window}: a chunk was accepted that must not be")]
     Chunk {
+        /// Of the source.
+        window: u64,
+    },
+    /// What a validator copied was counted.
+    #[error("window {window}: a chunk was accepted with the word of a validator that copies")]
+    CopyCounted {
         /// Of the source.
         window: u64,
     },

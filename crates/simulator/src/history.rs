@@ -11,6 +11,8 @@ use crate::workload::honest_chunk;
 
 /// Heights that are remembered below the newest: more than any validator is ever behind.
 const HEIGHTS_KEPT: Height = 20_000;
+/// Measures of agreement that are kept: those of a short run.
+const MEASURES_MAX: usize = 10_000;
 /// Windows of each source that are remembered below the newest: more than stay open.
 const WINDOWS_KEPT: u64 = 2_000;
 
@@ -21,29 +23,37 @@ pub struct History {
     /// Chunks by window, source and stream.
     accepted: BTreeSet<(u64, String, String)>,
     liar: Option<Address>,
+    copies: bool,
     /// The validators, of whom none joins or leaves.
     validators: Option<ValidatorSet>,
     /// The beacon as a follower of the headers computes it, and the height after which it is that.
     beacon: (Height, Digest),
+    /// The last block when the first collector closed a window, by window and source.
+    ends: BTreeMap<(u64, String), Height>,
+    /// The highest block that any honest validator has committed.
+    tip: Height,
     pub report: Report,
 }
 
 impl History {
-    /// An empty history of a network with this liar.
-    pub fn new(genesis: &Genesis, liar: Option<Address>) -> History {
+    /// An empty history of a network with this liar; `copies`: it is one that copies.
+    pub fn new(genesis: &Genesis, liar: Option<Address>, copies: bool) -> History {
         let report = Report {
             height: 0,
             messages: 0,
             crashes: 0,
             round: 0,
             equivocations: 0,
+            copied: 0,
+            agreement_blocks: Vec::new(),
             windows: 0,
             chunks: 0,
             transfers: 0,
             trace: Digest::ZERO,
         };
         let (validators, beacon) = (genesis.validator_set().ok(), (0, first_beacon(&genesis.hash())));
-        History { chain: BTreeMap::new(), accepted: BTreeSet::new(), liar, validators, beacon, report }
+        let (chain, accepted, ends) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
+        History { chain, accepted, liar, copies, validators, beacon, ends, tip: 0, report }
     }
 
     /// Notes the block of an honest validator at a height, and its state where it is known.
@@ -83,6 +93,7 @@ impl History {
         if !first {
             return Ok(());
         }
+        self.tip = self.tip.max(height);
         if block.block.last_commit.is_some() != (height > 1) {
             return Err(Violation::NoCommit(height));
         }
@@ -90,6 +101,23 @@ impl History {
         self.report.round = self.report.round.max(block.certificate.round);
         self.report.transfers += block.receipts.iter().filter(|r| r.ok() && r.nonce.is_some()).count() as u64;
         block.events.iter().try_for_each(|event| self.judge(event))
+    }
+
+    /// Notes that a collector has closed a window.
+    pub fn ended(&mut self, source: &str, window: u64) {
+        let tip = self.tip;
+        self.ends.entry((window, source.to_owned())).or_insert(tip);
+        while self.ends.first_key_value().is_some_and(|((first, _), _)| first + WINDOWS_KEPT < window) {
+            self.ends.pop_first();
+        }
+    }
+
+    /// Measures how many blocks a chunk took from the end of its window.
+    fn measure_agreement(&mut self, source: &str, window: u64, height: Height) {
+        let measures = &mut self.report.agreement_blocks;
+        if let Some(end) = self.ends.get(&(window, source.to_owned())).filter(|_| measures.len() < MEASURES_MAX) {
+            measures.push(height.saturating_sub(*end));
+        }
     }
 
     /// Takes the beacon's step of a block that follows the last one that was seen.
@@ -104,8 +132,13 @@ impl History {
 
     fn judge(&mut self, event: &LedgerEvent) -> Result<(), Violation> {
         match event {
-            LedgerEvent::Windows(WindowsEvent::ChunkAccepted { source, window, stream, cid, .. }) => {
+            LedgerEvent::Windows(WindowsEvent::ChunkAccepted { source, window, stream, cid, attesters, height, .. }) => {
                 self.report.chunks += 1;
+                self.measure_agreement(source, *window, *height);
+                // Whoever copies has opened nothing, so its word is behind no chunk.
+                if self.copies && self.liar.is_some_and(|liar| attesters.contains(&liar)) {
+                    return Err(Violation::CopyCounted { window: *window });
+                }
                 let new = self.accepted.insert((*window, source.clone(), stream.clone()));
                 while self.accepted.first().is_some_and(|(first, ..)| first + WINDOWS_KEPT < *window) {
                     self.accepted.pop_first();
@@ -116,12 +149,13 @@ impl History {
             }
             LedgerEvent::Windows(WindowsEvent::WindowClosed { .. }) => self.report.windows += 1,
             LedgerEvent::Incident(incident) => match incident.kind {
-                IncidentKind::Equivocation | IncidentKind::Differing
+                IncidentKind::Equivocation | IncidentKind::Differing | IncidentKind::Copied
                     if incident.validator != self.liar || self.liar.is_none() =>
                 {
                     return Err(Violation::Slander(incident.detail.clone()));
                 }
                 IncidentKind::Equivocation => self.report.equivocations += 1,
+                IncidentKind::Copied => self.report.copied += 1,
                 _ => {}
             },
             _ => {}

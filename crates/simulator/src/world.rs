@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
-use openmesh_duties::Attester;
+use openmesh_duties::{Attester, Window, WindowName};
 use openmesh_engine::machine::{Input, Machine, MachineConfig, MachineDisk, Output, VerifiedBefore, contradict};
 use openmesh_engine::{CommittedBlock, EngineError};
 use openmesh_ledger::{StateError, check_supply};
@@ -35,6 +35,8 @@ pub(crate) struct Node {
     pub(crate) machine: Option<Machine>,
     /// The windows that it owes attestations of; lost in a crash.
     pub(crate) attester: Attester,
+    /// What it has committed to, on its disk.
+    pub(crate) kept: BTreeMap<WindowName, Window>,
     /// Its tables, and the chunks on its disk.
     pub(crate) tables: Tables,
     /// Counts starts: timers of an earlier life mean nothing.
@@ -60,6 +62,8 @@ pub(crate) struct World {
     pub(crate) healed: bool,
     /// Disks forget what they must not.
     pub(crate) forgetful: bool,
+    /// A validator that is not there.
+    pub(crate) down: Option<usize>,
     /// The last moment of a fault that has begun: of a partition the one at which it was joined.
     pub(crate) disturbed: u64,
     pub(crate) samples: Vec<Sample>,
@@ -82,6 +86,22 @@ pub fn run_with_forgetful_disks(seed: u64) -> Result<Report, Violation> {
 /// `watch` of its sizes each ten minutes.
 pub fn run_long(seed: u64, minutes: u64, watch: impl FnMut(&Sample)) -> Result<Report, Violation> {
     World::new(seed, |random| Plan::long(random, minutes)).run(watch)
+}
+
+/// Runs a network without faults in which one validator copies what the others say.
+pub fn run_with_a_copier(seed: u64) -> Result<Report, Violation> {
+    World::new(seed, Plan::copying).run(|_| {})
+}
+
+/// Runs a network without faults. `commitments`: as it is, or with attestations that anybody could copy. `down`: a validator that never
+/// takes part.
+pub fn run_calm(seed: u64, commitments: bool, down: Option<usize>) -> Result<Report, Violation> {
+    let plan = |random: &mut Random| {
+        let mut plan = Plan::calm(random);
+        plan.genesis.params.windows.commitments = commitments;
+        plan
+    };
+    World { down, ..World::new(seed, plan) }.run(|_| {})
 }
 
 /// Runs a network for days of virtual time with a block a minute, and tells `watch` of its sizes each day.
@@ -126,6 +146,7 @@ impl World {
             disk: MachineDisk::default(),
             machine: None,
             attester: Attester::new(validator(number), CHAIN_ID),
+            kept: BTreeMap::new(),
             tables: Tables::default(),
             life: 0,
             committed: 0,
@@ -135,7 +156,7 @@ impl World {
         };
         let nodes = (0..VALIDATORS).map(|number| node(number, &mut random)).collect();
         let liar = plan.liar.map(|liar| validator(liar).public().address());
-        let history = History::new(&plan.genesis, liar);
+        let history = History::new(&plan.genesis, liar, plan.copies);
         World {
             plan,
             random,
@@ -148,6 +169,7 @@ impl World {
             verified,
             healed: false,
             forgetful: false,
+            down: None,
             disturbed: 0,
             samples: Vec::new(),
             usage: Usage::now(),
@@ -158,6 +180,11 @@ impl World {
         self.plan.liar != Some(node)
     }
 
+    /// Returns true of an honest validator that is not away for good.
+    fn takes_part(&self, node: usize) -> bool {
+        self.honest(node) && self.down != Some(node)
+    }
+
     pub(crate) fn at(&mut self, after: u64, event: Event) {
         self.number += 1;
         self.queue.push(Reverse((self.now + after, self.number)));
@@ -166,7 +193,7 @@ impl World {
 
     /// Starts everybody, and writes the plan into the queue.
     fn begin(&mut self) -> Result<(), Violation> {
-        for node in 0..VALIDATORS {
+        for node in (0..VALIDATORS).filter(|node| self.down != Some(*node)).collect::<Vec<_>>() {
             self.start(node)?;
         }
         for (at, event) in std::mem::take(&mut self.plan.faults) {
@@ -199,6 +226,9 @@ impl World {
         let found = machine.store().tip().height;
         if found < node.committed {
             return Err(Violation::Lost { validator: number, committed: node.committed, found });
+        }
+        for statement in node.kept.values() {
+            node.attester.restored(statement.clone(), found);
         }
         node.machine = Some(machine);
         // What it had committed without having told of it.
@@ -246,6 +276,7 @@ impl World {
             Event::Transfer => self.hand_in_transfer()?,
             Event::Window { number } => self.end_window(number),
             Event::Close { node, source, number } => self.close(node, source, number)?,
+            Event::Copy { node, source, number } => self.copy(node, source, number)?,
             Event::Crash { node } => self.crash(node),
             Event::Tear { node } => {
                 let operations = self.random.below(60);
@@ -292,7 +323,7 @@ impl World {
             if self.nodes[node].tearing {
                 self.crash(node);
             }
-            if self.nodes[node].machine.is_none() {
+            if self.nodes[node].machine.is_none() && self.down != Some(node) {
                 self.start(node)?;
             }
         }
@@ -357,7 +388,7 @@ impl World {
 
     /// A liar says one thing to some and another thing to others, or both to everybody.
     fn broadcast(&mut self, from: usize, bytes: Vec<u8>) {
-        let lie = (!self.honest(from) && self.random.permille(300))
+        let lie = (!self.honest(from) && !self.plan.copies && self.random.permille(300))
             .then(|| contradict(CHAIN_ID, &self.nodes[from].config.key, &bytes))
             .flatten()
             .map(Arc::new);
@@ -451,7 +482,7 @@ impl World {
 
     fn is_done(&self) -> bool {
         let wanted = self.wanted();
-        (0..VALIDATORS).filter(|n| self.honest(*n)).all(|n| self.nodes[n].committed >= wanted)
+        (0..VALIDATORS).filter(|n| self.takes_part(*n)).all(|n| self.nodes[n].committed >= wanted)
     }
 
     fn end(mut self) -> Result<Report, Violation> {
@@ -467,7 +498,7 @@ impl World {
                 }
             }
         }
-        let honest: Vec<usize> = (0..VALIDATORS).filter(|n| self.honest(*n)).collect();
+        let honest: Vec<usize> = (0..VALIDATORS).filter(|n| self.takes_part(*n)).collect();
         let report = &mut self.history.report;
         report.height = honest.iter().map(|n| self.nodes[*n].committed).min().unwrap_or(0);
         Ok(report.clone())

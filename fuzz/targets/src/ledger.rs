@@ -7,7 +7,7 @@ use std::sync::Arc;
 use borsh::{BorshDeserialize, BorshSerialize};
 use openmesh_ledger::{
     self as ledger, AcceptedChunk, Account, AccountTransaction, AccountsAction, AccountsError, AccountsEvent, Action,
-    Attestation, Block, BlockLimits, Certificate, ChunkClaim, EnvelopeError, EpochRecord, EpochsParams, Evidence,
+    Attestation, Block, BlockLimits, Certificate, ChunkClaim, Commitment, EnvelopeError, EpochRecord, EpochsParams, Evidence,
     Execution, Genesis, GenesisValidator, Header, LedgerEvent, LedgerIncident, Origin, Params, Receipt, SignedBlock,
     SourceKind, SourceProgress, SourceRecord, SourceSpec, SourcesAction, SourcesParams, Step, Tip, Transaction,
     TransactionError, Validator, ValidatorRecord, ValidatorSet, VerifiedTransaction, VoteKind, WindowRecord,
@@ -74,6 +74,9 @@ pub fn transaction(data: &[u8]) {
             let (window, epoch, at, mask) = (input.number(), input.number(), input.number() as usize, input.byte());
             let signed =
                 Attestation::sign(&key, CHAIN_ID, SOURCE, window, epoch, claims(&mut input), abstained(&mut input));
+            let commitment = Transaction::Commitment(Commitment::to(&key, &signed)).encode();
+            let changed = self::altered(&commitment, at, mask);
+            assert!(changed == commitment || verified(&changed).is_err(), "an altered commitment verifies");
             let bytes = Transaction::Attestation(signed).encode();
             assert_eq!(verified(&bytes).expect("what was signed verifies").sender(), key.public().address());
             let altered = altered(&bytes, at, mask);
@@ -392,6 +395,7 @@ pub fn execute(data: &[u8]) {
         windows: WindowsParams {
             window_close_blocks: 1 + u64::from(input.below(3)),
             open_windows_max: 1 + u32::from(input.below(4)),
+            commitments: input.byte() & 1 == 0,
             ..WindowsParams::default()
         },
         sources: SourcesParams { assigned_per_source: 1 + u32::from(input.below(5)), ..SourcesParams::default() },
@@ -447,8 +451,11 @@ fn step(net: &Net, input: &mut Input<'_>) -> Vec<u8> {
     };
     let epoch = ledger::current_epoch(&net.state).unwrap_or(0);
     let epoch = if input.byte() > 240 { input.number() } else { epoch };
-    Transaction::Attestation(Attestation::sign(&key, chain_id, source, window, epoch, claims(input), abstained(input)))
-        .encode()
+    let signed = Attestation::sign(&key, chain_id, source, window, epoch, claims(input), abstained(input));
+    if input.byte() & 1 == 0 {
+        return Transaction::Commitment(Commitment::to(&key, &signed)).encode();
+    }
+    Transaction::Attestation(signed).encode()
 }
 
 /// A header with precommits of some validators, one field of it altered: believed exactly where different validators of

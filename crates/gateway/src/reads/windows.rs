@@ -232,6 +232,7 @@ mod tests {
             abstained: Vec::new(),
             committed: Vec::new(),
             commits_until: 0,
+            quorum: None,
             unopened: Vec::new(),
         };
         let abstentions = [(abstains, Some(vec!["a/trades".to_string()]))];

@@ -161,6 +161,7 @@ mod tests {
             abstained: Vec::new(),
             committed: Vec::new(),
             commits_until: 0,
+            quorum: None,
             unopened: Vec::new(),
         }
     }

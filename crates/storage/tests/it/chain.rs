@@ -45,7 +45,7 @@ pub fn genesis() -> Genesis {
         }],
         source_owners: Default::default(),
         params: Params {
-            windows: WindowsParams { window_close_blocks: 2, ..WindowsParams::default() },
+            windows: WindowsParams { window_close_blocks: 2, commitments: false, ..WindowsParams::default() },
             epochs: EpochsParams { epoch_ms: 10_000, ..EpochsParams::default() },
             ..Params::default()
         },

@@ -75,7 +75,7 @@ fn genesis() -> Genesis {
         sources: (0..VENUES).map(source).collect(),
         source_owners: Default::default(),
         params: Params {
-            windows: WindowsParams { window_close_blocks: 1, ..WindowsParams::default() },
+            windows: WindowsParams { window_close_blocks: 1, commitments: false, ..WindowsParams::default() },
             epochs: EpochsParams::default(),
             ..Params::default()
         },

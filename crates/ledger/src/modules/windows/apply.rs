@@ -47,7 +47,7 @@ pub(crate) fn apply_commitment(
     validators::update(context, &validator, |of| of.open_windows += u32::from(opens))?;
     let before = record.committed_power();
     record.committed.push((validator, commitment.seal));
-    phases::spoken(&mut record, before, context.height, &context.rules.params.windows);
+    phases::spoken(&mut record, before, &context.rules);
     schedule(context, id, number, closed_at, record.closes_at);
     context.state.put(keys::window(id, number), &record);
     Ok(())
@@ -86,7 +86,7 @@ pub(crate) fn apply(
     record.attested.push(validator);
     if context.rules.params.windows.commitments {
         let power = record.committed_power();
-        phases::spoken(&mut record, power, height, &context.rules.params.windows);
+        phases::spoken(&mut record, power, &context.rules);
         name_copies(context, id, number, &record, validator)?;
     }
     let statements = statements(&context.state, id, number, &record)?;

@@ -6,6 +6,7 @@ use super::attestation::Attestation;
 use super::commitment::Commitment;
 use super::error::WindowsError;
 use super::limits::WINDOW_NUMBER_MAX;
+use super::phases::commitments_over;
 use super::records::{WindowRecord, source_progress, window};
 use crate::error::CheckError;
 use crate::modules::epochs::{assign, epoch};
@@ -75,9 +76,8 @@ pub(crate) fn check_commitment(
     if window.attested.contains(&validator) {
         return Err(WindowsError::DuplicateAttestation { validator }.into());
     }
-    let until = window.commits_until;
-    if !opens && rules.height > until {
-        return Err(WindowsError::CommitmentLate { until }.into());
+    if !opens && commitments_over(&window, rules) {
+        return Err(WindowsError::CommitmentLate.into());
     }
     if opens {
         may_open(rules, state, validator)?;
@@ -95,19 +95,17 @@ fn opening(
     attestation: &Attestation,
     validator: Address,
 ) -> Result<(), WindowsError> {
-    let may_come = rules.waits && (opens || rules.height <= window.commits_until);
+    let over = !opens && commitments_over(window, rules);
+    let may_come = rules.waits && !over;
     match window.seal_of(&validator) {
         None if may_come || (!opens && attestation.abstains_from_all()) => Ok(()),
         None => Err(WindowsError::NoCommitment { validator }),
         Some(committed) => {
-            let (got, until) = (attestation.seal(), window.commits_until);
+            let got = attestation.seal();
             if committed != got {
                 return Err(WindowsError::CommitmentMismatch { validator, committed, got });
             }
-            if rules.height <= until && !rules.waits {
-                return Err(WindowsError::CommitmentsOpen { until });
-            }
-            Ok(())
+            if over || rules.waits { Ok(()) } else { Err(WindowsError::CommitmentsOpen) }
         }
     }
 }

@@ -98,17 +98,11 @@ pub enum WindowsError {
         validator: Address,
     },
     /// The window takes no more commitments.
-    #[error("the window has taken commitments up to height {until}; who comes later can only abstain from every stream")]
-    CommitmentLate {
-        /// Last height of them.
-        until: u64,
-    },
+    #[error("the window takes no more commitments: who comes later can only abstain from every stream")]
+    CommitmentLate,
     /// Others may still commit.
-    #[error("the window takes commitments up to height {until}, and attestations after it")]
-    CommitmentsOpen {
-        /// Last height of the commitments.
-        until: u64,
-    },
+    #[error("the window still takes commitments, and attestations only after them")]
+    CommitmentsOpen,
     /// An attestation without a commitment.
     #[error("the validator {validator} has not committed to this window: it can only abstain from every stream")]
     NoCommitment {
@@ -144,8 +138,8 @@ impl WindowsError {
             WindowsError::WindowPast { .. } => "window_past",
             WindowsError::CommitmentsOff => "commitments_off",
             WindowsError::DuplicateCommitment { .. } => "duplicate_commitment",
-            WindowsError::CommitmentLate { .. } => "commitment_late",
-            WindowsError::CommitmentsOpen { .. } => "commitments_open",
+            WindowsError::CommitmentLate => "commitment_late",
+            WindowsError::CommitmentsOpen => "commitments_open",
             WindowsError::NoCommitment { .. } => "no_commitment",
             WindowsError::CommitmentMismatch { .. } => "commitment_mismatch",
             WindowsError::OpenWindows { .. } => "open_windows",

@@ -3,7 +3,7 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
-use super::limits::WINDOW_CLOSE_BLOCKS_MAX;
+use super::limits::{COMMIT_GRACE_MS_MAX, WINDOW_CLOSE_BLOCKS_MAX};
 use crate::limits::in_range;
 
 /// Parameters of windows.
@@ -20,9 +20,9 @@ pub struct WindowsParams {
     pub windows_back_max: u64,
     /// Validators commit to what they will say of a window before anybody says it, so that nobody can copy another's work.
     pub commitments: bool,
-    /// Number of blocks for which commitments are still taken after more than two thirds of the assigned power has committed: for
-    /// those whose collectors were a little later.
-    pub commit_grace_blocks: u64,
+    /// Time for which commitments are still taken after more than two thirds of the assigned power has committed, milliseconds of block
+    /// time and at least one block: for those whose collectors were a little later.
+    pub commit_grace_ms: u64,
 }
 
 impl Default for WindowsParams {
@@ -32,7 +32,7 @@ impl Default for WindowsParams {
             open_windows_max: 1_024,
             windows_back_max: 8_640,
             commitments: true,
-            commit_grace_blocks: 1,
+            commit_grace_ms: 800,
         }
     }
 }
@@ -44,7 +44,7 @@ impl WindowsParams {
             ((1..=WINDOW_CLOSE_BLOCKS_MAX).contains(&self.window_close_blocks), "windows.window_close_blocks"),
             (self.open_windows_max > 0, "windows.open_windows_max"),
             (self.windows_back_max > 0, "windows.windows_back_max"),
-            (self.commit_grace_blocks <= WINDOW_CLOSE_BLOCKS_MAX, "windows.commit_grace_blocks"),
+            (self.commit_grace_ms <= COMMIT_GRACE_MS_MAX, "windows.commit_grace_ms"),
         ])
     }
 }

@@ -1,7 +1,7 @@
 //! Records of windows.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use openmesh_primitives::{Address, ContentId, Digest, Height};
+use openmesh_primitives::{Address, ContentId, Digest, Height, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::attestation::ChunkClaim;
@@ -104,8 +104,11 @@ pub struct WindowRecord {
     pub abstained: Vec<Abstention>,
     /// Validators that committed, with their seals, in the order of inclusion; gone when it has closed.
     pub committed: Vec<(Address, Digest)>,
-    /// Last height whose block takes commitments; attestations open them after it. 0 where the network asks for none.
+    /// Last height whose block takes commitments, if they are not over before ([`WindowRecord::commitments_over`]). 0 where the network
+    /// asks for none.
     pub commits_until: Height,
+    /// Height and time of the block with which more than two thirds of the power had committed.
+    pub quorum: Option<(Height, Timestamp)>,
     /// Validators that committed and never opened it, known when it closes: they count as abstaining from every stream.
     pub unopened: Vec<Address>,
 }
@@ -129,6 +132,7 @@ impl WindowRecord {
             abstained: Vec::new(),
             committed: Vec::new(),
             commits_until: 0,
+            quorum: None,
             unopened: Vec::new(),
         }
     }
@@ -157,6 +161,14 @@ impl WindowRecord {
     /// The seal under which a validator committed.
     pub fn seal_of(&self, validator: &Address) -> Option<Digest> {
         self.committed.iter().find(|(address, _)| address == validator).map(|(_, seal)| *seal)
+    }
+
+    /// Returns true if a block of this height and time takes no more commitments, and attestations in their place.
+    pub fn commitments_over(&self, height: Height, time: Timestamp, grace_ms: u64) -> bool {
+        let waited = |(at, from): (Height, Timestamp)| {
+            height > at && i128::from(time.millis()) >= i128::from(from.millis()) + i128::from(grace_ms)
+        };
+        height > self.commits_until || self.quorum.is_some_and(waited)
     }
 
     /// Power of those that committed.
