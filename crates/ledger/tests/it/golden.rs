@@ -1,7 +1,7 @@
 //! Bytes that must never change: other programs and stored data depend on them.
 
 use openmesh_ledger::{
-    AccountTransaction, AccountsAction, Action, Attestation, ChunkClaim, EpochRecord, Origin, SourceKind, SourceSpec,
+    AccountTransaction, AccountsAction, Action, Attestation, ChunkClaim, Commitment, EpochRecord, Origin, SourceKind, SourceSpec,
     SourcesAction, Transaction, TypedMessage, Validator, ValidatorSet, assign, keys, verify_stateless,
 };
 use openmesh_primitives::{AccountKey, Address, Amount, ContentId, Digest, ValidatorKey, canonical, sha256};
@@ -156,21 +156,30 @@ fn hashes_of_canonical_forms() {
     let chunk = ChunkClaim { stream: "BTC.USD/trades".to_string(), cid: ContentId::of(b"x"), bytes: 1, events: 2 };
     let attestation = Attestation::sign(&key, 7117, "kraken", 258, 3, vec![chunk], vec!["ETH.USD/trades".into()]);
     assert_eq!(attestation.verify(), Ok(()));
+    let (salt, seal, commitment) = (attestation.salt, attestation.seal(), Commitment::to(&key, &attestation));
+    assert_eq!(commitment.verify(), Ok(()));
     let golden = [
         (
             "sign bytes",
             sha256(&[&attestation.sign_bytes()]),
-            "0127184fdac9aa4949228a117868e60065ec215d1bb23e28541f707645b38200",
+            "d6602eec3542e2c23df196c2bf6d24e2e2bf37dabc343442cdd3078910e19fbe",
         ),
         (
             "attestation",
             Transaction::Attestation(attestation).hash(),
-            "bce76a56f74464214086e86f7b97bc97ac8409861f375d48ab783d4e72aff19b",
+            "0e7339727282d6a21a7f495965294334cd8e4caa487a658526cca358e92a1a05",
+        ),
+        ("salt", salt, "fab9f6a9305aaccd7537bfc4853fcebdf709cc609325f42868abee654535c0c3"),
+        ("seal", seal, "6b80d8b46e1ed153f2c8b29e052fc5ff2775f8c186522c2f4bbcb0ad9bdc1b0b"),
+        (
+            "commitment",
+            Transaction::Commitment(commitment).hash(),
+            "3bb3ca067c015132e789d4cab726b9058fda0b358824d96fcef0fa7d8b8be785",
         ),
         (
             "params",
             sha256(&[&canonical::encode(&openmesh_ledger::Params::default())]),
-            "00193cc4b11fe3865defe2f7f8b214b097562fccb98b28ac6360389cddc0bc40",
+            "6b66c369dd8b27b927e379dbc181ad409fde2096631827a0b82521f63771202e",
         ),
     ];
     let found: Vec<_> = golden.iter().map(|(name, hash, _)| (*name, hash.to_string())).collect();

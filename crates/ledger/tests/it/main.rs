@@ -7,6 +7,7 @@ mod attestations;
 mod beacon;
 mod blocks;
 mod chain;
+mod commitments;
 mod epochs;
 mod evidence;
 mod golden;
