@@ -32,7 +32,11 @@ impl Metrics {
         let metrics = Metrics::default();
         let registry = registry.sub_registry_with_prefix("duties");
         registry.register("windows_waiting", "Windows that wait to be attested", metrics.windows_waiting.clone());
-        registry.register("attestations", "Commitments and attestations taken by the mempool", metrics.attestations.clone());
+        registry.register(
+            "attestations",
+            "Commitments and attestations taken by the mempool",
+            metrics.attestations.clone(),
+        );
         registry.register("late", "Windows abstained from because their commitments were over", metrics.late.clone());
         registry.register("incidents", "Incidents of duties, by kind", metrics.incidents.clone());
         metrics

@@ -71,7 +71,10 @@ pub fn start(deps: Deps) -> Result<(Handle, JoinHandle<()>), StoreError> {
     match deps.journal.load() {
         Ok(kept) => kept.into_iter().for_each(|window| attester.restored(window, deps.store.tip().height)),
         Err(error) => {
-            tracing::error!(error = report(&error), "statements about windows cannot be read: what was committed to is not opened");
+            tracing::error!(
+                error = report(&error),
+                "statements about windows cannot be read: what was committed to is not opened"
+            );
         }
     }
     let incidents = broadcast::Sender::new(INCIDENTS_MAX);

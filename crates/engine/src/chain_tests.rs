@@ -2,7 +2,8 @@
 
 use openmesh_ledger::{
     AccountTransaction, AccountsAction, AccountsError, Action, Attestation, Genesis, GenesisValidator, Origin, Params,
-    SourceKind, SourceSpec, Transaction, TransactionError, WindowsError, WindowsParams, precommit_sign_bytes, transactions_root,
+    SourceKind, SourceSpec, Transaction, TransactionError, WindowsError, WindowsParams, precommit_sign_bytes,
+    transactions_root,
 };
 use openmesh_primitives::{AccountKey, Amount};
 use prometheus_client::registry::Registry;

@@ -70,7 +70,8 @@ pub async fn start(
     let mempool = Mempool::new(config.mempool.clone(), address, store.clone(), spread, metrics.clone());
     let committed = broadcast::Sender::new(COMMITTED_MAX);
     let propose = Duration::from_millis(config.timeouts.propose_ms);
-    let chain = chain::Chain::new(store.clone(), mempool.clone(), key.clone(), propose, committed.clone(), metrics.clone());
+    let chain =
+        chain::Chain::new(store.clone(), mempool.clone(), key.clone(), propose, committed.clone(), metrics.clone());
     let progress = watch::Sender::new(Progress { height: tip.height, round: -1, ..Progress::default() });
     let handle = Handle(Arc::new(HandleInner {
         mempool: mempool.clone(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use openmesh_ledger::{
     Attestation, BlockLimits, Certificate, ChunkClaim, Genesis, GenesisValidator, Origin, Params, SourceKind,
-    SourceSpec, Transaction, build_block, execute_block, precommit_sign_bytes, verify_stateless, WindowsParams,
+    SourceSpec, Transaction, WindowsParams, build_block, execute_block, precommit_sign_bytes, verify_stateless,
 };
 use openmesh_primitives::{ContentId, Timestamp, ValidatorKey};
 use openmesh_storage::{BLOCKS_READ_MAX, Restore, SnapshotTarget, StoreConfig};

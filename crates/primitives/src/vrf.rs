@@ -115,8 +115,7 @@ fn challenge(
     of_base_point: &EdwardsPoint,
     of_base: &EdwardsPoint,
 ) -> [u8; CHALLENGE_BYTES] {
-    let [base, gamma, first, second] =
-        [base, gamma, of_base_point, of_base].map(|point| point.compress().to_bytes());
+    let [base, gamma, first, second] = [base, gamma, of_base_point, of_base].map(|point| point.compress().to_bytes());
     let hash = sha512(&[&[SUITE, CHALLENGE], public, &base, &gamma, &first, &second, &[END]]);
     let mut challenge = [0; CHALLENGE_BYTES];
     challenge.copy_from_slice(&hash[..CHALLENGE_BYTES]);

@@ -132,7 +132,15 @@ impl History {
 
     fn judge(&mut self, event: &LedgerEvent) -> Result<(), Violation> {
         match event {
-            LedgerEvent::Windows(WindowsEvent::ChunkAccepted { source, window, stream, cid, attesters, height, .. }) => {
+            LedgerEvent::Windows(WindowsEvent::ChunkAccepted {
+                source,
+                window,
+                stream,
+                cid,
+                attesters,
+                height,
+                ..
+            }) => {
                 self.report.chunks += 1;
                 self.measure_agreement(source, *window, *height);
                 // Whoever copies has opened nothing, so its word is behind no chunk.

@@ -140,8 +140,7 @@ fn whole_blocks_of_a_proposer_have_one_beacon_and_silence_pays_another() {
         let genesis = genesis(seed);
         let state = initial_state(&genesis).unwrap();
         let beacon = |execution: &Execution| execution.writes[keys::BEACON].clone().unwrap();
-        let mine: Vec<_> =
-            (1..=4).map(|nanos| beacon(&execution(&genesis, &state, GRINDER, nanos))).collect();
+        let mine: Vec<_> = (1..=4).map(|nanos| beacon(&execution(&genesis, &state, GRINDER, nanos))).collect();
         assert!(mine.iter().all(|beacon| *beacon == mine[0]), "seed {seed}");
         let silent = execution(&genesis, &state, NEXT, 1);
         assert_ne!(beacon(&silent), mine[0]);

@@ -8,8 +8,9 @@ const SEEDS: u64 = 6;
 /// A run checks by itself that nobody else is named, and that no chunk has the copier's word behind it.
 #[test]
 fn a_copier_opens_nothing_and_is_named() {
-    let reports: Vec<Report> =
-        (0..SEEDS).map(|seed| run_with_a_copier(seed).unwrap_or_else(|violation| panic!("seed {seed}: {violation}"))).collect();
+    let reports: Vec<Report> = (0..SEEDS)
+        .map(|seed| run_with_a_copier(seed).unwrap_or_else(|violation| panic!("seed {seed}: {violation}")))
+        .collect();
     let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
     let (windows, chunks, copied) = (sum(|r| r.windows), sum(|r| r.chunks), sum(|r| r.copied));
     println!("{windows} windows, {chunks} chunks, {copied} copies named");

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use borsh::{BorshDeserialize, BorshSerialize};
 use openmesh_ledger::{
     self as ledger, AcceptedChunk, Account, AccountTransaction, AccountsAction, AccountsError, AccountsEvent, Action,
-    Attestation, Block, BlockLimits, Certificate, ChunkClaim, Commitment, EnvelopeError, EpochRecord, EpochsParams, Evidence,
-    Execution, Genesis, GenesisValidator, Header, LedgerEvent, LedgerIncident, Origin, Params, Receipt, SignedBlock,
-    SourceKind, SourceProgress, SourceRecord, SourceSpec, SourcesAction, SourcesParams, Step, Tip, Transaction,
-    TransactionError, Validator, ValidatorRecord, ValidatorSet, VerifiedTransaction, VoteKind, WindowRecord,
-    WindowsParams, build_block, check_supply, execute_block, initial_state, light, precommit_sign_bytes,
+    Attestation, Block, BlockLimits, Certificate, ChunkClaim, Commitment, EnvelopeError, EpochRecord, EpochsParams,
+    Evidence, Execution, Genesis, GenesisValidator, Header, LedgerEvent, LedgerIncident, Origin, Params, Receipt,
+    SignedBlock, SourceKind, SourceProgress, SourceRecord, SourceSpec, SourcesAction, SourcesParams, Step, Tip,
+    Transaction, TransactionError, Validator, ValidatorRecord, ValidatorSet, VerifiedTransaction, VoteKind,
+    WindowRecord, WindowsParams, build_block, check_supply, execute_block, initial_state, light, precommit_sign_bytes,
     validate_proposal, verify_stateless, vote_sign_bytes,
 };
 use openmesh_primitives::{

@@ -64,10 +64,7 @@ fn streams_that_were_not_covered_are_abstained_from() {
     attester.closed(partly, 9);
     attester.closed(Window { abstained: vec!["BTC.USD/trades".into()], ..window(2, &[]) }, 9);
     let first = attester.decide(&name(1), &OPEN).unwrap();
-    assert_eq!(
-        (streams(&first), abstained(&first)),
-        (vec!["BTC.USD/trades".into()], vec!["ETH.USD/trades".into()])
-    );
+    assert_eq!((streams(&first), abstained(&first)), (vec!["BTC.USD/trades".into()], vec!["ETH.USD/trades".into()]));
     assert_eq!(attester.decide(&name(2), &OPEN), None, "a window is not opened for nothing");
     let second = attester.decide(&name(2), &WindowFacts { opened: true, ..OPEN }).unwrap();
     assert_eq!((streams(&second), abstained(&second)), (Vec::new(), vec!["BTC.USD/trades".into()]));

@@ -139,13 +139,9 @@ impl Pool {
             return Err(PoolError::Known);
         }
         let key = match verified.transaction() {
-            Transaction::Attestation(a) => {
-                Some((verified.sender(), Duty::Attestation, a.source.clone(), a.window))
-            }
+            Transaction::Attestation(a) => Some((verified.sender(), Duty::Attestation, a.source.clone(), a.window)),
             Transaction::Commitment(c) => Some((verified.sender(), Duty::Commitment, c.source.clone(), c.window)),
-            Transaction::Evidence(e) => {
-                Some((verified.sender(), Duty::Evidence, CONSENSUS.to_owned(), e.height))
-            }
+            Transaction::Evidence(e) => Some((verified.sender(), Duty::Evidence, CONSENSUS.to_owned(), e.height)),
             Transaction::Account(_) => None,
         };
         let entry = Entry { verified, number: self.number, height: self.tip, local };

@@ -191,12 +191,7 @@ fn attesters(record: &WindowRecord, stream: &str, abstentions: &[Abstentions]) -
 type Abstentions = (Address, Option<Vec<String>>);
 
 /// Validators that abstained from streams of a window: of an open one from their statements, which a closed one sums up.
-fn abstentions(
-    state: &StateView,
-    id: &str,
-    window: u64,
-    record: &WindowRecord,
-) -> Result<Vec<Abstentions>, Refusal> {
+fn abstentions(state: &StateView, id: &str, window: u64, record: &WindowRecord) -> Result<Vec<Abstentions>, Refusal> {
     if record.closed {
         return Ok(record.abstained.iter().map(|a| (a.validator, Some(a.streams.clone()))).collect());
     }

@@ -1,9 +1,9 @@
 //! The beacon: one output for a proposer and height, the draw that is made of it, who counts. Clauses R and E.
 
 use openmesh_ledger::{
-    BlockError, EpochsParams, ExecuteError, Overlay, Params, ProposalError, StateRead, Validator, ValidatorRecord, ValidatorSet, beacon,
-    beacon_input, build_block, epoch, epoch_seed, epoch_validators, execute_block, first_beacon, keys, light,
-    light::LightError, next_beacon, validate_proposal, validators,
+    BlockError, EpochsParams, ExecuteError, Overlay, Params, ProposalError, StateRead, Validator, ValidatorRecord,
+    ValidatorSet, beacon, beacon_input, build_block, epoch, epoch_seed, epoch_validators, execute_block, first_beacon,
+    keys, light, light::LightError, next_beacon, validate_proposal, validators,
 };
 use openmesh_primitives::{Amount, Digest, Timestamp, ValidatorKey, VrfProof, canonical, sha256};
 use proptest::prelude::*;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use openmesh_ledger::{
     AccountTransaction, AccountsAction, Action, Attestation, Block, BlockLimits, Certificate, ChunkClaim, Execution,
     Genesis, GenesisValidator, HEADER_VERSION, Header, IncidentKind, LedgerEvent, LedgerIncident, Origin, Params,
-    SourceKind, SourceSpec, Tip, Transaction, TransactionError, VerifiedTransaction, WindowsEvent, beacon, beacon_input,
-    check_supply, commit_hash, execute_block, initial_state, next_validators, precommit_sign_bytes, transactions_root,
-    validate_proposal, validators, verify_stateless,
+    SourceKind, SourceSpec, Tip, Transaction, TransactionError, VerifiedTransaction, WindowsEvent, beacon,
+    beacon_input, check_supply, commit_hash, execute_block, initial_state, next_validators, precommit_sign_bytes,
+    transactions_root, validate_proposal, validators, verify_stateless,
 };
 use openmesh_primitives::{AccountKey, Address, Amount, ContentId, Digest, Timestamp, ValidatorKey, canonical, sha256};
 

@@ -14,8 +14,7 @@ use crate::chain::{BOOK, CHAIN_ID, Chain, SOURCE, START, TRADES, accepted, claim
 
 /// Blocks come each second.
 fn network(powers: &[u64], grace_ms: u64, close: u64) -> Chain {
-    let windows =
-        WindowsParams { window_close_blocks: close, commit_grace_ms: grace_ms, ..WindowsParams::default() };
+    let windows = WindowsParams { window_close_blocks: close, commit_grace_ms: grace_ms, ..WindowsParams::default() };
     Chain::of(powers, Params { windows, ..Params::default() })
 }
 
@@ -93,7 +92,8 @@ fn what_opens_nothing_is_refused_and_what_abstains_from_everything_needs_no_comm
     chain.pause_ms(-500);
     assert_eq!(chain.run_one(early), refused(W::CommitmentsOpen), "half a second later: the fourth may still commit");
     let other = chain.attest(0, 1, 0, vec![claim(BOOK, "b"), claim(TRADES, "copied")]);
-    let (committed, got) = (seal(&chain, 0, 1, truth()), seal(&chain, 0, 1, vec![claim(BOOK, "b"), claim(TRADES, "copied")]));
+    let (committed, got) =
+        (seal(&chain, 0, 1, truth()), seal(&chain, 0, 1, vec![claim(BOOK, "b"), claim(TRADES, "copied")]));
     let validator = chain.address(0);
     assert_eq!(chain.run_one(other), refused(W::CommitmentMismatch { validator, committed, got }));
     let validator = chain.address(3);
@@ -101,7 +101,9 @@ fn what_opens_nothing_is_refused_and_what_abstains_from_everything_needs_no_comm
     let late = commit(&chain, 3, 1, truth());
     assert_eq!(chain.run_one(late), refused(W::CommitmentLate));
     let events = chain.run(vec![chain.attest_with(3, 1, 0, vec![], &[TRADES])]).events;
-    let [LedgerEvent::Windows(WindowsEvent::Attested { abstained, .. })] = events.as_slice() else { panic!("{events:?}") };
+    let [LedgerEvent::Windows(WindowsEvent::Attested { abstained, .. })] = events.as_slice() else {
+        panic!("{events:?}")
+    };
     assert_eq!(*abstained, [TRADES]);
     assert_eq!(record(&chain, 1).attested, [chain.address(3)]);
 }
@@ -159,7 +161,10 @@ fn who_repeats_a_commitment_opens_nothing_abstains_and_is_named() {
         assert_eq!(record.abstained, [Abstention { validator, streams: everything }]);
         let of = |v| validator_record(&chain.state, &chain.address(v)).unwrap().unwrap();
         let (copier, honest) = (of(3), of(0));
-        assert_eq!((copier.copied, copier.unopened, copier.abstained, copier.missing, copier.attested), (1, 1, 2, 0, 0));
+        assert_eq!(
+            (copier.copied, copier.unopened, copier.abstained, copier.missing, copier.attested),
+            (1, 1, 2, 0, 0)
+        );
         assert_eq!((honest.copied, honest.unopened, honest.attested), (0, 0, 1));
     }
 }
@@ -220,7 +225,11 @@ fn seals_are_bound_to_the_validator_and_the_window() {
             for chunks in [vec![], truth()] {
                 let said = Attestation::sign(key, chain, source, number, 0, chunks.clone(), vec![]);
                 let again = Attestation::sign(key, chain, source, number, 9, chunks, vec![]);
-                assert_eq!((said.salt, said.seal()), (again.salt, again.seal()), "the same after a crash, and in any epoch");
+                assert_eq!(
+                    (said.salt, said.seal()),
+                    (again.salt, again.seal()),
+                    "the same after a crash, and in any epoch"
+                );
                 assert!(seals.insert(said.seal()) && seals.insert(said.salt) == said.chunks.is_empty());
             }
         }

@@ -1,8 +1,8 @@
 //! Bytes that must never change: other programs and stored data depend on them.
 
 use openmesh_ledger::{
-    AccountTransaction, AccountsAction, Action, Attestation, ChunkClaim, Commitment, EpochRecord, Origin, SourceKind, SourceSpec,
-    SourcesAction, Transaction, TypedMessage, Validator, ValidatorSet, assign, keys, verify_stateless,
+    AccountTransaction, AccountsAction, Action, Attestation, ChunkClaim, Commitment, EpochRecord, Origin, SourceKind,
+    SourceSpec, SourcesAction, Transaction, TypedMessage, Validator, ValidatorSet, assign, keys, verify_stateless,
 };
 use openmesh_primitives::{AccountKey, Address, Amount, ContentId, Digest, ValidatorKey, canonical, sha256};
 

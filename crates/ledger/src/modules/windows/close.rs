@@ -115,7 +115,8 @@ fn note_abstentions(
 ) -> Result<(), StateError> {
     for statement in statements.iter().filter(|s| !s.said.abstained.is_empty()) {
         let all = statement.said.abstains_from_all();
-        let streams: Vec<String> = if all { spoken_of.iter().cloned().collect() } else { statement.said.abstained.clone() };
+        let streams: Vec<String> =
+            if all { spoken_of.iter().cloned().collect() } else { statement.said.abstained.clone() };
         record.abstained.push(Abstention { validator: statement.validator, streams });
     }
     let committed = std::mem::take(&mut record.committed);

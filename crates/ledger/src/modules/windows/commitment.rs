@@ -1,9 +1,7 @@
 //! The form of commitments: a validator's word on a window, sealed until it is too late to copy it.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use openmesh_primitives::{
-    Address, Digest, KeyError, ValidatorKey, ValidatorPublicKey, ValidatorSignature, canonical,
-};
+use openmesh_primitives::{Address, Digest, KeyError, ValidatorKey, ValidatorPublicKey, ValidatorSignature, canonical};
 use serde::{Deserialize, Serialize};
 
 use super::attestation::Attestation;
@@ -32,14 +30,7 @@ pub struct Commitment {
 
 impl Commitment {
     /// Signs a seal.
-    pub fn sign(
-        key: &ValidatorKey,
-        chain_id: u64,
-        source: &str,
-        window: u64,
-        epoch: u64,
-        seal: Digest,
-    ) -> Commitment {
+    pub fn sign(key: &ValidatorKey, chain_id: u64, source: &str, window: u64, epoch: u64, seal: Digest) -> Commitment {
         let (source, signature) = (source.to_string(), ValidatorSignature([0; 64]));
         let mut commitment = Commitment { chain_id, public_key: key.public(), source, window, epoch, seal, signature };
         commitment.signature = key.sign(&commitment.sign_bytes());
