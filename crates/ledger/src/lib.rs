@@ -86,10 +86,10 @@ pub use modules::validators::{
     next_validators, presence, validator_record, validators,
 };
 pub use modules::windows::{
-    Abstention, AcceptedChunk, Attestation, CHUNK_CLAIMS_MAX, COMMIT_GRACE_MS_MAX, ChunkClaim, Commitment, DIFFERING_INCIDENTS_MAX,
-    Differing, Said, SourceProgress, WINDOW_AHEAD_MEMPOOL_MS_MAX, WINDOW_AHEAD_MS_MAX, WINDOW_CLOSE_BLOCKS_MAX,
-    WINDOW_NUMBER_MAX, WINDOW_SETTLE_MS, WindowRecord, WindowsError, WindowsEvent, WindowsFact, WindowsParams, chunk,
-    pinned_epoch, said, source_progress, window,
+    Abstention, AcceptedChunk, Attestation, CHUNK_CLAIMS_MAX, COMMIT_GRACE_MS_MAX, ChunkClaim, Commitment,
+    DIFFERING_INCIDENTS_MAX, Differing, Said, SourceProgress, WINDOW_AHEAD_MEMPOOL_MS_MAX, WINDOW_AHEAD_MS_MAX,
+    WINDOW_CLOSE_BLOCKS_MAX, WINDOW_NUMBER_MAX, WINDOW_SETTLE_MS, WindowRecord, WindowsError, WindowsEvent,
+    WindowsFact, WindowsParams, chunk, pinned_epoch, said, source_progress, window,
 };
 pub use params::{BlocksParams, Params, params};
 pub use rules::{BlockMeta, block_meta, current_epoch};

@@ -268,6 +268,9 @@ pub struct Drill {
     /// Flip a bit of each chunk of the state that is sent to a node that joins.
     #[serde(default)]
     pub spoil_snapshots: bool,
+    /// Repeat what others commit to and attest, in place of what the collectors have.
+    #[serde(default)]
+    pub copy: bool,
 }
 
 /// The files of a node's home.

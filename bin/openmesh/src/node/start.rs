@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::collecting;
 use super::config::{Files, KeepLive, NodeConfig};
+use super::drill;
 use super::gossip;
 use super::joining::{self, Answers, Opening};
 use super::retention;
@@ -80,7 +81,10 @@ pub async fn start(
     })?;
     let address = key.public().address();
     let inputs = (collecting.windows, collecting.withdrawals);
-    let (duties, duties_stage) = start_duties(key, &engine, (&stores.store, files), inputs, incidents, &mut registry)?;
+    let mut stage = Stage::new("duties");
+    let inputs = copies(config, &key, (&engine, &stores.store), genesis.chain_id, inputs, &mut stage);
+    let stage = (stage, &stores.store, files);
+    let (duties, duties_stage) = start_duties(key, &engine, stage, inputs, incidents, &mut registry)?;
     let mut disks = Stage::new("the watch over the disks");
     disks.add(tokio::spawn(room.clone().watch(stores.raw.clone(), disks.stop())));
     let mut api = Stage::new("the API");
@@ -325,15 +329,35 @@ fn fetch_for_people(network: &network::Handle) -> gateway::Fetch {
     })
 }
 
+/// Windows and withdrawals of the collectors.
+type Inputs = (mpsc::Receiver<Window>, mpsc::Receiver<Withdrawal>);
+
+/// The collectors' windows; none in a drill in which this validator copies, which takes them.
+fn copies(
+    config: &NodeConfig,
+    key: &ValidatorKey,
+    (engine, store): (&engine::Handle, &Store),
+    chain_id: u64,
+    (windows, withdrawals): Inputs,
+    stage: &mut Stage,
+) -> Inputs {
+    if !config.drill.copy {
+        return (windows, withdrawals);
+    }
+    let (key, store, engine, stop) = (key.clone(), store.clone(), engine.clone(), stage.stop());
+    let copier = drill::Copier { key, chain_id, store, engine, windows, withdrawals, stop };
+    stage.add(tokio::spawn(copier.run()));
+    (mpsc::channel(1).1, mpsc::channel(1).1)
+}
+
 fn start_duties(
     key: ValidatorKey,
     engine: &engine::Handle,
-    (store, files): (&Store, &Files),
-    (windows, withdrawals): (mpsc::Receiver<Window>, mpsc::Receiver<Withdrawal>),
+    (mut stage, store, files): (Stage, &Store, &Files),
+    (windows, withdrawals): Inputs,
     incidents: ingest::Incidents,
     registry: &mut Registry,
 ) -> Result<(duties::Handle, Stage), Failure> {
-    let mut stage = Stage::new("duties");
     let site = key.public().address().to_string();
     let mempool = engine.clone();
     let deps = duties::Deps {
