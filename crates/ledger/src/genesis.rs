@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::keys;
 use crate::modules::accounts::Account;
 use crate::modules::beacon::first_beacon;
-use crate::modules::epochs::{CurrentEpoch, DRAWN_AHEAD_EPOCHS, EpochRecord, epoch_seed};
+use crate::modules::epochs::{CurrentEpoch, DRAWN_AHEAD_EPOCHS, EpochRecord, Turns, epoch_seed, turns_seed};
 use crate::modules::sources::{SourceError, SourceRecord, SourceSpec};
 use crate::modules::validators::{Validator, ValidatorRecord, ValidatorSet, ValidatorSetError};
 use crate::params::Params;
@@ -161,6 +161,8 @@ pub fn initial_state(genesis: &Genesis) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, Ge
     put(keys::EPOCH_VALIDATORS.to_vec(), canonical::encode(&validators));
     let beacon = first_beacon(&genesis.hash());
     put(keys::BEACON.to_vec(), canonical::encode(&beacon));
+    let seed = turns_seed(&beacon);
+    put(keys::TURNS.to_vec(), canonical::encode(&Turns { first_height: 0, seed, before: seed }));
     for epoch in 0..=DRAWN_AHEAD_EPOCHS {
         let seed = epoch_seed(&beacon, epoch);
         let draw = EpochRecord { seed, drawn_height: 0, validators: validators.clone() };

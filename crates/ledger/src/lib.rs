@@ -68,8 +68,8 @@ pub use modules::accounts::{
 pub use modules::beacon::{beacon, beacon_input, first_beacon, next_beacon};
 pub use modules::epochs::{
     ClosedEpoch, CurrentEpoch, DRAWN_AHEAD_EPOCHS, EPOCH_MS_MAX, EPOCH_MS_MIN, EPOCHS_KEPT, EpochRecord, EpochsEvent,
-    EpochsParams, MIX_BLOCKS_MAX, assign, assigned, closed_epoch, current_epoch_record, epoch, epoch_seed,
-    epoch_validators, fact_peaks,
+    EpochsParams, MIX_BLOCKS_MAX, Turns, assign, assigned, closed_epoch, current_epoch_record, epoch, epoch_seed,
+    epoch_validators, fact_peaks, turn_seed, turns_seed,
 };
 pub use modules::evidence::{
     CONSENSUS, EVIDENCE_AGE_BLOCKS_MAX, EVIDENCE_PER_BLOCK_MAX, Evidence, EvidenceError, EvidenceFact, SignedBlock,

@@ -8,7 +8,7 @@ use crate::StoreError;
 
 /// Version of this layout. 2: blocks carry the commit of their parent. 3: epochs of block time, facts beside the state. 4: closed
 /// epochs in a part of the tree of their own.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 
 /// `format`, `genesis`, `tip` -> canonical bytes.
 pub const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");

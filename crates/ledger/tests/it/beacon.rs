@@ -1,9 +1,11 @@
 //! The beacon: one output for a proposer and height, the draw that is made of it, who counts. Clauses R and E.
 
+use std::collections::BTreeMap;
+
 use openmesh_ledger::{
     BlockError, EpochsParams, ExecuteError, Overlay, Params, ProposalError, StateRead, Validator, ValidatorRecord,
     ValidatorSet, beacon, beacon_input, build_block, epoch, epoch_seed, epoch_validators, execute_block, first_beacon,
-    keys, light, light::LightError, next_beacon, validate_proposal, validators,
+    keys, light, light::LightError, next_beacon, turn_seed, turns_seed, validate_proposal, validators,
 };
 use openmesh_primitives::{Amount, Digest, Timestamp, ValidatorKey, VrfProof, canonical, sha256};
 use proptest::prelude::*;
@@ -138,6 +140,31 @@ fn who_joins_within_an_epoch_counts_from_the_next_one_on() {
     assert_eq!(counted, proposed.iter().copied().filter(|height| *height >= 21).collect::<Vec<_>>());
     assert_eq!(epoch_validators(&chain.state).unwrap(), new);
     assert_eq!(epoch(&chain.state, 2).unwrap().unwrap().validators, new);
+}
+
+/// The order of a height is known two heights before, and changes with the epoch.
+#[test]
+fn turns_go_by_the_seed_of_the_epoch_two_heights_before() {
+    let mut chain = mixing(5_000, 1);
+    let first = turns_seed(&first_beacon(&chain.genesis.hash()));
+    let mut seeds = vec![first];
+    let mut by_height: BTreeMap<u64, Digest> = BTreeMap::new();
+    while chain.tip.height < 30 {
+        let tip = chain.tip.height;
+        for height in [tip + 1, tip + 2] {
+            let seed = turn_seed(&chain.state, height).unwrap();
+            assert_eq!(*by_height.entry(height).or_insert(seed), seed, "height {height} as it was known before");
+        }
+        let before = beacon(&chain.state).unwrap();
+        chain.run(vec![]);
+        if openmesh_ledger::current_epoch(&chain.state).unwrap() == seeds.len() as u64 {
+            seeds.push(turns_seed(&before));
+        }
+    }
+    // Epochs begin with the blocks 6, 11, 16: of the heights 1 to 7 the first one's counts.
+    let expected = |height: u64| seeds[(height.saturating_sub(3) / 5) as usize];
+    assert!(by_height.iter().all(|(height, seed)| *seed == expected(*height)), "{by_height:?}");
+    assert_eq!(seeds.iter().collect::<std::collections::BTreeSet<_>>().len(), 6);
 }
 
 proptest! {

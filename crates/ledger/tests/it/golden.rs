@@ -125,6 +125,7 @@ fn state_keys() {
         (keys::PRESENCE.to_vec(), "presence".to_string()),
         (keys::BEACON.to_vec(), "beacon".to_string()),
         (keys::EPOCH_VALIDATORS.to_vec(), "validators/epoch".to_string()),
+        (keys::TURNS.to_vec(), "turns".to_string()),
     ];
     for (key, text) in golden {
         assert_eq!(shown(&key), text);

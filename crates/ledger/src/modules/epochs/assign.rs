@@ -21,6 +21,11 @@ pub fn epoch_seed(beacon: &Digest, epoch: u64) -> Digest {
     sha256(&[b"openmesh/epoch/2", &beacon.0, &epoch.to_be_bytes()])
 }
 
+/// The seed of an epoch's turns from the beacon before its first block: later than the last moment at which anybody can join it.
+pub fn turns_seed(beacon: &Digest) -> Digest {
+    sha256(&[b"openmesh/turns/1", &beacon.0])
+}
+
 /// Draws k validators, in ascending order of address. All of them, if there are no more than k.
 pub fn assign(record: &EpochRecord, source: &str, k: u32) -> Vec<Validator> {
     let mut urn: Vec<&Validator> = record.validators.iter().collect();

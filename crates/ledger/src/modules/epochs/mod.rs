@@ -10,10 +10,11 @@ mod params;
 mod records;
 
 pub(crate) use apply::{append_facts, begin};
-pub use assign::{assign, assigned, epoch_seed};
+pub use assign::{assign, assigned, epoch_seed, turns_seed};
 pub use events::EpochsEvent;
 pub use limits::*;
 pub use params::EpochsParams;
 pub use records::{
-    ClosedEpoch, CurrentEpoch, EpochRecord, closed_epoch, current_epoch_record, epoch, epoch_validators, fact_peaks,
+    ClosedEpoch, CurrentEpoch, EpochRecord, Turns, closed_epoch, current_epoch_record, epoch, epoch_validators,
+    fact_peaks, turn_seed,
 };
