@@ -83,7 +83,7 @@ struct Waiting {
     restored: bool,
 }
 
-/// What a validator says of a window.
+/// A validator's word on a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Word {
     Commitment,

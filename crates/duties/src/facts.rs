@@ -7,7 +7,7 @@ use openmesh_primitives::{Address, Digest, Height};
 
 use crate::window::WindowName;
 
-/// What a window takes from a validator with the next block. Clause K of `docs/spec/transactions.md`.
+/// The next word that a window takes from a validator, with the next block. Clause K of `docs/spec/transactions.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// An attestation: the network asks for no commitments.
@@ -37,7 +37,7 @@ pub struct WindowFacts {
     pub epoch: u64,
     /// This validator is assigned to the source in that epoch.
     pub assigned: bool,
-    /// What the window takes from this validator next.
+    /// The word that the window takes from this validator next.
     pub step: Step,
     /// The seal under which this validator has committed.
     pub seal: Option<Digest>,

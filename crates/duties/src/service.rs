@@ -106,7 +106,7 @@ type Answer = (WindowName, Height, Result<Digest, NotSubmitted>);
 enum NotSubmitted {
     /// The mempool did not take it.
     Refused(SubmitError),
-    /// What it commits to could not be kept, so it was not handed in.
+    /// The statement behind it could not be kept, so it was not handed in.
     NotKept(std::io::Error),
 }
 

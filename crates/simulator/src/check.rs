@@ -73,7 +73,7 @@ pub enum Violation {
         /// Of the source.
         window: u64,
     },
-    /// What a validator copied was counted.
+    /// A copied word was counted.
     #[error("window {window}: a chunk was accepted with the word of a validator that copies")]
     CopyCounted {
         /// Of the source.

@@ -135,7 +135,7 @@ pub fn lie(machine: &Machine, number: usize, honest: &Window) -> Result<[Vec<u8>
     Ok([Transaction::Commitment(commitment), Transaction::Attestation(attestation)].map(|word| word.encode()))
 }
 
-/// What a validator can repeat of what others have said of a window, signed with its own key, and whether the window has closed.
+/// Everything that a validator can repeat of what others have said of a window, signed with its own key, and whether the window has closed.
 pub fn copied(machine: &Machine, number: usize, source: &str, index: u64) -> Result<(Vec<Vec<u8>>, bool), StateError> {
     let (state, key) = (machine.store().state()?, validator(number));
     let Some(record) = window(&state, source, index)? else { return Ok((Vec::new(), false)) };

@@ -35,7 +35,7 @@ pub(crate) struct Node {
     pub(crate) machine: Option<Machine>,
     /// The windows that it owes attestations of; lost in a crash.
     pub(crate) attester: Attester,
-    /// What it has committed to, on its disk.
+    /// Statements that it has committed to, on its disk.
     pub(crate) kept: BTreeMap<WindowName, Window>,
     /// Its tables, and the chunks on its disk.
     pub(crate) tables: Tables,

@@ -7,7 +7,7 @@ use redb::{ReadableTable, TableDefinition};
 use crate::StoreError;
 
 /// Version of this layout. 2: blocks carry the commit of their parent. 3: epochs of block time, facts beside the state. 4: closed
-/// epochs in a part of the tree of their own.
+/// epochs in a part of the tree of their own. 5: headers with the beacon's proof, windows with commitments.
 pub const FORMAT: u32 = 5;
 
 /// `format`, `genesis`, `tip` -> canonical bytes.

@@ -59,11 +59,11 @@ pub struct Copier {
     pub key: ValidatorKey,
     /// Number of the network.
     pub chain_id: u64,
-    /// What it reads.
+    /// Ledger that it reads.
     pub store: Store,
-    /// Where it hands in what it found.
+    /// Way into the mempool, for what it found.
     pub engine: engine::Handle,
-    /// What its collectors have, which it does not look at.
+    /// Windows of its collectors, at which it does not look.
     pub windows: mpsc::Receiver<Window>,
     /// The same.
     pub withdrawals: mpsc::Receiver<Withdrawal>,
@@ -95,7 +95,7 @@ impl Copier {
         }
     }
 
-    /// What can be repeated of what stands on the ledger now.
+    /// Everything that stands on the ledger now and can be repeated.
     fn words(&self) -> Result<Vec<Vec<u8>>, StateError> {
         let state = self.store.state().map_err(|e| StateError::Read(report(&e)))?;
         let mut words = Vec::new();

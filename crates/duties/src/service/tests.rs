@@ -119,7 +119,7 @@ async fn withdrawn_chunks_are_reported_by_whether_their_attestation_was_sent() {
     assert_eq!(first.lock().unwrap().len(), 1);
 }
 
-/// What is committed to is on the disk before the mempool has it, and a process that starts again knows it.
+/// A statement is on the disk before the mempool has its commitment, and a process that starts again knows it.
 #[tokio::test]
 async fn a_commitment_is_handed_in_only_when_its_statement_is_kept() {
     let (sent, mut submitted) = mpsc::unbounded_channel();

@@ -16,7 +16,7 @@ use crate::config::MempoolConfig;
 /// Validator, duty, source and window; for evidence the accused, a name of its own and the height.
 pub(crate) type Key = (Address, Duty, String, u64);
 
-/// What a validator says of a window: first the commitment, then the attestation, each once. Both may wait at the same time.
+/// A validator's word on a window: first the commitment, then the attestation, each once. Both may wait at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Duty {
     Commitment,

@@ -37,7 +37,7 @@ fn lines(path: &Path) -> Vec<String> {
 
 #[test]
 fn the_places_of_the_guide_are_where_the_modules_stand() {
-    let modules = ["accounts", "sources", "windows", "evidence", "validators", "epochs", "incidents"];
+    let modules = ["accounts", "beacon", "sources", "windows", "evidence", "validators", "epochs", "incidents"];
     let folders: Vec<String> = fs::read_dir(ledger().join("src/modules"))
         .unwrap()
         .map(|entry| entry.unwrap())

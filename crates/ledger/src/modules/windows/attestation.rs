@@ -46,7 +46,7 @@ pub struct Attestation {
     pub chunks: Vec<ChunkClaim>,
     /// Streams that the validator did not cover, in ascending order, none of them claimed. This accuses nobody.
     pub abstained: Vec<String>,
-    /// What makes the seal of the commitment unlike that of any other: unknown to others until now.
+    /// Random to everybody else, so that nobody can guess what is under the seal; shown only now.
     pub salt: Digest,
     /// Over everything above.
     pub signature: ValidatorSignature,
