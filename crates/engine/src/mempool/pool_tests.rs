@@ -1,6 +1,6 @@
 //! Tests of the pool: cases that people care about, and the invariants under random operations.
 
-use openmesh_ledger::{AccountTransaction, AccountsAction, Action, Attestation, verify_stateless};
+use openmesh_ledger::{AccountTransaction, AccountsAction, Action, Attestation, Commitment, verify_stateless};
 use std::cmp::Reverse;
 
 use openmesh_primitives::{AccountKey, Amount, ValidatorKey};
@@ -71,6 +71,27 @@ fn queues_wait_for_their_gaps() {
     assert!(pool.has_work());
     assert_eq!(hashes(&pool.candidates(1 << 20)), vec![first.hash(), second.hash()]);
     assert_eq!(insert(&mut pool, &first, 5), Err(PoolError::Known));
+}
+
+/// The network may bring them in either order: one that is early waits for the blocks that make it right.
+#[test]
+fn a_commitment_and_the_attestation_that_opens_it_wait_beside_each_other() {
+    let mut pool = pool(10);
+    let key = ValidatorKey::from_seed([7; 32]);
+    let said = Attestation::sign(&key, 1, "kraken", 2, 0, vec![], vec![]);
+    let other = Attestation::sign(&key, 1, "kraken", 2, 1, vec![], vec![]);
+    let words = [
+        Transaction::Attestation(said.clone()),
+        Transaction::Commitment(Commitment::to(&key, &said)),
+        Transaction::Commitment(Commitment::to(&key, &other)),
+    ];
+    let [opening, commitment, second] = words.map(|word| Arc::new(verify_stateless(&word.encode()).unwrap()));
+    insert(&mut pool, &opening, 0).unwrap();
+    insert(&mut pool, &commitment, 0).unwrap();
+    assert_eq!(insert(&mut pool, &second, 0), Err(PoolError::KnownAttestation), "each once");
+    assert_eq!(hashes(&pool.candidates(1 << 20)), vec![opening.hash(), commitment.hash()]);
+    pool.remove(&commitment.hash());
+    assert_eq!(hashes(&pool.candidates(1 << 20)), vec![opening.hash()]);
 }
 
 #[test]
