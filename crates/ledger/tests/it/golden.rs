@@ -180,7 +180,7 @@ fn hashes_of_canonical_forms() {
         (
             "params",
             sha256(&[&canonical::encode(&openmesh_ledger::Params::default())]),
-            "6b66c369dd8b27b927e379dbc181ad409fde2096631827a0b82521f63771202e",
+            "34be1093feba6acb441cb8c99fe2e5cbe5a1720ec81ad8dee03e818775cd51d7",
         ),
     ];
     let found: Vec<_> = golden.iter().map(|(name, hash, _)| (*name, hash.to_string())).collect();

@@ -21,7 +21,8 @@ pub struct WindowsParams {
     /// Validators commit to what they will say of a window before anybody says it, so that nobody can copy another's work.
     pub commitments: bool,
     /// Time for which commitments are still taken after more than two thirds of the assigned power has committed, milliseconds of block
-    /// time and at least one block: for those whose collectors were a little later.
+    /// time and at least one block: for those whose collectors were a little later, as where a quiet stream's window ends with a
+    /// heartbeat.
     pub commit_grace_ms: u64,
 }
 
@@ -32,7 +33,7 @@ impl Default for WindowsParams {
             open_windows_max: 1_024,
             windows_back_max: 8_640,
             commitments: true,
-            commit_grace_ms: 800,
+            commit_grace_ms: 2_000,
         }
     }
 }
