@@ -249,6 +249,10 @@ pub struct ValidatorInfo {
     pub differing: u64,
     /// Windows it was assigned and sent nothing.
     pub missing: u64,
+    /// Windows that it committed to and never opened: it counted as abstaining.
+    pub unopened: u64,
+    /// Windows in which it repeated another validator's commitment.
+    pub copied: u64,
 }
 
 /// Something that went wrong, on the ledger or at this site.

@@ -1332,6 +1332,11 @@ export interface components {
                 attested: number;
                 /**
                  * Format: int64
+                 * @description Windows in which it repeated another validator's commitment.
+                 */
+                copied: number;
+                /**
+                 * Format: int64
                  * @description Times its data differed from the agreed.
                  */
                 differing: number;
@@ -1374,6 +1379,11 @@ export interface components {
                  * @description Signatures among the recent blocks.
                  */
                 signed_recent: number;
+                /**
+                 * Format: int64
+                 * @description Windows that it committed to and never opened: it counted as abstaining.
+                 */
+                unopened: number;
             }[];
             /** @description Pass as `cursor` for the next page; `null` at the end. */
             next?: string | null;
@@ -2032,6 +2042,11 @@ export interface components {
             attested: number;
             /**
              * Format: int64
+             * @description Windows in which it repeated another validator's commitment.
+             */
+            copied: number;
+            /**
+             * Format: int64
              * @description Times its data differed from the agreed.
              */
             differing: number;
@@ -2074,6 +2089,11 @@ export interface components {
              * @description Signatures among the recent blocks.
              */
             signed_recent: number;
+            /**
+             * Format: int64
+             * @description Windows that it committed to and never opened: it counted as abstaining.
+             */
+            unopened: number;
         };
         /**
          * @description Vote of a validator on a window.
