@@ -78,6 +78,9 @@ pub enum GenesisError {
     /// The sum of balances does not fit.
     #[error("genesis: the sum of the balances does not fit in 128 bits")]
     Supply,
+    /// A key whose holder could never propose.
+    #[error("genesis: validator {0}: its key is no point of the curve, or one of small order, which proves nothing")]
+    Key(ValidatorPublicKey),
     /// A parameter is out of range.
     #[error("genesis: params.{0} is out of range")]
     Params(&'static str),
@@ -102,6 +105,9 @@ impl Genesis {
     /// Checks everything that the rules rely on.
     pub fn validate(&self) -> Result<(), GenesisError> {
         self.validator_set()?;
+        if let Some(validator) = self.validators.iter().find(|validator| !validator.public_key.has_vrf()) {
+            return Err(GenesisError::Key(validator.public_key));
+        }
         self.params.validate().map_err(GenesisError::Params)?;
         let mut names = BTreeSet::new();
         for source in &self.sources {

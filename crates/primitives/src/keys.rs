@@ -102,6 +102,11 @@ impl ValidatorPublicKey {
         key.verify(&ed25519_consensus::Signature::from(signature.0), message).map_err(|_| KeyError::Mismatch)
     }
 
+    /// Returns true for a key that has a verifiable random function, as every key that was made of a seed: a point that is not of small order.
+    pub fn has_vrf(&self) -> bool {
+        vrf::is_key(&self.0)
+    }
+
     /// Returns the output of this key's verifiable random function for an input, if the proof shows it.
     ///
     /// # Errors

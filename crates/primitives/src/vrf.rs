@@ -70,9 +70,18 @@ pub(crate) fn prove(seed: &[u8; 32], public: &[u8; 32], input: &[u8]) -> Option<
     Some(VrfProof(proof))
 }
 
+/// Returns true for a key that has a function of its own: a point in its canonical form that is not of small order.
+pub(crate) fn is_key(public: &[u8; 32]) -> bool {
+    key(public).is_some()
+}
+
+fn key(public: &[u8; 32]) -> Option<EdwardsPoint> {
+    point(*public).filter(|key| !key.is_small_order())
+}
+
 /// The output for an input, if the proof is one of this public key. `None`: it is not, or the key is of small order.
 pub(crate) fn verify(public: &[u8; 32], input: &[u8], proof: &VrfProof) -> Option<VrfOutput> {
-    let key = point(*public).filter(|key| !key.is_small_order())?;
+    let key = key(public)?;
     let Parts { gamma, challenge: claimed, response } = proof.parts()?;
     let base = to_curve(public, input)?;
     let of_base_point = EdwardsPoint::vartime_double_scalar_mul_basepoint(&-claimed, &key, &response);
@@ -198,6 +207,7 @@ mod tests {
         let key = ValidatorKey::from_seed([3; 32]);
         let proof = key.vrf_prove(b"input").unwrap();
         let public = key.public();
+        assert!(public.has_vrf());
         assert!(public.vrf_verify(b"other", &proof).is_err());
         assert!(ValidatorKey::from_seed([4; 32]).public().vrf_verify(b"input", &proof).is_err());
         for at in 0..80 {
@@ -218,6 +228,7 @@ mod tests {
         for small in ["01", "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"] {
             let public = ValidatorPublicKey(bytes(&format!("{small:0<64}")));
             assert!(public.vrf_verify(b"input", &VrfProof([0; 80])).is_err());
+            assert!(!public.has_vrf());
         }
     }
 

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use openmesh_ledger::{
-    BlockError, EpochsParams, ExecuteError, Overlay, Params, ProposalError, StateRead, Validator, ValidatorRecord,
-    ValidatorSet, beacon, beacon_input, build_block, epoch, epoch_seed, epoch_validators, execute_block, first_beacon,
-    keys, light, light::LightError, next_beacon, turn_seed, turns_seed, validate_proposal, validators,
+    BlockError, EpochsParams, ExecuteError, GenesisError, Overlay, Params, ProposalError, StateRead, Validator,
+    ValidatorRecord, ValidatorSet, beacon, beacon_input, build_block, epoch, epoch_seed, epoch_validators,
+    execute_block, first_beacon, keys, light, light::LightError, next_beacon, turn_seed, turns_seed, validate_proposal,
+    validators,
 };
-use openmesh_primitives::{Amount, Digest, Timestamp, ValidatorKey, VrfProof, canonical, sha256};
+use openmesh_primitives::{Amount, Digest, Timestamp, ValidatorKey, ValidatorPublicKey, VrfProof, canonical, sha256};
 use proptest::prelude::*;
 
 use crate::chain::{CHAIN_ID, Chain, verified};
@@ -106,6 +107,20 @@ fn an_epoch_that_is_over_before_its_draw_was_due_is_drawn_with_the_next() {
     assert_eq!(openmesh_ledger::current_epoch(&chain.state).unwrap(), 2);
     let draw = epoch(&chain.state, 2).unwrap().unwrap();
     assert_eq!((draw.seed, draw.drawn_height), (epoch_seed(&before, 2), 12));
+}
+
+#[test]
+fn a_genesis_with_a_key_that_proves_nothing_is_refused() {
+    let mut genesis = Chain::four().genesis;
+    let neutral = {
+        let mut bytes = [0; 32];
+        bytes[0] = 1;
+        ValidatorPublicKey(bytes)
+    };
+    for key in [neutral, ValidatorPublicKey([0xff; 32])] {
+        genesis.validators[2].public_key = key;
+        assert_eq!(genesis.validate(), Err(GenesisError::Key(key)));
+    }
 }
 
 /// Somebody who makes a key when some of an epoch's outputs are known could make it so that its own output suits: it does not count.
