@@ -302,7 +302,9 @@ impl Attester {
         match facts.step {
             Step::Attest | Step::Open => Ok(Word::Attestation),
             // To abstain from everything needs no commitment, and opens no window.
-            Step::Commit if waiting.abstains_from_all() && waiting.sent.is_none() => Ok(Word::Attestation),
+            Step::Commit if waiting.abstains_from_all() && waiting.sent != Some(Word::Commitment) => {
+                Ok(Word::Attestation)
+            }
             Step::Commit => Ok(Word::Commitment),
             Step::Wait => Err(facts.height + 1),
             Step::Abstain => {

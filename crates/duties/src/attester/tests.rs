@@ -281,4 +281,8 @@ fn who_covered_nothing_abstains_without_a_commitment_where_others_have_opened_th
     let said = attestation(&attester.decide(&name(1), &WindowFacts { opened: true, ..SEALED }).unwrap());
     assert!(said.abstains_from_all());
     assert_eq!(attester.to_keep(&name(1)), None);
+    attester.submitted(&name(1), 10, Submitted::Accepted);
+    let later = |height| WindowFacts { height, opened: true, ..SEALED };
+    assert_eq!(attester.decide(&name(1), &later(12)), None, "it waits in the mempool");
+    assert_eq!(attestation(&attester.decide(&name(1), &later(15)).unwrap()), said, "it got into no block");
 }
