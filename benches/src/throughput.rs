@@ -106,7 +106,7 @@ fn run_block(
     let limits = BlockLimits::of(&store.genesis()?.params);
     let time = Timestamp(tip.time.nanos() + 1);
     let last = store.block(tip.height)?.map(|last| last.certificate);
-    let (block, _) = timed(&mut times.build, || build_block(&state, &tip, last, candidates, proposer, time, &limits))?;
+    let (block, _) = timed(&mut times.build, || build_block(&state, &tip, last, candidates, validator, time, &limits))?;
     timed(&mut times.validate, || validate_proposal(&state, &tip, &block))?;
     let by_bytes: std::collections::BTreeMap<&[u8], &Arc<VerifiedTransaction>> =
         candidates.iter().map(|c| (c.bytes(), c)).collect();

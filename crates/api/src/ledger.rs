@@ -271,6 +271,10 @@ pub struct ValidatorInfo {
     pub differing: u64,
     /// Windows it was assigned and sent nothing.
     pub missing: u64,
+    /// Windows that it committed to and never opened: it counted as abstaining.
+    pub unopened: u64,
+    /// Windows in which it repeated another validator's commitment.
+    pub copied: u64,
 }
 
 /// Something that went wrong, on the ledger or at this site.
@@ -312,6 +316,8 @@ pub enum IncidentKind {
     Uncovered,
     /// A validator signed two conflicting messages of consensus.
     Equivocation,
+    /// A validator repeated another one's commitment, which only that one could open.
+    Copied,
     /// Sequence numbers jumped: something was missed.
     Gap,
     /// The venue's checksum is not that of the book here.
@@ -343,6 +349,7 @@ impl IncidentKind {
             IncidentKind::Disputed => "disputed",
             IncidentKind::Uncovered => "uncovered",
             IncidentKind::Equivocation => "equivocation",
+            IncidentKind::Copied => "copied",
             IncidentKind::Gap => "gap",
             IncidentKind::Checksum => "checksum",
             IncidentKind::Garbage => "garbage",

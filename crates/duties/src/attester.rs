@@ -1,4 +1,4 @@
-//! Attesting: from closed windows to attestations on the ledger. Clause A of `docs/spec/transactions.md`.
+//! Attesting: from closed windows to commitments and attestations on the ledger. Clauses A and K of `docs/spec/transactions.md`.
 //!
 //! Pure: heights and what the ledger's state says of a window ([`WindowFacts`]) are handed in, attestations come out. A
 //! window waits here until the ledger holds this validator's attestation of it, or has closed it. It is looked at again
@@ -7,7 +7,10 @@
 //! Each window has a height from which it is looked at next. The work of a block is thereby that of the windows that are due
 //! with it, not of all that wait: a node that is behind would else spend its time on reading the state, and fall further back.
 //!
-//! An attestation that the mempool has taken is never changed: two statements of one validator about one window would
+//! A validator commits to its statement first, and attests it when nobody can commit any more. The statement is to be kept before its
+//! commitment is handed in ([`Attester::to_keep`]): after a crash it is the only one that opens it ([`Attester::restored`]).
+//!
+//! A statement that the mempool has taken, sealed or not, is never changed: two of one validator about one window would
 //! compete. So of a stream whose chunk is withdrawn before it abstains, and one that is withdrawn after is reported.
 //!
 //! A window of which nothing was covered is attested only where another validator has opened it: then to abstain from
@@ -15,9 +18,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use openmesh_ledger::{self as ledger, Attestation, ChunkClaim, StateError, StateRead, Transaction};
+use openmesh_ledger::{Attestation, ChunkClaim, Commitment, Transaction};
 use openmesh_primitives::{Address, Height, ValidatorKey};
 
+use crate::facts::{Step, WindowFacts};
 use crate::window::{Window, WindowName, Withdrawal};
 
 /// Windows that wait at once: six venues' of two hours. Beyond it the oldest is given up; the ledger then names this
@@ -36,61 +40,6 @@ const FORGET_BLOCKS: u64 = 64;
 const ATTESTED_WINDOWS_MAX: usize = WAITING_WINDOWS_MAX;
 /// Withdrawals that are remembered because their windows may still come: what the collector's channel holds at most.
 const EARLY_WITHDRAWALS_MAX: usize = 1_024;
-
-/// Facts that the state after a block holds about attesting a window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WindowFacts {
-    /// Height of that block.
-    pub height: Height,
-    /// Somebody has attested the window, which pinned its epoch.
-    pub opened: bool,
-    /// The window takes no more attestations.
-    pub closed: bool,
-    /// The state holds this validator's attestation.
-    pub attested: bool,
-    /// The epoch that an attestation names: the pinned one, or the current one.
-    pub epoch: u64,
-    /// This validator is assigned to the source in that epoch.
-    pub assigned: bool,
-}
-
-impl WindowFacts {
-    /// Reads the facts of several windows, in their order. Fails where the state cannot be read.
-    pub fn read(
-        state: &impl StateRead,
-        validator: &Address,
-        names: &[WindowName],
-    ) -> Result<Vec<WindowFacts>, StateError> {
-        let height = ledger::block_meta(state)?.height;
-        let current = ledger::current_epoch(state)?;
-        // The draw of a source is the same for all its windows of an epoch.
-        let mut assigned: BTreeMap<(&str, u64), bool> = BTreeMap::new();
-        let mut all = Vec::with_capacity(names.len());
-        for name in names {
-            let record = ledger::window(state, &name.source, name.number)?;
-            let mut facts = WindowFacts {
-                height,
-                opened: record.is_some(),
-                closed: record.as_ref().is_some_and(|r| r.closed),
-                attested: record.as_ref().is_some_and(|r| r.attested.contains(validator)),
-                epoch: record.as_ref().map_or(current, |r| r.epoch),
-                assigned: false,
-            };
-            if !facts.closed && !facts.attested {
-                let draw = (name.source.as_str(), facts.epoch);
-                facts.assigned = match assigned.get(&draw) {
-                    Some(known) => *known,
-                    None => {
-                        let drawn = ledger::assigned(state, &name.source, facts.epoch)?;
-                        *assigned.entry(draw).or_insert(drawn.iter().any(|v| v.address == *validator))
-                    }
-                };
-            }
-            all.push(facts);
-        }
-        Ok(all)
-    }
-}
 
 /// Result of handing an attestation to the mempool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,17 +67,61 @@ struct Waiting {
     abstained: Vec<String>,
     /// Height at which the window closed here.
     since: Height,
-    /// An attestation is on its way to the mempool.
+    /// The last word that was handed to the mempool. From then on the statement stands.
+    sent: Option<Word>,
+    /// A word is on its way to the mempool.
     submitting: bool,
-    /// Height at which the mempool took the last attestation.
+    /// Height at which the mempool took the last word.
     accepted: Option<Height>,
     /// Height from which the window is looked at next: its place in [`Attester::looks`] while nothing is on its way.
     look_at: Height,
     /// Blocks of the last pause.
     pause: u64,
+    /// The statement was given to be kept.
+    kept: bool,
+    /// It comes from before a crash, and its commitment may be on its way.
+    restored: bool,
+}
+
+/// A validator's word on a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    Commitment,
+    Attestation,
 }
 
 impl Waiting {
+    fn new(window: Window, since: Height) -> Waiting {
+        let Window { chunks, abstained, .. } = window;
+        Waiting {
+            chunks,
+            abstained,
+            since,
+            sent: None,
+            submitting: false,
+            accepted: None,
+            look_at: since,
+            pause: 0,
+            kept: false,
+            restored: false,
+        }
+    }
+
+    /// Returns true if it has a word about no stream: there is nothing that it could abstain from.
+    fn says_nothing(&self) -> bool {
+        self.chunks.is_empty() && self.abstained.is_empty()
+    }
+
+    /// Returns true if it covered nothing of the source: a statement that nobody could want to copy.
+    fn abstains_from_all(&self) -> bool {
+        self.chunks.is_empty() && !self.abstained.is_empty()
+    }
+
+    /// Abstains from everything that it claimed.
+    fn withdraw_all(&mut self) {
+        self.abstained.extend(self.chunks.drain(..).map(|claim| claim.stream));
+    }
+
     /// Abstains from a stream that was claimed.
     fn withdraw(&mut self, stream: &str) {
         let before = self.chunks.len();
@@ -151,6 +144,8 @@ pub struct Attester {
     attested: VecDeque<(WindowName, BTreeSet<String>)>,
     /// Withdrawals that came before their windows may have, oldest first: both come by channels of their own.
     early: VecDeque<(WindowName, String)>,
+    /// Windows whose statements need not be kept any more.
+    done: Vec<WindowName>,
 }
 
 impl Attester {
@@ -163,7 +158,30 @@ impl Attester {
             looks: BTreeSet::new(),
             attested: VecDeque::new(),
             early: VecDeque::new(),
+            done: Vec::new(),
         }
+    }
+
+    /// Takes a statement in that was kept before a crash. It stands as it was, since its commitment may be on the ledger.
+    pub fn restored(&mut self, window: Window, height: Height) {
+        let name = window.name.clone();
+        self.remove(&name);
+        self.looks.insert((height, name.clone()));
+        let sent = Some(Word::Commitment);
+        self.waiting.insert(name, Waiting { sent, kept: true, restored: true, ..Waiting::new(window, height) });
+    }
+
+    /// The statement that has to be kept durably before the transaction that [`Attester::decide`] has just given for a window is handed
+    /// in: that of a commitment.
+    pub fn to_keep(&self, name: &WindowName) -> Option<Window> {
+        let waiting = self.waiting.get(name).filter(|w| w.submitting && w.sent == Some(Word::Commitment))?;
+        let (chunks, abstained) = (waiting.chunks.clone(), waiting.abstained.clone());
+        Some(Window { name: name.clone(), chunks, abstained })
+    }
+
+    /// The windows whose statements need not be kept any more, since the last call.
+    pub fn take_done(&mut self) -> Vec<WindowName> {
+        std::mem::take(&mut self.done)
     }
 
     /// Address of the validator that attests.
@@ -179,12 +197,11 @@ impl Attester {
     /// Takes a closed window in. Returns a window that is given up for it, where too many wait.
     pub fn closed(&mut self, window: Window, height: Height) -> Option<WindowName> {
         // The same window again, after the collector of its source was started anew: what was said first stands.
-        if self.waiting.get(&window.name).is_some_and(|w| w.submitting || w.accepted.is_some()) {
+        if self.waiting.get(&window.name).is_some_and(|w| w.sent.is_some()) {
             return None;
         }
-        let Window { name, chunks, abstained } = window;
-        let (since, look_at) = (height, height);
-        let mut waiting = Waiting { chunks, abstained, since, submitting: false, accepted: None, look_at, pause: 0 };
+        let name = window.name.clone();
+        let mut waiting = Waiting::new(window, height);
         self.early.retain(|(of, stream)| {
             if *of == name {
                 waiting.withdraw(stream);
@@ -192,7 +209,7 @@ impl Attester {
             *of != name
         });
         self.remove(&name);
-        self.looks.insert((look_at, name.clone()));
+        self.looks.insert((height, name.clone()));
         self.waiting.insert(name, waiting);
         if self.waiting.len() <= WAITING_WINDOWS_MAX {
             return None;
@@ -206,7 +223,7 @@ impl Attester {
     pub fn withdrawn(&mut self, withdrawal: &Withdrawal) -> Withdrawn {
         if let Some(waiting) = self.waiting.get_mut(&withdrawal.name) {
             let claimed = waiting.chunks.iter().any(|claim| claim.stream == withdrawal.stream);
-            if claimed && (waiting.submitting || waiting.accepted.is_some()) {
+            if claimed && waiting.sent.is_some() {
                 return Withdrawn::Sent;
             }
             waiting.withdraw(&withdrawal.stream);
@@ -247,8 +264,23 @@ impl Attester {
         if waiting.submitting {
             return None;
         }
-        if let Some(resend) = waiting.accepted.map(|height| height + RESEND_BLOCKS).filter(|at| facts.height < *at) {
-            self.look_from(name, resend);
+        if facts.step == Step::Abstain && waiting.says_nothing() {
+            self.remove(name);
+            return None;
+        }
+        let word = match self.next_word(name, facts) {
+            Ok(word) => word,
+            Err(look_at) => {
+                self.look_from(name, look_at);
+                return None;
+            }
+        };
+        let waiting = self.waiting.get(name)?;
+        let resend = waiting.accepted.filter(|_| waiting.sent == Some(word)).map(|height| height + RESEND_BLOCKS);
+        if let Some(resend) = resend.filter(|at| facts.height < *at) {
+            // What follows a commitment is looked for with each block: the next word waits for it.
+            let next = if word == Word::Commitment { facts.height + 1 } else { resend };
+            self.look_from(name, next);
             return None;
         }
         // Where nobody has opened the window yet, the next epoch may assign it to this validator, and another one may open it.
@@ -261,13 +293,46 @@ impl Attester {
             }
             return None;
         }
-        let waiting = self.waiting.get_mut(name)?;
-        self.looks.remove(&(waiting.look_at, name.clone()));
-        waiting.submitting = true;
+        self.say(name, word, facts)
+    }
+
+    /// The word that a window takes next, or the height from which it is looked at again.
+    fn next_word(&mut self, name: &WindowName, facts: &WindowFacts) -> Result<Word, Height> {
+        let Some(waiting) = self.waiting.get_mut(name) else { return Err(facts.height + 1) };
+        match facts.step {
+            Step::Attest | Step::Open => Ok(Word::Attestation),
+            // To abstain from everything needs no commitment, and opens no window.
+            Step::Commit if waiting.abstains_from_all() && waiting.sent != Some(Word::Commitment) => {
+                Ok(Word::Attestation)
+            }
+            Step::Commit => Ok(Word::Commitment),
+            Step::Wait => Err(facts.height + 1),
+            Step::Abstain => {
+                waiting.withdraw_all();
+                Ok(Word::Attestation)
+            }
+        }
+    }
+
+    /// Signs a word. An attestation that would not open the commitment on the ledger is not made: the statement behind it is lost.
+    fn say(&mut self, name: &WindowName, word: Word, facts: &WindowFacts) -> Option<Vec<u8>> {
+        let waiting = self.waiting.get(name)?;
         let (chunks, abstained) = (waiting.chunks.clone(), waiting.abstained.clone());
         let WindowName { source, number } = name;
         let signed = Attestation::sign(&self.key, self.chain_id, source, *number, facts.epoch, chunks, abstained);
-        Some(Transaction::Attestation(signed).encode())
+        if facts.seal.is_some_and(|seal| seal != signed.seal()) {
+            self.remove(name);
+            return None;
+        }
+        let waiting = self.waiting.get_mut(name)?;
+        self.looks.remove(&(waiting.look_at, name.clone()));
+        (waiting.submitting, waiting.sent) = (true, Some(word));
+        waiting.kept |= word == Word::Commitment;
+        let transaction = match word {
+            Word::Commitment => Transaction::Commitment(Commitment::to(&self.key, &signed)),
+            Word::Attestation => Transaction::Attestation(signed),
+        };
+        Some(transaction.encode())
     }
 
     /// Notes what the mempool said about the transaction of a window.
@@ -277,10 +342,17 @@ impl Attester {
         match outcome {
             Submitted::Accepted => {
                 waiting.accepted = Some(height);
-                self.look_from(name, height + SETTLE_BLOCKS);
+                let settled = if waiting.sent == Some(Word::Commitment) { 1 } else { SETTLE_BLOCKS };
+                self.look_from(name, height + settled);
             }
             Submitted::Hopeless => drop(self.remove(name)),
-            Submitted::Later => self.pause(name, height),
+            Submitted::Later => {
+                // Nobody has seen it: it may still be changed.
+                if waiting.accepted.is_none() && !waiting.restored {
+                    waiting.sent = None;
+                }
+                self.pause(name, height);
+            }
         }
     }
 
@@ -303,6 +375,9 @@ impl Attester {
     fn remove(&mut self, name: &WindowName) -> Option<Waiting> {
         let waiting = self.waiting.remove(name)?;
         self.looks.remove(&(waiting.look_at, name.clone()));
+        if waiting.kept {
+            self.done.push(name.clone());
+        }
         Some(waiting)
     }
 
@@ -316,177 +391,4 @@ impl Attester {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use openmesh_primitives::{ContentId, canonical};
-
-    const OPEN: WindowFacts =
-        WindowFacts { height: 10, opened: false, closed: false, attested: false, epoch: 3, assigned: true };
-
-    fn name(number: u64) -> WindowName {
-        WindowName { source: "kraken".into(), number }
-    }
-
-    fn window(number: u64, streams: &[&str]) -> Window {
-        let claim = |stream: &&str| ChunkClaim {
-            stream: (*stream).into(),
-            cid: ContentId::of(format!("{stream} {number}").as_bytes()),
-            bytes: 9,
-            events: 1,
-        };
-        Window { name: name(number), chunks: streams.iter().map(claim).collect(), abstained: Vec::new() }
-    }
-
-    fn abstained(transaction: &[u8]) -> Vec<String> {
-        let Transaction::Attestation(attestation) = canonical::decode(transaction).unwrap() else { panic!() };
-        attestation.abstained
-    }
-
-    fn withdrawal(number: u64, stream: &str) -> Withdrawal {
-        Withdrawal { name: name(number), stream: stream.into(), reason: "late" }
-    }
-
-    fn attester() -> Attester {
-        Attester::new(ValidatorKey::from_seed([7; 32]), 1)
-    }
-
-    fn streams(transaction: &[u8]) -> Vec<String> {
-        let Transaction::Attestation(attestation) = canonical::decode(transaction).unwrap() else { panic!() };
-        attestation.chunks.into_iter().map(|claim| claim.stream).collect()
-    }
-
-    #[test]
-    fn a_chunk_that_is_withdrawn_in_time_is_not_claimed() {
-        let mut attester = attester();
-        attester.closed(window(1, &["BTC.USD/book", "BTC.USD/trades"]), 9);
-        attester.closed(window(2, &["BTC.USD/trades"]), 9);
-        assert_eq!(attester.withdrawn(&withdrawal(1, "BTC.USD/trades")), Withdrawn::Unsent);
-        assert_eq!(attester.withdrawn(&withdrawal(2, "BTC.USD/trades")), Withdrawn::Unsent);
-        assert_eq!(attester.withdrawn(&withdrawal(1, "ETH.USD/trades")), Withdrawn::Unsent, "of which there is none");
-        let first = attester.decide(&name(1), &OPEN).unwrap();
-        assert_eq!((streams(&first), abstained(&first)), (vec!["BTC.USD/book".into()], vec!["BTC.USD/trades".into()]));
-        assert_eq!(attester.decide(&name(2), &OPEN), None, "nothing is left to be claimed");
-    }
-
-    #[test]
-    fn streams_that_were_not_covered_are_abstained_from() {
-        let mut attester = attester();
-        let partly = Window { abstained: vec!["ETH.USD/trades".into()], ..window(1, &["BTC.USD/trades"]) };
-        attester.closed(partly, 9);
-        attester.closed(Window { abstained: vec!["BTC.USD/trades".into()], ..window(2, &[]) }, 9);
-        let first = attester.decide(&name(1), &OPEN).unwrap();
-        assert_eq!(
-            (streams(&first), abstained(&first)),
-            (vec!["BTC.USD/trades".into()], vec!["ETH.USD/trades".into()])
-        );
-        assert_eq!(attester.decide(&name(2), &OPEN), None, "a window is not opened for nothing");
-        let second = attester.decide(&name(2), &WindowFacts { opened: true, ..OPEN }).unwrap();
-        assert_eq!((streams(&second), abstained(&second)), (Vec::new(), vec!["BTC.USD/trades".into()]));
-    }
-
-    #[test]
-    fn a_chunk_that_is_withdrawn_too_late_is_known_to_be_claimed() {
-        let (mut attester, late) = (attester(), withdrawal(1, "BTC.USD/trades"));
-        attester.closed(window(1, &["BTC.USD/trades"]), 9);
-        attester.decide(&name(1), &OPEN).unwrap();
-        assert_eq!(attester.withdrawn(&late), Withdrawn::Sent, "on its way");
-        attester.submitted(&name(1), 10, Submitted::Accepted);
-        assert_eq!(attester.withdrawn(&late), Withdrawn::Sent, "in the mempool");
-        let resent = attester.decide(&name(1), &WindowFacts { height: 15, ..OPEN }).unwrap();
-        assert_eq!(streams(&resent), ["BTC.USD/trades"], "one statement about one window");
-        attester.decide(&name(1), &WindowFacts { attested: true, ..OPEN });
-        assert_eq!((attester.waiting(), attester.withdrawn(&late)), (0, Withdrawn::Sent), "on the ledger");
-        assert_eq!(attester.withdrawn(&withdrawal(2, "BTC.USD/trades")), Withdrawn::Unsent);
-    }
-
-    #[test]
-    fn a_withdrawal_that_comes_before_its_window_counts() {
-        let mut attester = attester();
-        attester.withdrawn(&withdrawal(1, "BTC.USD/trades"));
-        attester.withdrawn(&withdrawal(2, "BTC.USD/trades"));
-        attester.closed(window(1, &["BTC.USD/book", "BTC.USD/trades"]), 9);
-        attester.closed(window(2, &["BTC.USD/trades"]), 9);
-        attester.closed(window(3, &["BTC.USD/trades"]), 9);
-        assert_eq!(streams(&attester.decide(&name(1), &OPEN).unwrap()), ["BTC.USD/book"]);
-        assert_eq!(attester.decide(&name(2), &OPEN), None);
-        assert_eq!(streams(&attester.decide(&name(3), &OPEN).unwrap()), ["BTC.USD/trades"]);
-    }
-
-    #[test]
-    fn the_same_window_again_changes_nothing_that_was_sent() {
-        let mut attester = attester();
-        attester.closed(window(1, &["BTC.USD/trades"]), 9);
-        attester.decide(&name(1), &OPEN).unwrap();
-        attester.closed(window(1, &["BTC.USD/book"]), 9);
-        attester.submitted(&name(1), 10, Submitted::Accepted);
-        let resent = attester.decide(&name(1), &WindowFacts { height: 15, ..OPEN }).unwrap();
-        assert_eq!(streams(&resent), ["BTC.USD/trades"]);
-    }
-
-    #[test]
-    fn what_is_not_on_the_ledger_is_sent_again_and_what_cannot_be_is_forgotten() {
-        let mut attester = attester();
-        (1..=4).for_each(|number| drop(attester.closed(window(number, &["BTC.USD/trades"]), 9)));
-        let at = |height| WindowFacts { height, ..OPEN };
-        assert!(attester.decide(&name(1), &at(10)).is_some());
-        assert_eq!((attester.decide(&name(1), &at(11)), attester.due(11, 9).len()), (None, 3), "it is on its way");
-        attester.submitted(&name(1), 10, Submitted::Later);
-        assert!(attester.decide(&name(1), &at(11)).is_some(), "the mempool was full");
-        attester.submitted(&name(1), 11, Submitted::Accepted);
-        assert_eq!(attester.decide(&name(1), &at(15)), None);
-        assert!(attester.decide(&name(1), &at(16)).is_some(), "it got into no block");
-        // Not assigned: the next epoch may change that, unless the window is open under another.
-        attester.decide(&name(2), &WindowFacts { assigned: false, ..OPEN });
-        attester.decide(&name(3), &WindowFacts { assigned: false, opened: true, ..OPEN });
-        attester.decide(&name(4), &WindowFacts { closed: true, ..OPEN });
-        assert_eq!((attester.due(10, 9), attester.due(11, 9)), (vec![], vec![name(2)]), "after a pause");
-        attester.decide(&name(2), &WindowFacts { assigned: false, height: 74, ..OPEN });
-        attester.submitted(&name(1), 16, Submitted::Hopeless);
-        assert_eq!(attester.waiting(), 0);
-    }
-
-    #[test]
-    fn windows_that_wait_are_looked_at_seldom() {
-        let mut attester = attester();
-        for number in 0..WAITING_WINDOWS_MAX as u64 {
-            attester.closed(window(number, if number % 2 == 0 { &["BTC.USD/trades"] } else { &[] }), 9);
-        }
-        let mut looks = 0;
-        for height in 10..10 + FORGET_BLOCKS {
-            // As a network in which no block has room, and of which half of the windows are opened by nobody.
-            loop {
-                let due = attester.due(height, 64);
-                let Some(_) = due.first() else { break };
-                for name in due {
-                    looks += 1;
-                    if attester.decide(&name, &WindowFacts { height, ..OPEN }).is_some() {
-                        let outcome = if height % 2 == 0 { Submitted::Accepted } else { Submitted::Later };
-                        attester.submitted(&name, height, outcome);
-                    }
-                }
-            }
-        }
-        assert_eq!(attester.waiting(), WAITING_WINDOWS_MAX, "nothing is forgotten for it");
-        let most = WAITING_WINDOWS_MAX as u64 * (FORGET_BLOCKS / PAUSE_BLOCKS_MAX + 3);
-        assert!((WAITING_WINDOWS_MAX as u64..most).contains(&looks), "{looks} looks");
-    }
-
-    #[test]
-    fn those_that_are_due_for_longest_come_first() {
-        let mut attester = attester();
-        attester.closed(window(1, &["BTC.USD/trades"]), 9);
-        attester.closed(window(2, &["BTC.USD/trades"]), 8);
-        attester.closed(window(3, &["BTC.USD/trades"]), 10);
-        assert_eq!((attester.due(9, 9), attester.due(10, 1)), (vec![name(2), name(1)], vec![name(2)]));
-    }
-
-    #[test]
-    fn where_too_many_wait_the_oldest_is_named_and_given_up() {
-        let mut attester = attester();
-        for number in 0..WAITING_WINDOWS_MAX as u64 {
-            assert_eq!(attester.closed(window(number, &["BTC.USD/trades"]), number), None);
-        }
-        assert_eq!(attester.closed(window(9_999, &["BTC.USD/trades"]), 9_999), Some(name(0)));
-        assert_eq!(attester.waiting(), WAITING_WINDOWS_MAX);
-    }
-}
+mod tests;

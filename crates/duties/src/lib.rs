@@ -12,12 +12,14 @@
 //!
 //! # On failure
 //! A stalled mempool or disk holds up transactions and nothing else: the task goes on taking windows in, up to
-//! [`WAITING_WINDOWS_MAX`], beyond which the oldest is given up with an incident. What a crash loses here is named on the
-//! ledger as missing.
+//! [`WAITING_WINDOWS_MAX`], beyond which the oldest is given up with an incident. What was committed to is in the [`Journal`] before
+//! anybody hears of it, so that a crash loses no opening; what was not yet is named on the ledger as missing.
 
 mod attester;
 pub mod chain;
+mod facts;
 mod incident;
+mod journal;
 mod metrics;
 mod service;
 pub mod sources;
@@ -25,8 +27,10 @@ pub mod sources;
 mod testing;
 mod window;
 
-pub use attester::{Attester, Submitted, WAITING_WINDOWS_MAX, WindowFacts, Withdrawn};
+pub use attester::{Attester, Submitted, WAITING_WINDOWS_MAX, Withdrawn};
+pub use facts::{Step, WindowFacts};
 pub use incident::{NodeIncident, NodeIncidentKind};
+pub use journal::Journal;
 pub use metrics::Metrics;
 pub use service::{Deps, Handle, Submit, start};
 pub use window::{Window, WindowName, Withdrawal};

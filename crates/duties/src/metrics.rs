@@ -19,8 +19,10 @@ struct IncidentLabels {
 pub struct Metrics {
     /// Windows that wait to be attested.
     pub windows_waiting: Gauge,
-    /// Attestations that the mempool took.
+    /// Commitments and attestations that the mempool took.
     pub attestations: Counter,
+    /// Windows of which this validator could only abstain, because its collector was done after the commitments.
+    pub late: Counter,
     incidents: Family<IncidentLabels, Counter>,
 }
 
@@ -30,7 +32,12 @@ impl Metrics {
         let metrics = Metrics::default();
         let registry = registry.sub_registry_with_prefix("duties");
         registry.register("windows_waiting", "Windows that wait to be attested", metrics.windows_waiting.clone());
-        registry.register("attestations", "Attestations taken by the mempool", metrics.attestations.clone());
+        registry.register(
+            "attestations",
+            "Commitments and attestations taken by the mempool",
+            metrics.attestations.clone(),
+        );
+        registry.register("late", "Windows abstained from because their commitments were over", metrics.late.clone());
         registry.register("incidents", "Incidents of duties, by kind", metrics.incidents.clone());
         metrics
     }

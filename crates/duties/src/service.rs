@@ -14,8 +14,10 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::attester::{Attester, Submitted, WindowFacts};
+use crate::attester::{Attester, Submitted};
+use crate::facts::{Step, WindowFacts};
 use crate::incident::NodeIncident;
+use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::window::{Window, WindowName, Withdrawal};
 
@@ -42,6 +44,8 @@ pub struct Deps {
     pub windows: mpsc::Receiver<Window>,
     /// Chunks of those windows that are taken back.
     pub withdrawals: mpsc::Receiver<Withdrawal>,
+    /// Statements that were committed to, on the disk.
+    pub journal: Journal,
     /// Counters.
     pub metrics: Metrics,
     /// Cancelled to stop.
@@ -63,13 +67,23 @@ impl Handle {
 
 /// Starts the duties of a validator. Fails where the store holds no genesis. To be called within a Tokio runtime.
 pub fn start(deps: Deps) -> Result<(Handle, JoinHandle<()>), StoreError> {
-    let attester = Attester::new(deps.key, deps.store.genesis()?.chain_id);
+    let mut attester = Attester::new(deps.key, deps.store.genesis()?.chain_id);
+    match deps.journal.load() {
+        Ok(kept) => kept.into_iter().for_each(|window| attester.restored(window, deps.store.tip().height)),
+        Err(error) => {
+            tracing::error!(
+                error = report(&error),
+                "statements about windows cannot be read: what was committed to is not opened"
+            );
+        }
+    }
     let incidents = broadcast::Sender::new(INCIDENTS_MAX);
     let service = Service {
         validator: attester.validator(),
         attester,
         store: deps.store,
         submit: deps.submit,
+        journal: deps.journal,
         metrics: deps.metrics,
         incidents: incidents.clone(),
         reading: FuturesUnordered::new(),
@@ -86,13 +100,22 @@ type Facts = Result<Result<(Vec<WindowName>, Vec<WindowFacts>), StateError>, Joi
 type Reading = Result<(Vec<WindowName>, Vec<WindowFacts>), StateError>;
 
 /// The mempool's answer about a window, with the height at which it was asked.
-type Answer = (WindowName, Height, Result<Digest, SubmitError>);
+type Answer = (WindowName, Height, Result<Digest, NotSubmitted>);
+
+/// A transaction of a window that is not in the mempool.
+enum NotSubmitted {
+    /// The mempool did not take it.
+    Refused(SubmitError),
+    /// The statement behind it could not be kept, so it was not handed in.
+    NotKept(std::io::Error),
+}
 
 struct Service {
     attester: Attester,
     validator: Address,
     store: Store,
     submit: Submit,
+    journal: Journal,
     metrics: Metrics,
     incidents: broadcast::Sender<Arc<NodeIncident>>,
     /// One reading of facts at most.
@@ -122,6 +145,7 @@ impl Service {
                     Err(RecvError::Closed) => return,
                 },
             }
+            self.forget();
             self.read_facts();
             self.metrics.windows_waiting.set(i64::try_from(self.attester.waiting()).unwrap_or(i64::MAX));
         }
@@ -182,8 +206,25 @@ impl Service {
         };
         for (name, facts) in names.into_iter().zip(facts) {
             if let Some(transaction) = self.attester.decide(&name, &facts) {
-                let (submitted, height) = ((self.submit)(transaction), facts.height);
-                self.submitting.push(Box::pin(async move { (name, height, submitted.await) }));
+                self.metrics.late.inc_by(u64::from(facts.step == Step::Abstain));
+                let (kept, submit, height) = (self.attester.to_keep(&name), Arc::clone(&self.submit), facts.height);
+                let journal = self.journal.clone();
+                self.submitting.push(Box::pin(async move {
+                    let submitted = match keep(journal, kept).await {
+                        Ok(()) => submit(transaction).await.map_err(NotSubmitted::Refused),
+                        Err(error) => Err(NotSubmitted::NotKept(error)),
+                    };
+                    (name, height, submitted)
+                }));
+            }
+        }
+    }
+
+    /// Removes statements that nobody needs any more.
+    fn forget(&mut self) {
+        for name in self.attester.take_done() {
+            if let Err(error) = self.journal.remove(&name) {
+                tracing::warn!(window = %name, error = report(&error), "a statement that is not needed any more stays on the disk");
             }
         }
     }
@@ -194,21 +235,34 @@ impl Service {
                 self.metrics.attestations.inc();
                 Submitted::Accepted
             }
-            Err(SubmitError::Refused(
+            Err(NotSubmitted::NotKept(error)) => {
+                tracing::error!(window = %name, error = report(&error), "a statement cannot be kept: it is not committed to");
+                Submitted::Later
+            }
+            Err(NotSubmitted::Refused(SubmitError::Refused(
                 error @ (TransactionError::Sources(
                     SourcesError::UnknownSource { .. } | SourcesError::SourceRetired { .. },
                 )
                 | TransactionError::Windows(WindowsError::WindowClosed { .. } | WindowsError::WindowPast { .. })),
-            )) => {
+            ))) => {
                 tracing::info!(window = %name, %error, "not attested");
                 Submitted::Hopeless
             }
-            Err(error) => {
+            Err(NotSubmitted::Refused(error)) => {
                 tracing::debug!(window = %name, %error, "not attested yet");
                 Submitted::Later
             }
         };
         self.attester.submitted(&name, height, outcome);
+    }
+}
+
+/// Keeps a statement, away from the async threads.
+async fn keep(journal: Journal, statement: Option<Window>) -> std::io::Result<()> {
+    let Some(window) = statement else { return Ok(()) };
+    match tokio::task::spawn_blocking(move || journal.put(&window)).await {
+        Ok(kept) => kept,
+        Err(error) => Err(std::io::Error::other(error)),
     }
 }
 

@@ -73,7 +73,7 @@ pub fn commit(store: &Store, action: Action) -> CommittedBlock {
     let (proposer, time) = (key().public().address(), Timestamp(tip.time.nanos() + 1_000_000_000));
     let last = store.block(tip.height).unwrap().map(|last| last.certificate);
     let limits = BlockLimits::of(&genesis.params);
-    let (block, _) = build_block(&state, &tip, last, &[candidate], proposer, time, &limits).unwrap();
+    let (block, _) = build_block(&state, &tip, last, &[candidate], &key(), time, &limits).unwrap();
     let execution = execute_block(&state, &block).unwrap();
     let (height, hash) = (block.header.height, block.hash());
     let signature = key().sign(&precommit_sign_bytes(genesis.chain_id, height, 0, &hash, &proposer));

@@ -13,7 +13,7 @@ use openmesh_ledger::{
     Block, Certificate, Execution, RuleSets, Upcoming, VerifiedTransaction, base_fee, build_block_on, commit_hash,
     execute_block_on, transactions_root, validate_proposal_on, verify_stateless,
 };
-use openmesh_primitives::{Address, Digest, Height, Timestamp, canonical, sha256};
+use openmesh_primitives::{Address, Digest, Height, Timestamp, ValidatorKey, canonical, sha256};
 use openmesh_storage::{Prepared, Store, StoreError};
 use tokio::sync::{broadcast, oneshot};
 
@@ -68,7 +68,8 @@ pub(crate) enum Judged {
 pub(crate) struct Chain {
     store: Store,
     mempool: Mempool,
-    address: Option<Address>,
+    /// Of the validator that proposes here.
+    key: Option<ValidatorKey>,
     /// Time-out of the first round's proposal.
     propose: Duration,
     /// The share of a block's limits that this node fills when it proposes.
@@ -128,27 +129,14 @@ impl Chain {
     pub(crate) fn new(
         store: Store,
         mempool: Mempool,
-        address: Option<Address>,
+        key: Option<ValidatorKey>,
         propose: Duration,
         committed: broadcast::Sender<Arc<CommittedBlock>>,
         metrics: Metrics,
     ) -> Chain {
         let (fill, proposed, known) = (Fill::default(), (0, BTreeSet::new()), BTreeMap::new());
         let (rule_sets, upcoming, last_commit) = (RuleSets::built_in(), None, None);
-        Chain {
-            store,
-            mempool,
-            address,
-            propose,
-            fill,
-            proposed,
-            known,
-            last_commit,
-            rule_sets,
-            upcoming,
-            committed,
-            metrics,
-        }
+        Chain { store, mempool, key, propose, fill, proposed, known, last_commit, rule_sets, upcoming, committed, metrics }
     }
 
     /// The same with these rule sets.
@@ -189,9 +177,9 @@ impl Chain {
         now: Timestamp,
     ) -> Result<Option<Candidate>, EngineError> {
         let tip = self.store.tip();
-        let Some(proposer) = self.address.filter(|_| tip.height + 1 == height) else { return Ok(None) };
+        let Some(proposer) = self.key.clone().filter(|_| tip.height + 1 == height) else { return Ok(None) };
         let fill = self.share(height, round);
-        if let Some(before) = self.proposed_before(height, round, proposer)? {
+        if let Some(before) = self.proposed_before(height, round, proposer.public().address())? {
             return Ok(Some(before));
         }
         let (state, upcoming) = (self.store.state()?, self.upcoming()?);
@@ -202,7 +190,7 @@ impl Chain {
         let last_commit = self.last_commit(tip.height)?;
         let started = Instant::now();
         let (block, execution) =
-            build_block_on(&upcoming, &state, &tip, last_commit, &candidates, proposer, now, &limits)?;
+            build_block_on(&upcoming, &state, &tip, last_commit, &candidates, &proposer, now, &limits)?;
         let prepared = self.store.prepare(&execution)?;
         self.metrics.execute_seconds.observe(started.elapsed().as_secs_f64());
         let candidate = candidate(&block);

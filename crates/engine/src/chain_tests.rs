@@ -2,10 +2,10 @@
 
 use openmesh_ledger::{
     AccountTransaction, AccountsAction, AccountsError, Action, Attestation, BlockLimits, Genesis, GenesisValidator,
-    Origin, Params, SourceKind, SourceSpec, Transaction, TransactionError, WindowsError, build_block, params,
-    precommit_sign_bytes,
+    Origin, Params, SourceKind, SourceSpec, Transaction, TransactionError, WindowsError, WindowsParams, build_block,
+    params, precommit_sign_bytes,
 };
-use openmesh_primitives::{AccountKey, Amount, ValidatorKey};
+use openmesh_primitives::{AccountKey, Amount};
 use prometheus_client::registry::Registry;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -49,14 +49,16 @@ fn open(dir: &TempDir) -> Chain {
         sources: vec![source()],
         source_owners: Default::default(),
         allocation: Default::default(),
-        params: Params::default(),
+        params: Params {
+            windows: WindowsParams { commitments: false, ..WindowsParams::default() },
+            ..Params::default()
+        },
     };
     let store = Store::open(dir.path()).unwrap();
     store.initialise(&genesis).unwrap();
     let metrics = Metrics::register(&mut Registry::default());
     let mempool = Mempool::new(MempoolConfig::default(), None, store.clone(), mpsc::channel(1).0, metrics.clone());
-    let address = Some(key(1).public().address());
-    Chain::new(store, mempool, address, Duration::from_secs(1), broadcast::Sender::new(8), metrics)
+    Chain::new(store, mempool, Some(key(1)), Duration::from_secs(1), broadcast::Sender::new(8), metrics)
 }
 
 fn other() -> Address {
@@ -68,7 +70,7 @@ fn theirs(chain: &Chain) -> Block {
     let state = chain.store.state().unwrap();
     let (limits, tip) = (BlockLimits::of(&params(&state).unwrap()), chain.store.tip());
     let last_commit = chain.last_commit(tip.height).unwrap();
-    build_block(&state, &tip, last_commit, &[], other(), NOW, &limits).unwrap().0
+    build_block(&state, &tip, last_commit, &[], &key(2), NOW, &limits).unwrap().0
 }
 
 fn judge(chain: &mut Chain, block: &Block, fresh: bool) -> Judged {

@@ -15,7 +15,7 @@ use malachite_network::{Channel, ChannelNames, ProtocolNames, TransportProtocol}
 use malachite_sync::{Request, Status, ValueRequest};
 use openmesh_ledger::{
     AccountTransaction, AccountsAction, Action, Attestation, ChunkClaim, Genesis, GenesisValidator, Origin, Params,
-    SourceKind, SourceSpec, Transaction,
+    SourceKind, SourceSpec, Transaction, WindowsParams,
 };
 use openmesh_primitives::{
     AccountKey, Address, Amount, ContentId, Digest, Timestamp, ValidatorKey, ValidatorSignature,
@@ -98,7 +98,10 @@ fn genesis() -> Genesis {
         }],
         source_owners: Default::default(),
         allocation: Default::default(),
-        params: Params::default(),
+        params: Params {
+            windows: WindowsParams { commitments: false, ..WindowsParams::default() },
+            ..Params::default()
+        },
     }
 }
 

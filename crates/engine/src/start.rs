@@ -74,7 +74,8 @@ pub async fn start(
     let mempool = Mempool::under(rule_sets.clone(), limits, address, store.clone(), spread, metrics.clone());
     let committed = broadcast::Sender::new(COMMITTED_MAX);
     let propose = Duration::from_millis(config.timeouts.propose_ms);
-    let chain = chain::Chain::new(store.clone(), mempool.clone(), address, propose, committed.clone(), metrics.clone());
+    let chain =
+        chain::Chain::new(store.clone(), mempool.clone(), key.clone(), propose, committed.clone(), metrics.clone());
     let chain = chain.under(rule_sets.clone());
     let progress = watch::Sender::new(Progress { height: tip.height, round: -1, ..Progress::default() });
     let handle = Handle(Arc::new(HandleInner {

@@ -106,7 +106,7 @@ impl Chain {
         let (proposer, time) = (validator().public().address(), Timestamp(tip.time.nanos() + 1_000_000_000));
         let last = self.store.block(tip.height).unwrap().map(|last| last.certificate);
         let limits = BlockLimits::of(&genesis().params);
-        let (block, _) = build_block(&state, &tip, last, &candidates, proposer, time, &limits).unwrap();
+        let (block, _) = build_block(&state, &tip, last, &candidates, &validator(), time, &limits).unwrap();
         let execution = execute_block(&state, &block).unwrap();
         let (height, block_hash) = (block.header.height, block.hash());
         let signature = validator().sign(&precommit_sign_bytes(CHAIN_ID, height, 0, &block_hash, &proposer));

@@ -132,6 +132,7 @@ fn transaction(bytes: &[u8], receipt: &Receipt) -> LedgerTransactionRow {
     let action = match canonical::decode::<Transaction>(bytes) {
         Ok(Transaction::Account(transaction)) => transaction.action.descriptor().kind,
         Ok(Transaction::Attestation(_)) => "attest",
+        Ok(Transaction::Commitment(_)) => "commit",
         Ok(Transaction::Evidence(_)) => "evidence",
         Ok(Transaction::Upgrade(ballot)) => ballot.vote.kind(),
         Err(_) => "unknown",
@@ -186,6 +187,7 @@ mod tests {
             proposer: Address([1; 20]),
             validators_hash: Digest::ZERO,
             next_validators_hash: Digest::ZERO,
+            beacon_proof: openmesh_primitives::VrfProof([0; 80]),
         };
         let block = Block { header, last_commit: None, transactions: Vec::new() };
         let certificate = Certificate { height: 9, round: 0, block_hash: Digest::ZERO, signatures: Vec::new() };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use openmesh_ledger::{
     Attestation, BlockLimits, Certificate, ChunkClaim, Genesis, GenesisValidator, Origin, Params, SourceKind,
-    SourceSpec, Transaction, build_block, execute_block, precommit_sign_bytes, verify_stateless,
+    SourceSpec, Transaction, WindowsParams, build_block, execute_block, precommit_sign_bytes, verify_stateless,
 };
 use openmesh_primitives::{ContentId, Timestamp, ValidatorKey};
 use openmesh_storage::{BLOCKS_READ_MAX, Restore, SnapshotTarget, StoreConfig};
@@ -42,7 +42,10 @@ fn genesis() -> Genesis {
         sources: vec![source],
         source_owners: Default::default(),
         allocation: Default::default(),
-        params: Params::default(),
+        params: Params {
+            windows: WindowsParams { commitments: false, ..WindowsParams::default() },
+            ..Params::default()
+        },
     }
 }
 
@@ -56,7 +59,7 @@ fn agree(store: &Store, cid: ContentId) {
     let (proposer, time) = (key().public().address(), Timestamp(tip.time.nanos() + 1_000_000_000));
     let last = store.block(tip.height).unwrap().map(|last| last.certificate);
     let limits = BlockLimits::of(&genesis().params);
-    let (block, _) = build_block(&state, &tip, last, &[candidate], proposer, time, &limits).unwrap();
+    let (block, _) = build_block(&state, &tip, last, &[candidate], &key(), time, &limits).unwrap();
     let execution = execute_block(&state, &block).unwrap();
     let (height, block_hash) = (block.header.height, block.hash());
     let signature = key().sign(&precommit_sign_bytes(CHAIN_ID, height, 0, &block_hash, &proposer));

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use openmesh_primitives::{Address, Digest, Height, Timestamp, ValidatorSignature, canonical, sha256};
+use openmesh_primitives::{Address, Digest, Height, Timestamp, ValidatorSignature, VrfProof, canonical, sha256};
 use serde::{Deserialize, Serialize};
 
 use crate::merkle::transactions_root;
@@ -11,9 +11,9 @@ use crate::modules::evidence::EVIDENCE_PER_BLOCK_MAX;
 use crate::params::Params;
 use crate::transaction::{Class, Transaction};
 
-/// Version of the header under the first rule set; version 1, without the last commit, was never released. The two bytes of the
-/// version stand first in a header, and with it in a block, so that every later form can be told from this one.
-pub const HEADER_VERSION: u16 = 2;
+/// Version of the header under the first rule set; 1, without the last commit, and 2, without the beacon, were never released. The two
+/// bytes of the version stand first in a header, and with it in a block, so that every later form can be told from this one.
+pub const HEADER_VERSION: u16 = 3;
 
 /// Versions of headers that this program reads, of whatever age the block is.
 pub const HEADER_VERSIONS: &[u16] = &[HEADER_VERSION];
@@ -43,6 +43,8 @@ pub struct Header {
     pub validators_hash: Digest,
     /// The same for the next height.
     pub next_validators_hash: Digest,
+    /// Proof of the proposer's output for [`crate::beacon_input`]: the block's part in the beacon.
+    pub beacon_proof: VrfProof,
 }
 
 /// A header and its transactions' canonical bytes.
@@ -167,6 +169,9 @@ pub enum BlockError {
     /// The proposer is no validator.
     #[error("the proposer {0} is not a validator of this height")]
     Proposer(Address),
+    /// The header's part in the beacon is no proof at all.
+    #[error("the header's beacon proof is not one of a verifiable random function")]
+    BeaconProof,
 }
 
 impl BlockLimits {

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
-use openmesh_primitives::{Address, Amount, Digest, Height, Timestamp};
+use openmesh_primitives::{Address, Amount, Digest, Height, Timestamp, ValidatorKey};
 
 use crate::block::{Block, BlockError, BlockLimits, Certificate, Header, Tip, commit_hash};
 use crate::error::{CheckError, TransactionError};
@@ -13,6 +13,7 @@ use crate::execute::{ExecuteError, Executor};
 use crate::light::{self, LightError};
 use crate::merkle::transactions_root;
 use crate::modules::accounts::AccountsError;
+use crate::modules::beacon::{beacon, beacon_input};
 use crate::modules::evidence::EVIDENCE_PER_BLOCK_MAX;
 use crate::modules::fees::{self, tip_of_weight};
 use crate::modules::validators::{last_validators, next_validators, validators};
@@ -88,6 +89,14 @@ pub enum ProposalError {
         /// In the header.
         got: Digest,
     },
+    /// The proposer's part in the beacon does not hold.
+    #[error("the header's beacon proof is not one of the proposer {proposer} for height {height}")]
+    Beacon {
+        /// In the header.
+        proposer: Address,
+        /// In the header.
+        height: Height,
+    },
     /// This node's store is broken.
     #[error(transparent)]
     State(#[from] StateError),
@@ -111,7 +120,7 @@ pub fn build_block(
     tip: &Tip,
     last_commit: Option<Certificate>,
     candidates: &[Arc<VerifiedTransaction>],
-    proposer: Address,
+    proposer: &ValidatorKey,
     time: Timestamp,
     limits: &BlockLimits,
 ) -> Result<(Block, Execution), ExecuteError> {
@@ -125,6 +134,8 @@ pub fn build_block(
 /// will be refused; that some attestations are tried after account transactions and stand before them makes no difference, because
 /// no rule of the one class looks at what the other wrote in the same block. `time` is raised if it is not after the tip's.
 ///
+/// The proposer's key makes the block's part in the beacon (clause R), and nothing else here.
+///
 /// Returns the block with its execution, which is the same that [`crate::execute_block`] gives for it. Fails if the
 /// proposer is no validator, or if the store does.
 pub fn build_block_on(
@@ -133,7 +144,7 @@ pub fn build_block_on(
     tip: &Tip,
     last_commit: Option<Certificate>,
     candidates: &[Arc<VerifiedTransaction>],
-    proposer: Address,
+    proposer: &ValidatorKey,
     time: Timestamp,
     limits: &BlockLimits,
 ) -> Result<(Block, Execution), ExecuteError> {
@@ -142,18 +153,21 @@ pub fn build_block_on(
         commit
     });
     let migrated = upcoming.state(state);
+    let (chain_id, height) = (chain_id(state)?, tip.height + 1);
+    let input = beacon_input(chain_id, height, &beacon(&migrated)?);
     let mut header = Header {
         version: upcoming.set().header_version,
-        chain_id: chain_id(state)?,
-        height: tip.height + 1,
+        chain_id,
+        height,
         time: time.max(Timestamp(tip.time.nanos().saturating_add(1))),
         parent: tip.block_hash,
         state_root: tip.state_root,
         transactions_root: Digest::ZERO,
         last_commit_hash: commit_hash(last_commit.as_ref()),
-        proposer,
+        proposer: proposer.public().address(),
         validators_hash: validators(&migrated)?.hash(),
         next_validators_hash: next_validators(&migrated)?.hash(),
+        beacon_proof: proposer.vrf_prove(&input).map_err(|_| BlockError::BeaconProof)?,
     };
     let executor = Executor::begin(upcoming, state, &header, last_commit.as_ref())?;
     let base_fee = fees::base_fee(&migrated)?;
@@ -231,10 +245,11 @@ fn validate_validators(state: &dyn StateRead, header: &Header) -> Result<(), Pro
     if let Some((which, expected, got)) = hashes.into_iter().find(|(_, expected, got)| expected != got) {
         return Err(ProposalError::Validators { which, expected, got });
     }
-    match current.get(&header.proposer) {
-        Some(_) => Ok(()),
-        None => Err(BlockError::Proposer(header.proposer).into()),
-    }
+    let (proposer, height) = (header.proposer, header.height);
+    let Some(validator) = current.get(&proposer) else { return Err(BlockError::Proposer(proposer).into()) };
+    let input = beacon_input(header.chain_id, height, &beacon(state)?);
+    let shown = validator.public_key.vrf_verify(&input, &header.beacon_proof);
+    shown.map(|_| ()).map_err(|_| ProposalError::Beacon { proposer, height })
 }
 
 /// A block in the making.

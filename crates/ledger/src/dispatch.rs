@@ -81,6 +81,9 @@ pub(crate) fn apply(context: &mut Context<'_>, verified: &VerifiedTransaction) -
             windows::apply(context, attestation, verified.sender()).map(|()| Fee::default())
         }
         Transaction::Evidence(shown) => evidence::apply(context, shown, verified.hash()).map(|()| Fee::default()),
+        Transaction::Commitment(commitment) => {
+            windows::apply_commitment(context, commitment, verified.sender()).map(|()| Fee::default())
+        }
         Transaction::Upgrade(ballot) => upgrades::apply(context, ballot, verified.sender()).map(|()| Fee::default()),
     }
 }

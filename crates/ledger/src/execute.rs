@@ -11,7 +11,7 @@ use crate::dispatch;
 use crate::error::CheckError;
 use crate::event::{Execution, LedgerEvent, Receipt};
 use crate::keys;
-use crate::modules::{accounts, epochs, fees, sources, supply, upgrades, validators, windows};
+use crate::modules::{accounts, beacon, epochs, fees, sources, supply, upgrades, validators, windows};
 use crate::retention;
 use crate::rule_set::{RuleSets, RulesError};
 use crate::rules::{BlockMeta, Rules};
@@ -88,8 +88,8 @@ pub(crate) struct Executor<'a> {
 }
 
 impl<'a> Executor<'a> {
-    /// Begins the block: first of all a plan that is due takes effect, a new epoch begins with its first block, and the last
-    /// block's signers are counted.
+    /// Begins the block: first of all a plan that is due takes effect, a new epoch begins with its first block, the beacon takes its
+    /// step, and the last block's signers are counted.
     pub fn begin(
         upcoming: &Upcoming,
         state: &'a dyn StateRead,
@@ -105,8 +105,13 @@ impl<'a> Executor<'a> {
         }
         let mut context = Context::new(migrated, rules, header.proposer);
         upgrades::begin(&mut context, upcoming.due(), upcoming.writes().len() as u64)?;
-        if epochs::begin(&mut context, &header.parent, &set)? {
+        if epochs::begin(&mut context, &set)? {
             sources::remove_retired(&mut context)?;
+        }
+        let output = header.beacon_proof.output().ok_or(BlockError::BeaconProof)?;
+        // A key that was made when some of the epoch's outputs were known may have been chosen for them.
+        if epochs::epoch_validators(&context.state)?.get(&header.proposer).is_some() {
+            beacon::advance(&mut context, &output)?;
         }
         validators::count_signers(&mut context, last_commit)?;
         let before = std::mem::take(&mut context.events);

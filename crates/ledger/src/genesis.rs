@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::keys;
 use crate::modules::accounts::Account;
-use crate::modules::epochs::{CurrentEpoch, DRAWN_AHEAD_EPOCHS, EpochRecord, epoch_seed};
+use crate::modules::beacon::first_beacon;
+use crate::modules::epochs::{CurrentEpoch, DRAWN_AHEAD_EPOCHS, EpochRecord, Turns, epoch_seed, turns_seed};
 use crate::modules::sources::{SourceError, SourceRecord, SourceSpec};
 use crate::modules::supply::{Allocation, AllocationError};
 use crate::modules::validators::{Validator, ValidatorRecord, ValidatorSet, ValidatorSetError};
@@ -81,6 +82,9 @@ pub enum GenesisError {
     /// The supply does not stand in its pools to the last unit, or more is granted than they have.
     #[error("genesis: allocation")]
     Allocation(#[from] AllocationError),
+    /// A key whose holder could never propose.
+    #[error("genesis: validator {0}: its key is no point of the curve, or one of small order, which proves nothing")]
+    Key(ValidatorPublicKey),
     /// A parameter is out of range.
     #[error("genesis: params.{0} is out of range")]
     Params(&'static str),
@@ -100,6 +104,9 @@ impl Genesis {
     /// Checks everything that the rules rely on.
     pub fn validate(&self) -> Result<(), GenesisError> {
         self.validator_set()?;
+        if let Some(validator) = self.validators.iter().find(|validator| !validator.public_key.has_vrf()) {
+            return Err(GenesisError::Key(validator.public_key));
+        }
         self.params.validate().map_err(GenesisError::Params)?;
         let mut names = BTreeSet::new();
         for source in &self.sources {
@@ -162,8 +169,13 @@ pub fn initial_state(genesis: &Genesis) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, Ge
     }
     let current = CurrentEpoch { number: 0, first_height: 0, started: genesis.time };
     put(keys::CURRENT_EPOCH.to_vec(), canonical::encode(&current));
+    put(keys::EPOCH_VALIDATORS.to_vec(), canonical::encode(&validators));
+    let beacon = first_beacon(&genesis.hash());
+    put(keys::BEACON.to_vec(), canonical::encode(&beacon));
+    let seed = turns_seed(&beacon);
+    put(keys::TURNS.to_vec(), canonical::encode(&Turns { first_height: 0, seed, before: seed }));
     for epoch in 0..=DRAWN_AHEAD_EPOCHS {
-        let seed = epoch_seed(&genesis.hash(), epoch);
+        let seed = epoch_seed(&beacon, epoch);
         let draw = EpochRecord { seed, drawn_height: 0, validators: validators.clone() };
         put(keys::epoch(epoch), canonical::encode(&draw));
     }

@@ -3,6 +3,7 @@
 //! `docs/spec/state.md`, and a golden test holds it.
 
 pub use crate::modules::accounts::keys::*;
+pub use crate::modules::beacon::keys::*;
 pub use crate::modules::deposits::keys::*;
 pub use crate::modules::epochs::keys::*;
 pub use crate::modules::evidence::keys::*;

@@ -68,10 +68,12 @@ pub use limits::*;
 pub use mempool::{Checked, MempoolRules, check_transaction, check_verified};
 pub use merkle::{MerklePath, MerklePeaks, leaf_hash, transactions_root};
 pub use modules::accounts::{Account, AccountsAction, AccountsError, AccountsEvent, AccountsParams, account};
+pub use modules::beacon::{beacon, beacon_input, first_beacon, next_beacon};
 pub use modules::deposits::{Deposit, DepositsEvent, deposit};
 pub use modules::epochs::{
     ClosedEpoch, CurrentEpoch, DRAWN_AHEAD_EPOCHS, EPOCH_MS_MAX, EPOCH_MS_MIN, EPOCHS_KEPT, EpochRecord, EpochsEvent,
-    EpochsParams, assign, assigned, closed_epoch, current_epoch_record, epoch, epoch_seed, fact_peaks,
+    EpochsParams, MIX_BLOCKS_MAX, Turns, assign, assigned, closed_epoch, current_epoch_record, epoch, epoch_seed,
+    epoch_validators, fact_peaks, turn_seed, turns_seed,
 };
 pub use modules::evidence::{
     CONSENSUS, EVIDENCE_AGE_BLOCKS_MAX, EVIDENCE_PER_BLOCK_MAX, Evidence, EvidenceError, EvidenceFact, SignedBlock,
@@ -106,10 +108,10 @@ pub use modules::validators::{
     next_validators, presence, validator_record, validators,
 };
 pub use modules::windows::{
-    Abstention, AcceptedChunk, Attestation, CHUNK_CLAIMS_MAX, ChunkClaim, DIFFERING_INCIDENTS_MAX, Differing, Said,
-    SourceProgress, WINDOW_AHEAD_MEMPOOL_MS_MAX, WINDOW_AHEAD_MS_MAX, WINDOW_CLOSE_BLOCKS_MAX, WINDOW_NUMBER_MAX,
-    WindowRecord, WindowsError, WindowsEvent, WindowsFact, WindowsParams, chunk, pinned_epoch, said, source_progress,
-    window,
+    Abstention, AcceptedChunk, Attestation, CHUNK_CLAIMS_MAX, COMMIT_GRACE_MS_MAX, ChunkClaim, Commitment,
+    DIFFERING_INCIDENTS_MAX, Differing, Said, SourceProgress, WINDOW_AHEAD_MEMPOOL_MS_MAX, WINDOW_AHEAD_MS_MAX,
+    WINDOW_CLOSE_BLOCKS_MAX, WINDOW_NUMBER_MAX, WINDOW_SETTLE_MS, WindowRecord, WindowsError, WindowsEvent,
+    WindowsFact, WindowsParams, chunk, pinned_epoch, said, source_progress, window,
 };
 pub use params::{BlocksParams, Params, params};
 pub use registered::{REGISTERED_TAG_MIN, RegisteredAction};

@@ -10,6 +10,7 @@ use openmesh_primitives::{Address, Digest, Height};
 
 use crate::block::{Certificate, HEADER_VERSIONS, Header};
 use crate::fact::FactProof;
+use crate::modules::beacon::{beacon_input, next_beacon};
 use crate::modules::epochs::ClosedEpoch;
 use crate::modules::validators::ValidatorSet;
 use crate::vote::precommit_sign_bytes;
@@ -81,6 +82,12 @@ pub enum LightError {
         /// Of the trusted set.
         total: u64,
     },
+    /// The header's proposer is not in the set that decided it.
+    #[error("the header's proposer {0} is not in the set that decided it")]
+    Proposer(Address),
+    /// The header's part in the beacon does not hold.
+    #[error("the beacon proof of height {0} is not one of its proposer for this beacon")]
+    Beacon(Height),
     /// Not enough power.
     #[error("power {power} of {total} signed: more than two thirds are needed")]
     Power {
@@ -162,6 +169,25 @@ pub fn verify_skipping(
     let power: u64 = signed.map(|validator| validator.power).sum();
     let total = trusted.total_power();
     if u128::from(power) * 3 > u128::from(total) { Ok(()) } else { Err(LightError::Overlap { power, total }) }
+}
+
+/// Takes the beacon's step of a header by itself: who follows all headers from a beacon that it trusts needs no state. `validators` decided
+/// the header, `members` were in force when its epoch began: the output of another proposer is verified and not mixed in.
+/// A single beacon is the value of [`crate::keys::BEACON`] in a trusted state. Returns the beacon after the header.
+///
+/// # Errors
+/// [`LightError::Proposer`] or [`LightError::Beacon`] where the proof is not one of the header's proposer.
+pub fn beacon_after(
+    before: &Digest,
+    header: &Header,
+    validators: &ValidatorSet,
+    members: &ValidatorSet,
+) -> Result<Digest, LightError> {
+    let proposer = validators.get(&header.proposer).ok_or(LightError::Proposer(header.proposer))?;
+    let input = beacon_input(header.chain_id, header.height, before);
+    let shown = proposer.public_key.vrf_verify(&input, &header.beacon_proof);
+    let output = shown.map_err(|_| LightError::Beacon(header.height))?;
+    Ok(if members.get(&header.proposer).is_some() { next_beacon(before, &output) } else { *before })
 }
 
 /// A change of the validator set: the header that announces it, and the set.

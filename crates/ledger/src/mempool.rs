@@ -118,6 +118,11 @@ impl MempoolRules {
                 let last = (!admission.opens).then_some(admission.window.closes_at);
                 Ok(checked(None, Amount::ZERO, last))
             }
+            Transaction::Commitment(commitment) => {
+                let admission = windows::check_commitment(rules, state, commitment, sender)?;
+                let last = (!admission.opens).then_some(admission.window.commits_until);
+                Ok(checked(None, Amount::ZERO, last))
+            }
             Transaction::Evidence(shown) => {
                 evidence::check(rules, state, shown)?;
                 let last = shown.height.saturating_add(EVIDENCE_AGE_BLOCKS_MAX);

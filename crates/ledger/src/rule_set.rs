@@ -25,8 +25,17 @@ pub type Migrate = fn(&mut Overlay<&dyn StateRead>) -> Result<(), StateError>;
 pub type MigrationWrites = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// Keys that no rule set writes by itself: they are agreed on before the block, or follow from it.
-const OF_CONSENSUS: [&[u8]; 6] =
-    [keys::CHAIN_ID, keys::BLOCK, keys::RULES, keys::VALIDATORS_CURRENT, keys::VALIDATORS_NEXT, keys::VALIDATORS_LAST];
+const OF_CONSENSUS: [&[u8]; 9] = [
+    keys::CHAIN_ID,
+    keys::BLOCK,
+    keys::RULES,
+    keys::VALIDATORS_CURRENT,
+    keys::VALIDATORS_NEXT,
+    keys::VALIDATORS_LAST,
+    keys::EPOCH_VALIDATORS,
+    keys::BEACON,
+    keys::TURNS,
+];
 
 /// Prefixes of the keys under which OPEN stands.
 const OF_SUPPLY: [&[u8]; 4] = [keys::SUPPLY, keys::POOLS, keys::ACCOUNTS, keys::DEPOSITS];

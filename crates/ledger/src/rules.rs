@@ -37,6 +37,8 @@ pub(crate) struct Rules {
     pub height: Height,
     /// Longest time by which a window's end may lie after the block's, milliseconds.
     pub window_ahead_ms_max: i64,
+    /// For a transaction that waits for a block: what it needs may come with a block that this node has not seen.
+    pub waits: bool,
     /// Base fee of a unit of weight in the block.
     pub base_fee: Amount,
     /// Version of the rule set in force.
@@ -78,9 +80,9 @@ impl Rules {
     ) -> Result<Rules, StateError> {
         let params = params(state)?;
         let epoch = epoch_at(&epochs::current_epoch_record(state)?, time, &params);
-        let (window_ahead_ms_max, sets) = (WINDOW_AHEAD_MS_MAX, sets.clone());
+        let (window_ahead_ms_max, waits, sets) = (WINDOW_AHEAD_MS_MAX, false, sets.clone());
         let (chain_id, base_fee) = (chain_id(state)?, fees::base_fee(state)?);
-        Ok(Rules { chain_id, epoch, time, height, base_fee, window_ahead_ms_max, version, sets, params })
+        Ok(Rules { chain_id, epoch, time, height, base_fee, window_ahead_ms_max, waits, version, sets, params })
     }
 
     /// For a transaction that waits: the last block stands in for the next, also in the rules. Of the rule set that the next block
@@ -90,7 +92,7 @@ impl Rules {
         sets.know(version, meta.height + 1, || None)?;
         let rules = Rules::of_block(sets, version, state, meta.height, meta.time)?;
         let height = meta.height + 1;
-        Ok(Rules { window_ahead_ms_max: WINDOW_AHEAD_MEMPOOL_MS_MAX, height, ..rules })
+        Ok(Rules { window_ahead_ms_max: WINDOW_AHEAD_MEMPOOL_MS_MAX, height, waits: true, ..rules })
     }
 
     /// Refuses a transaction that is too large for the network.

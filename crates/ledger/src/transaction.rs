@@ -8,7 +8,7 @@ use crate::action::Action;
 use crate::modules::evidence::Evidence;
 use crate::modules::fees::FeeOffer;
 use crate::modules::upgrades::UpgradeBallot;
-use crate::modules::windows::Attestation;
+use crate::modules::windows::{Attestation, Commitment};
 
 /// A transaction. Its canonical bytes are what travels and what is hashed.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
@@ -20,6 +20,8 @@ pub enum Transaction {
     Attestation(Attestation),
     /// Proof that a validator equivocated: of nobody, without fee.
     Evidence(Evidence),
+    /// Of a validator, before its attestation, of the same class.
+    Commitment(Commitment),
     /// A validator's ballot about upgrades: in the room of attestations, without fee.
     Upgrade(UpgradeBallot),
 }
@@ -32,7 +34,7 @@ pub enum Transaction {
 pub enum Class {
     /// Of an account.
     Account,
-    /// Of a validator.
+    /// Of a validator: attestations and the commitments before them.
     Attestation,
     /// About a validator.
     Evidence,
@@ -91,7 +93,7 @@ impl Transaction {
     pub const fn class(&self) -> Class {
         match self {
             Transaction::Account(_) => Class::Account,
-            Transaction::Attestation(_) => Class::Attestation,
+            Transaction::Attestation(_) | Transaction::Commitment(_) => Class::Attestation,
             Transaction::Evidence(_) => Class::Evidence,
             Transaction::Upgrade(_) => Class::Upgrade,
         }
@@ -103,7 +105,10 @@ impl Transaction {
     pub fn weight(&self) -> u64 {
         match self {
             Transaction::Account(inner) => u64::from(inner.action.descriptor().weight),
-            Transaction::Attestation(_) | Transaction::Evidence(_) | Transaction::Upgrade(_) => 1,
+            Transaction::Attestation(_)
+            | Transaction::Evidence(_)
+            | Transaction::Commitment(_)
+            | Transaction::Upgrade(_) => 1,
         }
     }
 
@@ -111,7 +116,10 @@ impl Transaction {
     pub(crate) const fn nonce(&self) -> Option<u64> {
         match self {
             Transaction::Account(inner) => Some(inner.nonce),
-            Transaction::Attestation(_) | Transaction::Evidence(_) | Transaction::Upgrade(_) => None,
+            Transaction::Attestation(_)
+            | Transaction::Evidence(_)
+            | Transaction::Commitment(_)
+            | Transaction::Upgrade(_) => None,
         }
     }
 }

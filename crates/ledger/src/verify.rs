@@ -72,6 +72,10 @@ pub(crate) fn verify_decoded(bytes: &[u8], transaction: Transaction) -> Result<V
             inner.verify().map_err(|_| EnvelopeError::Signature)?;
             inner.validator()
         }
+        Transaction::Commitment(inner) => {
+            inner.verify().map_err(|_| EnvelopeError::Signature)?;
+            inner.validator()
+        }
         Transaction::Evidence(inner) => {
             inner.verify().map_err(|_| EnvelopeError::Signature)?;
             inner.validator()

@@ -13,6 +13,7 @@ use k256::elliptic_curve::ops::{Invert as _, LinearCombination as _, Reduce};
 use k256::elliptic_curve::point::DecompressPoint as _;
 use k256::{AffinePoint, ProjectivePoint, Scalar, U256};
 
+use crate::vrf::{self, VrfOutput, VrfProof};
 use crate::{Address, Digest, keccak256, sha256};
 
 /// Error of reading a key, or of making or checking a signature.
@@ -71,6 +72,14 @@ impl ValidatorKey {
     pub fn sign(&self, message: &[u8]) -> ValidatorSignature {
         ValidatorSignature(self.0.sign(message).to_bytes())
     }
+
+    /// Proves the output of the verifiable random function for an input (RFC 9381): always the same one, which nobody else can make.
+    ///
+    /// # Errors
+    /// [`KeyError::Key`] for one input in 2^256, which leads to no point.
+    pub fn vrf_prove(&self, input: &[u8]) -> Result<VrfProof, KeyError> {
+        vrf::prove(&self.seed(), &self.public().0, input).ok_or(KeyError::Key)
+    }
 }
 
 impl fmt::Debug for ValidatorKey {
@@ -91,6 +100,19 @@ impl ValidatorPublicKey {
     pub fn verify(&self, message: &[u8], signature: &ValidatorSignature) -> Result<(), KeyError> {
         let key = ed25519_consensus::VerificationKey::try_from(self.0).map_err(|_| KeyError::Key)?;
         key.verify(&ed25519_consensus::Signature::from(signature.0), message).map_err(|_| KeyError::Mismatch)
+    }
+
+    /// Returns true for a key that has a verifiable random function, as every key that was made of a seed: a point that is not of small order.
+    pub fn has_vrf(&self) -> bool {
+        vrf::is_key(&self.0)
+    }
+
+    /// Returns the output of this key's verifiable random function for an input, if the proof shows it.
+    ///
+    /// # Errors
+    /// [`KeyError::Mismatch`] if it does not, or if the key is of small order, which has no function of its own.
+    pub fn vrf_verify(&self, input: &[u8], proof: &VrfProof) -> Result<VrfOutput, KeyError> {
+        vrf::verify(&self.0, input, proof).ok_or(KeyError::Mismatch)
     }
 }
 
@@ -131,6 +153,7 @@ macro_rules! hex_text {
 hex_text!(ValidatorPublicKey, 32, KeyError::Key);
 hex_text!(ValidatorSignature, 64, KeyError::Signature);
 hex_text!(AccountSignature, 65, KeyError::Signature);
+hex_text!(VrfProof, 80, KeyError::Signature);
 
 /// An account's secret key (secp256k1).
 #[derive(Clone)]

@@ -18,6 +18,7 @@ mod report;
 mod split_mix;
 mod symbol;
 mod timestamp;
+mod vrf;
 
 pub use address::{Address, AddressError};
 pub use amount::{Amount, AmountError, OPEN_DECIMALS};
@@ -29,6 +30,7 @@ pub use report::{report, root_cause};
 pub use split_mix::SplitMix64;
 pub use symbol::{Contract, Symbol, SymbolError};
 pub use timestamp::{Timestamp, TimestampError};
+pub use vrf::{VrfOutput, VrfProof};
 
 /// Height of a block; the first block after genesis has height 1.
 pub type Height = u64;

@@ -17,6 +17,11 @@ pub struct Report {
     pub round: i64,
     /// Incidents that named the liar for signing twice.
     pub equivocations: u64,
+    /// Incidents that named the copier for repeating another's commitment.
+    pub copied: u64,
+    /// Blocks from the end of a window, as its first collector closed it, to the block with which a chunk of it was agreed on, in the
+    /// order of agreement.
+    pub agreement_blocks: Vec<u64>,
     /// Windows closed.
     pub windows: u64,
     /// Chunks accepted.
@@ -74,12 +79,21 @@ pub enum Violation {
         /// Of the source.
         window: u64,
     },
+    /// A copied word was counted.
+    #[error("window {window}: a chunk was accepted with the word of a validator that copies")]
+    CopyCounted {
+        /// Of the source.
+        window: u64,
+    },
     /// An incident that calls somebody honest a liar.
     #[error("an honest validator is named: {0}")]
     Slander(String),
     /// A block without the commit of its parent.
     #[error("block {0} does not carry a commit of its parent")]
     NoCommit(Height),
+    /// A block whose proposer's output is not the one that follows from the blocks before it.
+    #[error("the beacon proof of block {0} does not follow from the blocks before it")]
+    Beacon(Height),
     /// Something about an upgrade is not as it must be.
     #[error("validator {validator}: {what}")]
     Upgrade {

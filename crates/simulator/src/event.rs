@@ -14,6 +14,8 @@ pub enum Event {
     Window { number: u64 },
     /// A validator's collector closes a window.
     Close { node: usize, source: usize, number: u64 },
+    /// A validator that copies looks at what the others have said of a window.
+    Copy { node: usize, source: usize, number: u64 },
     /// A validator's process ends, and power goes.
     Crash { node: usize },
     /// A validator's disk fails in the middle of what comes.

@@ -13,9 +13,10 @@
 //! # What is checked ([`Violation`])
 //! No two honest validators commit different blocks or states at a height; no committed block is gone after a crash; after
 //! the network has healed the height grows on every honest validator; every block carries the commit of its parent;
-//! only what the honest ones saw is accepted as a chunk, once; nobody honest is ever named in an incident for lying;
-//! no program commits a block by rules that it does not know, and the root after each migration is the one that was predicted from
-//! the state before; no agreed chunk is missing from the tables without being awaited or counted; the sum of all balances stays the supply.
+//! every block's part in the beacon follows from the blocks before it; only what the honest ones saw is accepted as a chunk, once; nobody
+//! honest is ever named in an incident for lying; no program commits a block by rules that it does not know, and the root after each
+//! migration is the one that was predicted from the state before; no agreed chunk is missing from the tables without being awaited or
+//! counted; the sum of all balances stays the supply.
 //!
 //! # Why it can be trusted, and how far
 //! [`openmesh_engine::machine`] is what is driven, with the host's decisions, and the cores of [`openmesh_duties`] and [`openmesh_ingest`] beside it:
@@ -38,4 +39,4 @@ mod world;
 
 pub use check::{Report, Violation};
 pub use random::Random;
-pub use world::{run, run_long, run_upgrades, run_with_forgetful_disks, run_year};
+pub use world::{run, run_calm, run_long, run_upgrades, run_with_a_copier, run_with_forgetful_disks, run_year};

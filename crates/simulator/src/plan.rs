@@ -18,6 +18,8 @@ const DAY: u64 = 24 * 60 * MINUTE;
 const SIX_VENUES: &[&str] = &["binance", "bybit", "coinbase", "deribit", "kraken", "okx"];
 /// Faults of a short run happen for so long.
 const CHAOS: u64 = 12 * SECOND;
+/// A run without faults takes so long.
+const CALM: u64 = 40 * SECOND;
 
 /// A plan of a run.
 pub struct Plan {
@@ -27,6 +29,8 @@ pub struct Plan {
     pub pauses: Pauses,
     pub network: Network,
     pub liar: Option<usize>,
+    /// The liar saw nothing, and copies what the others say.
+    pub copies: bool,
     /// Faults end and everything heals after so long, nanoseconds; so does the work of the sources.
     pub length: u64,
     /// Age of blocks that validators keep, milliseconds; `None` keeps all.
@@ -63,8 +67,8 @@ impl Plan {
         });
         let faults = faults.collect();
         let params = Params {
-            epochs: EpochsParams { epoch_ms: 7_000, ..EpochsParams::default() },
-            windows: WindowsParams { window_close_blocks: 5, ..WindowsParams::default() },
+            epochs: EpochsParams { epoch_ms: 7_000, mix_blocks: 4, ..EpochsParams::default() },
+            windows: WindowsParams { window_close_blocks: 20, ..WindowsParams::default() },
             ..Params::default()
         };
         Plan {
@@ -80,6 +84,7 @@ impl Plan {
             pauses: Pauses { idle_block_ms: 400, block_min_ms: 100, batch_ms: 20 },
             network,
             liar,
+            copies: false,
             length: CHAOS,
             retain_ms: None,
             patience_seconds: 60,
@@ -106,6 +111,31 @@ impl Plan {
         // A liar beside it would leave too few.
         let absent = absent.filter(|_| plan.liar.is_none());
         Plan { upgrades: Some(Upgrades::new(absent)), patience_seconds: 180, ..plan }
+    }
+
+    /// As [`Plan::calm`], with a validator that copies.
+    pub fn copying(random: &mut Random) -> Plan {
+        let mut plan = Plan::calm(random);
+        plan.liar = Some(random.below(VALIDATORS as u64) as usize);
+        plan.copies = true;
+        plan
+    }
+
+    /// A short run at the default pace in which nothing goes wrong.
+    pub fn calm(random: &mut Random) -> Plan {
+        let mut plan = Plan::chaos(random);
+        plan.network.heal();
+        let sources = Sources { names: &["venue"], streams: &["BTC.USD/trades"], window_ms: 2_000 };
+        Plan {
+            genesis: sources_genesis(VALIDATORS, &sources, Params::default()),
+            sources,
+            liar: None,
+            faults: Vec::new(),
+            pauses: Pauses::default(),
+            timeouts: Timeouts::default(),
+            length: CALM,
+            ..plan
+        }
     }
 
     /// A long run at the default pace with six sources. In each period of an hour (or the whole of a shorter run) a
@@ -140,6 +170,7 @@ impl Plan {
             pauses: Pauses::default(),
             network,
             liar: None,
+            copies: false,
             length: minutes * MINUTE,
             // Longer than any outage.
             retain_ms: Some(30 * 60_000),
@@ -182,7 +213,12 @@ impl Plan {
         let mut network = Network::new(random, VALIDATORS);
         network.heal();
         Plan {
-            genesis: sources_genesis(VALIDATORS, &sources, Params::default()),
+            // An epoch has sixty blocks.
+            genesis: sources_genesis(
+                VALIDATORS,
+                &sources,
+                Params { epochs: EpochsParams { mix_blocks: 8, ..EpochsParams::default() }, ..Params::default() },
+            ),
             sources,
             // Ten times the usual ones, as the pace is slower: votes are repeated as often as the shortest of them says.
             timeouts: Timeouts {
@@ -195,6 +231,7 @@ impl Plan {
             pauses: Pauses { idle_block_ms: 60_000, block_min_ms: 60_000, batch_ms: 20 },
             network,
             liar: None,
+            copies: false,
             length: days * DAY,
             // Longer than any outage.
             retain_ms: Some(3 * 24 * 60 * 60_000),

@@ -9,9 +9,11 @@ use crate::check::Violation;
 use crate::event::Event;
 use crate::network::MS;
 use crate::plan::VALIDATORS;
-use crate::workload::{lie, nuisance, transfer};
+use crate::workload::{copied, lie, nuisance, transfer};
 use crate::world::World;
 
+/// A validator that copies looks that often.
+const COPY_PAUSE: u64 = 100 * MS;
 /// A collector closes a window within so much of its end.
 const CLOSE_DELAY: u64 = 1_000 * MS;
 
@@ -52,10 +54,16 @@ impl World {
         let honest = self.plan.sources.honest(source, window);
         let node = &mut self.nodes[number];
         let Some(machine) = &node.machine else { return Ok(()) };
-        if self.plan.liar == Some(number) {
-            let bytes = lie(machine, number, &honest)?;
-            return self.tell(number, Input::Submit(bytes));
+        if self.plan.liar == Some(number) && self.plan.copies {
+            return self.copy(number, source, window);
         }
+        if self.plan.liar == Some(number) {
+            for word in lie(machine, number, &honest)? {
+                self.tell(number, Input::Submit(word))?;
+            }
+            return Ok(());
+        }
+        self.history.ended(self.plan.sources.names[source], window);
         let missed = self.plan.missed_permille;
         if missed > 0 && self.random.permille(missed) {
             return Ok(());
@@ -79,8 +87,36 @@ impl World {
         let all = WindowFacts::read(&state, &node.attester.validator(), &names)?;
         for (name, facts) in names.iter().zip(&all) {
             if let Some(bytes) = self.nodes[number].attester.decide(name, facts) {
+                self.keep(number, name);
                 self.submit_own(number, name, height, bytes)?;
             }
+        }
+        let node = &mut self.nodes[number];
+        for name in node.attester.take_done() {
+            node.kept.remove(&name);
+        }
+        Ok(())
+    }
+
+    /// Writes a statement to the disk before its commitment is handed in, as the service of duties does.
+    fn keep(&mut self, number: usize, name: &WindowName) {
+        let node = &mut self.nodes[number];
+        if let Some(statement) = node.attester.to_keep(name) {
+            node.kept.insert(name.clone(), statement);
+        }
+    }
+
+    /// A validator that saw nothing repeats what it finds: another's seal, as long as commitments are taken, and what another has said,
+    /// as soon as it can be read. It looks again until the window has closed.
+    pub(crate) fn copy(&mut self, number: usize, source: usize, window: u64) -> Result<(), Violation> {
+        let name = self.plan.sources.names[source];
+        let Some(machine) = &self.nodes[number].machine else { return Ok(()) };
+        let (words, closed) = copied(machine, number, name, window)?;
+        for word in words {
+            self.tell(number, Input::Submit(word))?;
+        }
+        if !closed && self.now < self.plan.length {
+            self.at(COPY_PAUSE, Event::Copy { node: number, source, number: window });
         }
         Ok(())
     }

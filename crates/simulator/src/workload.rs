@@ -3,8 +3,9 @@
 use openmesh_duties::{Window, WindowName};
 use openmesh_engine::machine::Machine;
 use openmesh_ledger::{
-    AccountTransaction, AccountsAction, Action, Attestation, ChunkClaim, FeeOffer, Genesis, GenesisValidator, Origin,
-    Params, SourceKind, SourceSpec, StateError, Transaction, account, current_epoch, window,
+    AccountTransaction, AccountsAction, Action, Attestation, ChunkClaim, Commitment, FeeOffer, Genesis,
+    GenesisValidator, Origin, Params, Said, SourceKind, SourceSpec, StateError, Transaction, account, current_epoch,
+    said, window,
 };
 use openmesh_primitives::{AccountKey, Address, Amount, ContentId, Timestamp, ValidatorKey, sha256};
 
@@ -130,14 +131,38 @@ pub fn nuisance(machine: &Machine, random: &mut Random) -> Result<Option<Vec<u8>
     Ok(signed_transfer(&from, to.address(), nonce, fee, 1).map(|transaction| transaction.encode()))
 }
 
-/// A liar's attestation: it names what nobody saw.
-pub fn lie(machine: &Machine, number: usize, honest: &Window) -> Result<Vec<u8>, StateError> {
+/// A liar's commitment and the attestation that opens it: it names what nobody saw. It does not care who reads it early.
+pub fn lie(machine: &Machine, number: usize, honest: &Window) -> Result<[Vec<u8>; 2], StateError> {
     let (state, name) = (machine.store().state()?, &honest.name);
     let epoch = match window(&state, &name.source, name.number)? {
         Some(record) => record.epoch,
         None => current_epoch(&state)?,
     };
-    let chunks = honest.chunks.iter().map(|chunk| claim(&chunk.stream, ContentId::of(b"a lie"))).collect();
-    let attestation = Attestation::sign(&validator(number), CHAIN_ID, &name.source, name.number, epoch, chunks, vec![]);
-    Ok(Transaction::Attestation(attestation).encode())
+    let (key, chunks) = (validator(number), honest.chunks.iter());
+    let chunks = chunks.map(|chunk| claim(&chunk.stream, ContentId::of(b"a lie"))).collect();
+    let attestation = Attestation::sign(&key, CHAIN_ID, &name.source, name.number, epoch, chunks, vec![]);
+    let commitment = Commitment::to(&key, &attestation);
+    Ok([Transaction::Commitment(commitment), Transaction::Attestation(attestation)].map(|word| word.encode()))
+}
+
+/// Everything that a validator can repeat of what others have said of a window, signed with its own key, and whether the window has closed.
+pub fn copied(machine: &Machine, number: usize, source: &str, index: u64) -> Result<(Vec<Vec<u8>>, bool), StateError> {
+    let (state, key) = (machine.store().state()?, validator(number));
+    let Some(record) = window(&state, source, index)? else { return Ok((Vec::new(), false)) };
+    let own = key.public().address();
+    let mut words = Vec::new();
+    if record.seal_of(&own).is_none()
+        && let Some((_, seal)) = record.committed.first()
+    {
+        let repeated = Commitment::sign(&key, CHAIN_ID, source, index, record.epoch, *seal);
+        words.push(Transaction::Commitment(repeated).encode());
+    }
+    if let Some(other) = record.attested.iter().find(|other| **other != own)
+        && let Some(said) = said(&state, source, index, other)?
+    {
+        let Said { chunks, abstained } = said;
+        let repeated = Attestation::sign(&key, CHAIN_ID, source, index, record.epoch, chunks, abstained);
+        words.push(Transaction::Attestation(repeated).encode());
+    }
+    Ok((words, record.closed))
 }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
-use openmesh_duties::Attester;
+use openmesh_duties::{Attester, Window, WindowName};
 use openmesh_engine::machine::{Input, Machine, MachineConfig, MachineDisk, Output, VerifiedBefore, contradict};
 use openmesh_engine::{CommittedBlock, EngineError};
 use openmesh_ledger::{RuleSets, StateError, check_supply};
@@ -35,6 +35,8 @@ pub(crate) struct Node {
     pub(crate) machine: Option<Machine>,
     /// The windows that it owes attestations of; lost in a crash.
     pub(crate) attester: Attester,
+    /// Statements that it has committed to, on its disk.
+    pub(crate) kept: BTreeMap<WindowName, Window>,
     /// Its tables, and the chunks on its disk.
     pub(crate) tables: Tables,
     /// Counts starts: timers of an earlier life mean nothing.
@@ -60,6 +62,8 @@ pub(crate) struct World {
     pub(crate) healed: bool,
     /// Disks forget what they must not.
     pub(crate) forgetful: bool,
+    /// A validator that is not there.
+    pub(crate) down: Option<usize>,
     /// The last moment of a fault that has begun: of a partition the one at which it was joined.
     pub(crate) disturbed: u64,
     pub(crate) samples: Vec<Sample>,
@@ -87,6 +91,22 @@ pub fn run_upgrades(seed: u64) -> Result<Report, Violation> {
 /// `watch` of its sizes each ten minutes.
 pub fn run_long(seed: u64, minutes: u64, watch: impl FnMut(&Sample)) -> Result<Report, Violation> {
     World::new(seed, |random| Plan::long(random, minutes)).run(watch)
+}
+
+/// Runs a network without faults in which one validator copies what the others say.
+pub fn run_with_a_copier(seed: u64) -> Result<Report, Violation> {
+    World::new(seed, Plan::copying).run(|_| {})
+}
+
+/// Runs a network without faults. `commitments`: as it is, or with attestations that anybody could copy. `down`: a validator that never
+/// takes part.
+pub fn run_calm(seed: u64, commitments: bool, down: Option<usize>) -> Result<Report, Violation> {
+    let plan = |random: &mut Random| {
+        let mut plan = Plan::calm(random);
+        plan.genesis.params.windows.commitments = commitments;
+        plan
+    };
+    World { down, ..World::new(seed, plan) }.run(|_| {})
 }
 
 /// Runs a network for days of virtual time with a block a minute, and tells `watch` of its sizes each day.
@@ -132,6 +152,7 @@ impl World {
             disk: MachineDisk::default(),
             machine: None,
             attester: Attester::new(validator(number), CHAIN_ID),
+            kept: BTreeMap::new(),
             tables: Tables::default(),
             life: 0,
             committed: 0,
@@ -141,6 +162,7 @@ impl World {
         };
         let nodes = (0..VALIDATORS).map(|number| node(number, &mut random)).collect();
         let liar = plan.liar.map(|liar| validator(liar).public().address());
+        let history = History::new(&plan.genesis, liar, plan.copies);
         World {
             plan,
             random,
@@ -149,10 +171,11 @@ impl World {
             queue: BinaryHeap::new(),
             events: BTreeMap::new(),
             nodes,
-            history: History::new(liar),
+            history,
             verified,
             healed: false,
             forgetful: false,
+            down: None,
             disturbed: 0,
             samples: Vec::new(),
             usage: Usage::now(),
@@ -163,6 +186,11 @@ impl World {
         self.plan.liar != Some(node)
     }
 
+    /// Returns true of an honest validator that is not away for good.
+    fn takes_part(&self, node: usize) -> bool {
+        self.honest(node) && self.down != Some(node)
+    }
+
     pub(crate) fn at(&mut self, after: u64, event: Event) {
         self.number += 1;
         self.queue.push(Reverse((self.now + after, self.number)));
@@ -171,7 +199,7 @@ impl World {
 
     /// Starts everybody, and writes the plan into the queue.
     fn begin(&mut self) -> Result<(), Violation> {
-        let absent = self.plan.upgrades.as_ref().and_then(|upgrades| upgrades.absent);
+        let absent = self.plan.upgrades.as_ref().and_then(|upgrades| upgrades.absent).or(self.down);
         for node in (0..VALIDATORS).filter(|node| absent != Some(*node)) {
             self.start(node)?;
         }
@@ -207,6 +235,9 @@ impl World {
         let found = machine.store().tip().height;
         if found < node.committed {
             return Err(Violation::Lost { validator: number, committed: node.committed, found });
+        }
+        for statement in node.kept.values() {
+            node.attester.restored(statement.clone(), found);
         }
         node.machine = Some(machine);
         // What it had committed without having told of it.
@@ -255,6 +286,7 @@ impl World {
             Event::Transfer => self.hand_in_transfer()?,
             Event::Window { number } => self.end_window(number),
             Event::Close { node, source, number } => self.close(node, source, number)?,
+            Event::Copy { node, source, number } => self.copy(node, source, number)?,
             Event::Crash { node } => self.crash(node),
             Event::Tear { node } => {
                 let operations = self.random.below(60);
@@ -303,7 +335,7 @@ impl World {
             if self.nodes[node].tearing {
                 self.crash(node);
             }
-            if self.nodes[node].machine.is_none() {
+            if self.nodes[node].machine.is_none() && self.down != Some(node) {
                 self.install(node)?;
             }
         }
@@ -368,7 +400,7 @@ impl World {
 
     /// A liar says one thing to some and another thing to others, or both to everybody.
     fn broadcast(&mut self, from: usize, bytes: Vec<u8>) {
-        let lie = (!self.honest(from) && self.random.permille(300))
+        let lie = (!self.honest(from) && !self.plan.copies && self.random.permille(300))
             .then(|| contradict(CHAIN_ID, &self.nodes[from].config.key, &bytes))
             .flatten()
             .map(Arc::new);
@@ -473,7 +505,7 @@ impl World {
 
     fn is_done(&self) -> bool {
         let wanted = self.wanted();
-        (0..VALIDATORS).filter(|n| self.honest(*n)).all(|n| self.nodes[n].committed >= wanted) && self.has_upgraded()
+        (0..VALIDATORS).filter(|n| self.takes_part(*n)).all(|n| self.nodes[n].committed >= wanted) && self.has_upgraded()
     }
 
     fn end(mut self) -> Result<Report, Violation> {
@@ -487,7 +519,7 @@ impl World {
             }
         }
         self.judge_upgrades()?;
-        let honest: Vec<usize> = (0..VALIDATORS).filter(|n| self.honest(*n)).collect();
+        let honest: Vec<usize> = (0..VALIDATORS).filter(|n| self.takes_part(*n)).collect();
         let report = &mut self.history.report;
         report.height = honest.iter().map(|n| self.nodes[*n].committed).min().unwrap_or(0);
         Ok(report.clone())

@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let limits = BlockLimits::of(&genesis.params);
     let address = key.public().address();
     let time = Timestamp(tip.time.nanos() + 1);
-    let (block, execution) = build_block(&store.state()?, &tip, None, &[], address, time, &limits)?;
+    let (block, execution) = build_block(&store.state()?, &tip, None, &[], &key, time, &limits)?;
     let hash = block.hash();
     let signature = key.sign(&precommit_sign_bytes(CHAIN_ID, 1, 0, &hash, &address));
     let certificate = Certificate { height: 1, round: 0, block_hash: hash, signatures: vec![(address, signature)] };

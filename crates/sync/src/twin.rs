@@ -128,6 +128,7 @@ mod tests {
             proposer: Address([0; 20]),
             validators_hash: Digest::ZERO,
             next_validators_hash: Digest::ZERO,
+            beacon_proof: openmesh_primitives::VrfProof([0; 80]),
         }
     }
 

@@ -75,7 +75,7 @@ impl Chain {
         let time = Timestamp(tip.time.nanos() + 1_000_000_000);
         let limits = BlockLimits::of(upcoming.params());
         let (block, execution) =
-            build_block_on(&upcoming, &state, &tip, last, &candidates, own(), time, &limits).unwrap();
+            build_block_on(&upcoming, &state, &tip, last, &candidates, &validator(), time, &limits).unwrap();
         assert_eq!(block.transactions.len(), transactions.len(), "one was refused");
         validate_proposal_on(&upcoming, &state, &tip, &block).unwrap();
         let (height, block_hash) = (block.header.height, block.hash());

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use borsh::{BorshDeserialize, BorshSerialize};
 use openmesh_ledger::{
     self as ledger, AcceptedChunk, Account, AccountTransaction, AccountsAction, AccountsError, AccountsEvent, Action,
-    Allocation, Attestation, BallotCount, Block, BlockLimits, Certificate, ChunkClaim, Deposit, EnvelopeError,
-    EpochRecord, EpochsParams, Evidence, Execution, Genesis, GenesisValidator, Header, LapsedPlan, LedgerEvent,
-    LedgerIncident, Origin, Params, PlanRecord, Pool, REGISTERED_TAG_MIN, Receipt, RegisteredAction, RuleSets,
-    RulesError, SUPPLY_CAP, SignedBlock, SourceKind, SourceProgress, SourceRecord, SourceSpec, SourcesAction,
+    Allocation, Attestation, BallotCount, Block, BlockLimits, Certificate, ChunkClaim, Commitment, Deposit,
+    EnvelopeError, EpochRecord, EpochsParams, Evidence, Execution, Genesis, GenesisValidator, Header, LapsedPlan,
+    LedgerEvent, LedgerIncident, Origin, Params, PlanRecord, Pool, REGISTERED_TAG_MIN, Receipt, RegisteredAction,
+    RuleSets, RulesError, SUPPLY_CAP, SignedBlock, SourceKind, SourceProgress, SourceRecord, SourceSpec, SourcesAction,
     SourcesParams, StampRecord, StampsAction, Step, Supply, Tip, Transaction, TransactionError, Upcoming, UpgradeBallot,
     UpgradePlan, UpgradeRecord, UpgradeVote, Validator, ValidatorRecord, ValidatorSet, VerifiedTransaction, VoteKind,
     WindowRecord, WindowsParams, build_block, check_supply, execute_block, initial_state, light, precommit_sign_bytes,
@@ -76,6 +76,9 @@ pub fn transaction(data: &[u8]) {
             let (window, epoch, at, mask) = (input.number(), input.number(), input.number() as usize, input.byte());
             let signed =
                 Attestation::sign(&key, CHAIN_ID, SOURCE, window, epoch, claims(&mut input), abstained(&mut input));
+            let commitment = Transaction::Commitment(Commitment::to(&key, &signed)).encode();
+            let changed = self::altered(&commitment, at, mask);
+            assert!(changed == commitment || verified(&changed).is_err(), "an altered commitment verifies");
             let bytes = Transaction::Attestation(signed).encode();
             assert_eq!(verified(&bytes).expect("what was signed verifies").sender(), key.public().address());
             let altered = altered(&bytes, at, mask);
@@ -358,22 +361,23 @@ impl Net {
         (height > 0).then_some(Certificate { height, round: 0, block_hash, signatures })
     }
 
-    /// Builds a block of what verifies.
-    fn build(&self, candidates: &[Vec<u8>], millis: i64) -> Block {
-        let proposer = self.genesis.validators[self.tip.height as usize % self.genesis.validators.len()].public_key;
+    /// Builds a block of what verifies. `None`: nobody's key is known who could propose.
+    fn build(&self, candidates: &[Vec<u8>], millis: i64) -> Option<Block> {
+        let known = self.known_validators();
+        let proposer = known.get(self.tip.height as usize % known.len().max(1))?;
         let time = Timestamp(self.tip.time.nanos().saturating_add(millis * 1_000_000));
         let candidates: Vec<_> = candidates.iter().filter_map(|b| verify_stateless(b).ok()).map(Arc::new).collect();
         let limits = BlockLimits::of(&self.genesis.params);
         let (tip, commit) = (&self.tip, self.last_commit());
-        let (block, execution) = build_block(&self.state, tip, commit, &candidates, proposer.address(), time, &limits)
+        let (block, execution) = build_block(&self.state, tip, commit, &candidates, proposer, time, &limits)
             .expect("a block can be built of anything that verifies");
         assert_eq!(Ok(execution), execute_block(&self.state, &block), "the proposer's execution is everybody's");
-        block
+        Some(block)
     }
 
     /// Builds a block, judges it, executes it twice and stores it.
     fn block(&mut self, candidates: &[Vec<u8>], millis: i64) {
-        let block = self.build(candidates, millis);
+        let Some(block) = self.build(candidates, millis) else { return };
         let known = self.known_validators();
         let strangers = self.genesis.validators.iter().any(|v| known.iter().all(|key| key.public() != v.public_key));
         if block.header.time <= self.tip.time || (self.tip.height > 0 && strangers) {
@@ -410,7 +414,7 @@ fn root(state: &BTreeMap<Vec<u8>, Vec<u8>>) -> Digest {
 /// The first block of a network, without transactions.
 pub fn first_block(genesis: &Genesis) -> Block {
     let state = initial_state(genesis).expect("a sound genesis");
-    Net::new(genesis.clone(), state).build(&[], 1_000)
+    Net::new(genesis.clone(), state).build(&[], 1_000).expect("a validator whose key is known")
 }
 
 fn network(powers: [u64; 4], params: Params) -> Genesis {
@@ -453,6 +457,7 @@ pub fn execute(data: &[u8]) {
         windows: WindowsParams {
             window_close_blocks: 1 + u64::from(input.below(3)),
             open_windows_max: 1 + u32::from(input.below(4)),
+            commitments: input.byte() & 1 == 0,
             ..WindowsParams::default()
         },
         sources: SourcesParams { assigned_per_source: 1 + u32::from(input.below(5)), ..SourcesParams::default() },
@@ -474,7 +479,7 @@ pub fn execute(data: &[u8]) {
         let millis = i64::from(input.byte()) * 100;
         if input.byte() & 7 == 0 {
             // Straight in, as a block of a wrong majority would come.
-            let empty = net.build(&[], millis);
+            let empty = net.build(&[], millis).expect("validators whose keys are known");
             let transactions_root = ledger::transactions_root(&transactions);
             let block = Block { header: Header { transactions_root, ..empty.header }, transactions, ..empty };
             if execute_block(&net.state, &block).is_ok() {
@@ -520,8 +525,11 @@ fn step(net: &Net, input: &mut Input<'_>) -> Vec<u8> {
     };
     let epoch = ledger::current_epoch(&net.state).unwrap_or(0);
     let epoch = if input.byte() > 240 { input.number() } else { epoch };
-    Transaction::Attestation(Attestation::sign(&key, chain_id, source, window, epoch, claims(input), abstained(input)))
-        .encode()
+    let signed = Attestation::sign(&key, chain_id, source, window, epoch, claims(input), abstained(input));
+    if input.byte() & 1 == 0 {
+        return Transaction::Commitment(Commitment::to(&key, &signed)).encode();
+    }
+    Transaction::Attestation(signed).encode()
 }
 
 /// A header with precommits of some validators, one field of it altered: believed exactly where different validators of

@@ -1407,7 +1407,7 @@ export interface components {
          * @description Kind of an incident: the first ones are named by the ledger, the others seen by a site's collector.
          * @enum {string}
          */
-        IncidentKind: "differing" | "missing" | "disputed" | "uncovered" | "equivocation" | "gap" | "checksum" | "garbage" | "disconnected" | "refused" | "crossed" | "silence" | "chunk_withdrawn" | "attested_chunk_withdrawn" | "window_not_attested";
+        IncidentKind: "differing" | "missing" | "disputed" | "uncovered" | "equivocation" | "copied" | "gap" | "checksum" | "garbage" | "disconnected" | "refused" | "crossed" | "silence" | "chunk_withdrawn" | "attested_chunk_withdrawn" | "window_not_attested";
         /**
          * @description Origin of an incident.
          * @enum {string}
@@ -2182,6 +2182,11 @@ export interface components {
                 attested: number;
                 /**
                  * Format: int64
+                 * @description Windows in which it repeated another validator's commitment.
+                 */
+                copied: number;
+                /**
+                 * Format: int64
                  * @description Times its data differed from the agreed.
                  */
                 differing: number;
@@ -2224,6 +2229,11 @@ export interface components {
                  * @description Signatures among the recent blocks.
                  */
                 signed_recent: number;
+                /**
+                 * Format: int64
+                 * @description Windows that it committed to and never opened: it counted as abstaining.
+                 */
+                unopened: number;
             }[];
             /** @description Pass as `cursor` for the next page; `null` at the end. */
             next?: string | null;
@@ -3407,6 +3417,11 @@ export interface components {
             attested: number;
             /**
              * Format: int64
+             * @description Windows in which it repeated another validator's commitment.
+             */
+            copied: number;
+            /**
+             * Format: int64
              * @description Times its data differed from the agreed.
              */
             differing: number;
@@ -3449,6 +3464,11 @@ export interface components {
              * @description Signatures among the recent blocks.
              */
             signed_recent: number;
+            /**
+             * Format: int64
+             * @description Windows that it committed to and never opened: it counted as abstaining.
+             */
+            unopened: number;
         };
         /**
          * @description Vote of a validator on a window.
@@ -5284,7 +5304,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description Only incidents of this kind. */
-                kind?: "differing" | "missing" | "disputed" | "uncovered" | "equivocation" | "gap" | "checksum" | "garbage" | "disconnected" | "refused" | "crossed" | "silence" | "chunk_withdrawn" | "attested_chunk_withdrawn" | "window_not_attested";
+                kind?: "differing" | "missing" | "disputed" | "uncovered" | "equivocation" | "copied" | "gap" | "checksum" | "garbage" | "disconnected" | "refused" | "crossed" | "silence" | "chunk_withdrawn" | "attested_chunk_withdrawn" | "window_not_attested";
                 /** @description Source. */
                 source?: string;
                 /** @description Validator's address. */

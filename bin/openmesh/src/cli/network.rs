@@ -47,6 +47,9 @@ pub struct UpArgs {
     /// Drill: this validator (0 is the first) alters the prices of a stream (kraken/BTC.USD/trades) before attesting.
     #[arg(long, value_name = "N:SOURCE/SYMBOL/FEED", hide = true)]
     pub drill_alter: Option<String>,
+    /// Drill: this validator (0 is the first) collects nothing and repeats what the others say.
+    #[arg(long, value_name = "N", hide = true)]
+    pub drill_copy: Option<usize>,
     /// Start no agent of the Xnode, which runs applications on this machine.
     #[arg(long, env = "OPENMESH_NO_XNODE")]
     pub no_xnode: bool,

@@ -286,6 +286,9 @@ pub struct Drill {
     /// Tell those who join a time that is so many milliseconds ahead of this machine's clock.
     #[serde(default)]
     pub clock_ahead_ms: i64,
+    /// Repeat what others commit to and attest, in place of what the collectors have.
+    #[serde(default)]
+    pub copy: bool,
 }
 
 /// The files of a node's home.

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::collecting;
 use super::config::{Files, KeepLive, NodeConfig};
+use super::drill;
 use super::gossip;
 use super::health::Health;
 use super::joining::{self, Answers, Opening};
@@ -85,7 +86,10 @@ pub async fn start(
         incidents: incidents.clone(),
     })?;
     let inputs = (collecting.windows, collecting.withdrawals);
-    let (duties, duties_stage) = start_duties(key, &engine, &stores.store, inputs, incidents, &mut registry)?;
+    let mut stage = Stage::new("duties");
+    let inputs = copies(config, &key, (&engine, &stores.store), genesis.chain_id, inputs, &mut stage);
+    let stage = (stage, &stores.store, files);
+    let (duties, duties_stage) = start_duties(key, &engine, stage, inputs, incidents, &mut registry)?;
     let disks = watch_disks(room, &stores.raw);
     let handles = (engine.clone(), stores.store.clone(), network.clone(), room.clone());
     let (health, watch) = Health::start(config, files, &genesis, public, handles, &mut registry);
@@ -366,15 +370,35 @@ fn fetch_for_people(network: &network::Handle) -> gateway::Fetch {
     })
 }
 
+/// Windows and withdrawals of the collectors.
+type Inputs = (mpsc::Receiver<Window>, mpsc::Receiver<Withdrawal>);
+
+/// The collectors' windows; none in a drill in which this validator copies, which takes them.
+fn copies(
+    config: &NodeConfig,
+    key: &ValidatorKey,
+    (engine, store): (&engine::Handle, &Store),
+    chain_id: u64,
+    (windows, withdrawals): Inputs,
+    stage: &mut Stage,
+) -> Inputs {
+    if !config.drill.copy {
+        return (windows, withdrawals);
+    }
+    let (key, store, engine, stop) = (key.clone(), store.clone(), engine.clone(), stage.stop());
+    let copier = drill::Copier { key, chain_id, store, engine, windows, withdrawals, stop };
+    stage.add(tokio::spawn(copier.run()));
+    (mpsc::channel(1).1, mpsc::channel(1).1)
+}
+
 fn start_duties(
     key: ValidatorKey,
     engine: &engine::Handle,
-    store: &Store,
-    (windows, withdrawals): (mpsc::Receiver<Window>, mpsc::Receiver<Withdrawal>),
+    (mut stage, store, files): (Stage, &Store, &Files),
+    (windows, withdrawals): Inputs,
     incidents: ingest::Incidents,
     registry: &mut Registry,
 ) -> Result<(duties::Handle, Stage), Failure> {
-    let mut stage = Stage::new("duties");
     stage.add(tokio::spawn(readiness::tell(key.clone(), store.clone(), engine.clone(), stage.stop())));
     let site = key.public().address().to_string();
     let mempool = engine.clone();
@@ -388,6 +412,7 @@ fn start_duties(
         committed: engine.committed(),
         windows,
         withdrawals,
+        journal: duties::Journal::open(&files.data("statements")).or_fail("statements about windows")?,
         metrics: duties::Metrics::register(registry),
         stop: stage.stop(),
     };

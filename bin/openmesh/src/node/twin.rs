@@ -119,6 +119,7 @@ mod tests {
             accounts: Vec::new(),
             sources: Vec::new(),
             source_owners: Default::default(),
+            allocation: Default::default(),
             params: Params::default(),
         };
         let greeter = Greeter::new(&genesis, "v", instance);

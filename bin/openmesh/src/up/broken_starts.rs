@@ -252,6 +252,7 @@ fn wrong_arguments_change_nothing() {
         (&["--window", "500ms"], "was made with windows of 10s, not 500ms"),
         (&["--drill-alter", "9:kraken/BTC.USD/trades"], "N:SOURCE/SYMBOL/FEED"),
         (&["--drill-alter", "nonsense"], "N:SOURCE/SYMBOL/FEED"),
+        (&["--drill-copy", "9"], "there is no such validator"),
     ] {
         let case = network();
         let failure = prepare(&case.base, more).unwrap_err();

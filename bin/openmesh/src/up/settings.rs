@@ -98,16 +98,20 @@ impl Wanted<'_> {
         self.face.map_or_else(Xnode::default, |face| Xnode { face: Some(face) })
     }
 
-    /// `N:SOURCE/SYMBOL/FEED` for this validator.
+    /// `N:SOURCE/SYMBOL/FEED`, and the validator that copies, for this validator.
     pub fn drill(&self, number: usize) -> Result<Drill, Failure> {
-        let Some(text) = &self.arguments.drill_alter else { return Ok(Drill::default()) };
+        let copy = self.arguments.drill_copy == Some(number);
+        if let Some(wrong) = self.arguments.drill_copy.filter(|n| *n >= self.arguments.validators as usize) {
+            return Err(Failure::usage(format!("--drill-copy {wrong}: there is no such validator, the first is 0")));
+        }
+        let Some(text) = &self.arguments.drill_alter else { return Ok(Drill { copy, ..Drill::default() }) };
         let wrong = || Failure::usage(format!("--drill-alter {text}: N:SOURCE/SYMBOL/FEED is expected"));
         let (validator, stream) = text.split_once(':').ok_or_else(wrong)?;
         let validator: usize = validator.parse().map_err(|_| wrong())?;
         if stream.split('/').count() != 3 || validator >= self.arguments.validators as usize {
             return Err(wrong());
         }
-        Ok(Drill { alter: (validator == number).then(|| stream.to_string()), ..Drill::default() })
+        Ok(Drill { alter: (validator == number).then(|| stream.to_string()), copy, ..Drill::default() })
     }
 }
 

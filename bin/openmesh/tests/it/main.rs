@@ -5,6 +5,7 @@
 mod bad_input;
 mod chaos;
 mod command_line;
+mod copier;
 mod full_disk;
 mod joining;
 mod liar;

@@ -5,7 +5,7 @@ pub(crate) mod context;
 pub(crate) mod evidence;
 pub(crate) mod node;
 pub(crate) mod parts;
-mod proposer;
+pub(crate) mod proposer;
 mod scheme;
 pub(crate) mod signing;
 pub(crate) mod types;

@@ -495,7 +495,7 @@ mod tests {
         let address = openmesh_primitives::Address::default();
         let signatures = vec![(address, ValidatorSignature([0; 64])); VALIDATORS_MAX];
         let header = Header {
-            version: 2,
+            version: openmesh_ledger::HEADER_VERSION,
             chain_id: 1,
             height: 1,
             time: openmesh_primitives::Timestamp(0),
@@ -506,6 +506,7 @@ mod tests {
             proposer: address,
             validators_hash: digest,
             next_validators_hash: digest,
+            beacon_proof: openmesh_primitives::VrfProof([0; 80]),
         };
         let last_commit = Some(Certificate { height: 1, round: 0, block_hash: digest, signatures });
         let params = Params {

@@ -1,23 +1,42 @@
 //! Choice of the proposer: a weighted round robin without state.
 //!
 //! CometBFT keeps a priority for each validator and moves it with every height; the outcome then depends on the whole
-//! history. Here turn `height + round` is looked up in one fixed schedule, a pure function of the powers: validator `i`
-//! with weight `w` owns the moments `(2j + 1) / 2w`, `j = 0..w`, of a period, and the moments of all validators, in order
-//! (ties by index), are the turns. So each validator proposes exactly `w` times in a period, spread evenly, with equal
-//! powers it is plain round robin, and a light client can compute it from the set alone.
+//! history. Here turn `height + round` is looked up in one fixed schedule, a pure function of powers and phases: validator `i`
+//! with weight `w` and phase `f` in (0, 1] owns the moments `(j + f) / w`, `j = 0..w`, of a period, and the moments of all validators, in order
+//! (ties by index), are the turns. So each validator proposes exactly `w` times in a period, spread evenly. Clause P of
+//! `docs/spec/transactions.md`.
+//!
+//! The phases follow from a seed that nobody knew when the epoch's validators joined. So nobody chooses its neighbours: validators that
+//! belong together have no more turns in a row than chance gives them, whatever keys and powers they take.
+
+use openmesh_primitives::{Address, Digest, sha256};
 
 /// Weights are scaled to about this sum, so that moments are exact in 64 bits. Finer shares would not be seen: the
 /// period would be longer than 12 days of blocks.
 const PERIOD_MAX: u64 = 1 << 20;
-/// Two different moments lie at least `1 / (4 w v)` apart, so this many steps in a period tell them apart.
+/// Moments closer than this part of a period count as one, and go by index.
 const STEPS: u128 = 1 << 44;
+/// Parts of the distance between two turns of a validator that a phase counts.
+const PHASES: u64 = 1 << 32;
+/// The phase in the middle.
+#[cfg(test)]
+pub(crate) const HALF: u64 = PHASES / 2;
 
-/// Index of the proposer; `powers` must not be empty.
-pub(crate) fn select(powers: &[u64], height: u64, round: u32) -> usize {
-    let weights = scaled(powers);
-    let period: u64 = weights.iter().sum();
+/// The phase of a validator in an epoch's schedule, 1 to 2^32.
+pub(crate) fn phase(seed: &Digest, validator: &Address) -> u64 {
+    let hash = sha256(&[b"openmesh/turn/1", &seed.0, &validator.0]);
+    let mut first = [0; 4];
+    first.copy_from_slice(&hash.0[..4]);
+    u64::from(u32::from_be_bytes(first)) + 1
+}
+
+/// Index of the proposer among validators of these powers and phases, of which there must be one.
+pub(crate) fn select(shares: &[(u64, u64)], height: u64, round: u32) -> usize {
+    let powers: Vec<u64> = shares.iter().map(|(power, _)| *power).collect();
+    let shares: Vec<(u64, u64)> = scaled(&powers).into_iter().zip(shares.iter().map(|(_, phase)| *phase)).collect();
+    let period: u64 = shares.iter().map(|(weight, _)| weight).sum();
     let turn = ((u128::from(height) + u128::from(round)) % u128::from(period.max(1))) as u64;
-    let before = |step: u128| weights.iter().map(|w| moments(*w, step)).sum::<u64>();
+    let before = |step: u128| shares.iter().map(|share| moments(*share, step)).sum::<u64>();
     // The smallest step up to which more than `turn` moments lie.
     let (mut low, mut high) = (0u128, STEPS);
     while low < high {
@@ -26,8 +45,8 @@ pub(crate) fn select(powers: &[u64], height: u64, round: u32) -> usize {
     }
     let earlier = low.checked_sub(1);
     let mut skip = turn - earlier.map_or(0, before);
-    for (index, weight) in weights.iter().enumerate() {
-        let here = moments(*weight, low) - earlier.map_or(0, |step| moments(*weight, step));
+    for (index, share) in shares.iter().enumerate() {
+        let here = moments(*share, low) - earlier.map_or(0, |step| moments(*share, step));
         if here > skip {
             return index;
         }
@@ -36,10 +55,12 @@ pub(crate) fn select(powers: &[u64], height: u64, round: u32) -> usize {
     0
 }
 
-/// Number of moments of a validator with this weight lie at or before `step / STEPS` of the period.
-fn moments(weight: u64, step: u128) -> u64 {
-    // (2j + 1) / 2w <= step / STEPS  <=>  j <= w * step / STEPS - 1/2
-    ((u128::from(weight) * 2 * step + STEPS) / (2 * STEPS)) as u64
+/// Number of moments of a validator with this weight and phase that lie at or before `step / STEPS` of the period.
+fn moments((weight, phase): (u64, u64), step: u128) -> u64 {
+    // (j + f) / w <= step / STEPS  <=>  j <= w * step / STEPS - f, with f = phase / PHASES
+    let of_weight = u128::from(weight) * step * u128::from(PHASES);
+    let left = u128::from(PHASES - phase) * STEPS;
+    ((of_weight + left) / (STEPS * u128::from(PHASES))) as u64
 }
 
 fn scaled(powers: &[u64]) -> Vec<u64> {
@@ -56,42 +77,74 @@ mod tests {
 
     use super::*;
 
-    fn turns(powers: &[u64], count: u64) -> Vec<usize> {
-        (0..count).map(|height| select(powers, height, 0)).collect()
+    /// All phases in the middle.
+    fn even(powers: &[u64]) -> Vec<(u64, u64)> {
+        powers.iter().map(|power| (*power, HALF)).collect()
+    }
+
+    fn turns(shares: &[(u64, u64)], count: u64) -> Vec<usize> {
+        (0..count).map(|height| select(shares, height, 0)).collect()
     }
 
     #[test]
     fn known_schedules() {
-        assert_eq!(turns(&[1, 1, 1, 1], 8), [0, 1, 2, 3, 0, 1, 2, 3]);
-        assert_eq!(turns(&[10, 10], 4), [0, 1, 0, 1]);
-        assert_eq!(turns(&[3, 1], 8), [0, 0, 1, 0, 0, 0, 1, 0]);
-        assert_eq!(turns(&[7], 3), [0, 0, 0]);
+        assert_eq!(turns(&even(&[1, 1, 1, 1]), 8), [0, 1, 2, 3, 0, 1, 2, 3]);
+        assert_eq!(turns(&even(&[10, 10]), 4), [0, 1, 0, 1]);
+        assert_eq!(turns(&even(&[3, 1]), 8), [0, 0, 1, 0, 0, 0, 1, 0]);
+        assert_eq!(turns(&even(&[7]), 3), [0, 0, 0]);
         // The next round goes to whose turn is next.
-        assert_eq!(select(&[1, 1, 1], 5, 1), select(&[1, 1, 1], 6, 0));
+        assert_eq!(select(&even(&[1, 1, 1]), 5, 1), select(&even(&[1, 1, 1]), 6, 0));
+        // By phase, where the powers are equal.
+        assert_eq!(turns(&[(1, 9), (1, 1), (1, PHASES), (1, 5)], 4), [1, 3, 0, 2]);
+        assert_eq!(turns(&[(2, PHASES), (2, 1)], 4), [1, 0, 1, 0]);
     }
 
     #[test]
     fn huge_powers() {
         let third = u64::MAX / 3;
-        let counts = turns(&[third / 2, third / 4, third / 4], 4000);
+        let counts = turns(&even(&[third / 2, third / 4, third / 4]), 4000);
         assert_eq!(counts.iter().filter(|i| **i == 0).count(), 2000);
-        assert!(select(&[third - 2, 1, 1], u64::MAX, u32::MAX) < 3);
+        assert!(select(&[(third - 2, 1), (1, PHASES), (1, 7)], u64::MAX, u32::MAX) < 3);
+    }
+
+    /// A third of the validators, with neighbouring addresses and equal powers: over many seeds they have as many turns in a row as
+    /// chance gives them, at whatever height one looks.
+    #[test]
+    fn nobody_chooses_its_neighbours() {
+        const VALIDATORS: u8 = 30;
+        const COLLUDERS: u8 = 10;
+        let validators: Vec<Address> = (0..VALIDATORS).map(|n| Address([n; 20])).collect();
+        let mut runs = [0u32; 31];
+        for seed in 0..2_000u64 {
+            let seed = sha256(&[&seed.to_be_bytes()]);
+            let shares: Vec<(u64, u64)> = validators.iter().map(|address| (1, phase(&seed, address))).collect();
+            // The last turns before a fixed height.
+            let collude = |height: &u64| select(&shares, *height, 0) < usize::from(COLLUDERS);
+            let run = (0..u64::from(VALIDATORS)).rev().take_while(collude).count();
+            runs[run] += 1;
+        }
+        let at_least = |run: usize| runs[run..].iter().sum::<u32>();
+        // Without replacement a little less than a third to the power of the length: 667, 207 and 60 of two thousand.
+        assert!((580..=750).contains(&at_least(1)) && (150..=265).contains(&at_least(2)), "{runs:?}");
+        assert!(at_least(3) < 110 && at_least(9) == 0, "{runs:?}");
     }
 
     proptest! {
         #[test]
-        fn everyone_gets_their_share(powers in prop::collection::vec(1u64..40, 1..12)) {
-            let period: u64 = powers.iter().sum();
-            let order = turns(&powers, period);
-            for (index, power) in powers.iter().enumerate() {
+        fn everyone_gets_their_share(
+            shares in prop::collection::vec((1u64..40, prop_oneof![Just(HALF), Just(1), Just(PHASES), 1..=PHASES]), 1..12),
+        ) {
+            let period: u64 = shares.iter().map(|(power, _)| power).sum();
+            let order = turns(&shares, period);
+            for (index, (power, _)) in shares.iter().enumerate() {
                 prop_assert_eq!(order.iter().filter(|i| **i == index).count() as u64, *power);
             }
-            // At no point is anyone ahead of or behind their share by more than one turn for each other validator.
-            let slack = powers.len() as f64;
-            let mut counts = vec![0u64; powers.len()];
+            // At no point is anyone ahead of or behind their share by more than one turn for each validator, and one.
+            let slack = shares.len() as f64 + 1.0;
+            let mut counts = vec![0u64; shares.len()];
             for (turn, index) in order.iter().enumerate() {
                 counts[*index] += 1;
-                for (count, power) in counts.iter().zip(&powers) {
+                for (count, (power, _)) in counts.iter().zip(&shares) {
                     let share = (turn + 1) as f64 * *power as f64 / period as f64;
                     prop_assert!((*count as f64 - share).abs() <= slack);
                 }

@@ -71,28 +71,30 @@ pub struct Validator {
     pub public_key: ValidatorPublicKey,
     /// Its voting power.
     pub power: u64,
+    /// Its phase in the schedule of proposers, 1 to 2^32.
+    pub phase: u64,
 }
 
 /// The validators of a height, ascending by address; cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValidatorSet(pub(crate) Arc<Vec<Validator>>);
 
-impl From<&openmesh_ledger::ValidatorSet> for ValidatorSet {
-    fn from(set: &openmesh_ledger::ValidatorSet) -> ValidatorSet {
+impl ValidatorSet {
+    /// The validators of a height, who take turns by this seed.
+    pub(crate) fn of(set: &openmesh_ledger::ValidatorSet, turns: &Digest) -> ValidatorSet {
         let validator = |v: &openmesh_ledger::Validator| Validator {
             address: Address(v.address),
             public_key: v.public_key,
             power: v.power,
+            phase: proposer::phase(turns, &v.address),
         };
         ValidatorSet(Arc::new(set.iter().map(validator).collect()))
     }
-}
 
-impl ValidatorSet {
     /// The proposer of a height and round.
     pub fn proposer(&self, height: Height, round: Round) -> &Validator {
-        let weights: Vec<u64> = self.0.iter().map(|v| v.power).collect();
-        &self.0[proposer::select(&weights, height.0, round.as_u32().unwrap_or(0))]
+        let shares: Vec<(u64, u64)> = self.0.iter().map(|v| (v.power, v.phase)).collect();
+        &self.0[proposer::select(&shares, height.0, round.as_u32().unwrap_or(0))]
     }
 }
 

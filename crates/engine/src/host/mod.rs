@@ -18,7 +18,7 @@ use malachite_app::engine::host::{HeightParams, LocallyProposedValue, Next, Sync
 use malachite_app::engine::network::NetworkMsg;
 use malachite_app::types::core::{CommitCertificate, LinearTimeouts, Round, ValueOrigin};
 use malachite_channel::{AppMsg, Reply};
-use openmesh_ledger::{Certificate, Evidence, RuleSets, Transaction, Upcoming};
+use openmesh_ledger::{Certificate, Evidence, RuleSets, Transaction, Upcoming, turn_seed};
 use openmesh_primitives::{Digest, Timestamp, ValidatorKey};
 use openmesh_storage::Store;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -442,7 +442,10 @@ pub(crate) fn ours(certificate: &CommitCertificate<Context>) -> Certificate {
 ///
 /// Fails if the store cannot be read.
 pub(crate) fn load_sets(store: &Store, tip: Height) -> Result<[ValidatorSet; 2], EngineError> {
-    let set = |height| store.validators_at(height).map(|set| ValidatorSet::from(&set));
+    let state = store.state()?;
+    let set = |height| -> Result<ValidatorSet, EngineError> {
+        Ok(ValidatorSet::of(&store.validators_at(height)?, &turn_seed(&state, height)?))
+    };
     Ok([set(tip.0 + 1)?, set(tip.0 + 2)?])
 }
 

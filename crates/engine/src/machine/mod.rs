@@ -79,7 +79,7 @@ impl Machine {
         let mempool = Mempool::under(sets.clone(), limits, Some(address), store.clone(), sender, metrics.clone());
         let propose = Duration::from_millis(config.timeouts.propose_ms);
         let blocks = broadcast::Sender::new(1);
-        let chain = Chain::new(store.clone(), mempool.clone(), Some(address), propose, blocks, metrics);
+        let chain = Chain::new(store.clone(), mempool.clone(), Some(config.key.clone()), propose, blocks, metrics);
         let chain = chain.under(sets.clone());
         let pace = config.pauses.pace();
         let host = restored(&store, &sets, genesis.chain_id, Some(config.key.clone()), pace, moment(now))?;

@@ -1,4 +1,4 @@
-//! Waiting attestations and evidence: in order of arrival, one for a validator, source and window.
+//! Waiting attestations, commitments and evidence: in order of arrival, one of each for a validator, source and window.
 //!
 //! No validator can fill the room: each has a limit of transactions and of bytes, and the room of one validator is kept
 //! free for this node's own attestations, whatever the others send.
@@ -13,9 +13,18 @@ use super::entry::{Entry, Sum};
 use super::error::PoolError;
 use crate::config::MempoolConfig;
 
-/// Validator, source and window; for evidence the accused, a name of its own and the height; for a ballot about upgrades a name
-/// of its own and its number.
-pub(crate) type Key = (Address, String, u64);
+/// Validator, duty, source and window; for evidence the accused, its duty, a name of its own and the height; for a ballot about upgrades a
+/// name of its own and its number.
+pub(crate) type Key = (Address, Duty, String, u64);
+
+/// What a validator says: of a window first the commitment, then the attestation, each once, and both may wait at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Duty {
+    Commitment,
+    Attestation,
+    Evidence,
+    Upgrade,
+}
 
 /// The room of attestations.
 #[derive(Debug)]

@@ -72,7 +72,7 @@ fn commit_under(sets: RuleSets, store: &Store, mempool: &Mempool) -> Arc<Committ
     let address = validator().public().address();
     let blocks = tokio::sync::broadcast::Sender::new(1);
     let propose = Duration::from_secs(1);
-    let chain = Chain::new(store.clone(), mempool.clone(), Some(address), propose, blocks, metrics);
+    let chain = Chain::new(store.clone(), mempool.clone(), Some(validator()), propose, blocks, metrics);
     let mut chain = chain.under(sets);
     let height = store.tip().height + 1;
     let built = chain.build(height, 0, NOW).unwrap().unwrap();

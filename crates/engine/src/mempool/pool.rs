@@ -13,7 +13,7 @@ use openmesh_ledger::{CONSENSUS, Transaction, VerifiedTransaction};
 use openmesh_primitives::{Address, Amount, Digest, Height};
 
 use super::accounts::{Accounts, Standing, Terms};
-use super::attestations::Attestations;
+use super::attestations::{Attestations, Duty};
 use super::entry::Entry;
 use super::error::PoolError;
 use crate::config::MempoolConfig;
@@ -145,9 +145,10 @@ impl Pool {
             return Err(PoolError::Known);
         }
         let key = match verified.transaction() {
-            Transaction::Attestation(a) => Some((verified.sender(), a.source.clone(), a.window)),
-            Transaction::Evidence(e) => Some((verified.sender(), CONSENSUS.to_owned(), e.height)),
-            Transaction::Upgrade(ballot) => Some((verified.sender(), UPGRADE.to_owned(), ballot.number)),
+            Transaction::Attestation(a) => Some((verified.sender(), Duty::Attestation, a.source.clone(), a.window)),
+            Transaction::Commitment(c) => Some((verified.sender(), Duty::Commitment, c.source.clone(), c.window)),
+            Transaction::Evidence(e) => Some((verified.sender(), Duty::Evidence, CONSENSUS.to_owned(), e.height)),
+            Transaction::Upgrade(b) => Some((verified.sender(), Duty::Upgrade, UPGRADE.to_owned(), b.number)),
             Transaction::Account(_) => None,
         };
         let entry = Entry { verified, number: self.number, height: self.tip, local };

@@ -1,6 +1,8 @@
 //! Tests of the pool: cases that people care about, and the invariants under random operations.
 
-use openmesh_ledger::{AccountTransaction, AccountsAction, Action, Attestation, FeeOffer, verify_stateless};
+use openmesh_ledger::{
+    AccountTransaction, AccountsAction, Action, Attestation, Commitment, FeeOffer, verify_stateless,
+};
 use std::cmp::Reverse;
 
 use openmesh_primitives::{AccountKey, Amount, ValidatorKey};
@@ -57,7 +59,10 @@ fn insert_with(
             let terms = Terms { nonce: t.nonce, tip, max_fee, base_fee_max: max_fee, cost: Amount(max_fee.0 + 1) };
             Place::Account(terms, Standing { next, balance })
         }
-        Transaction::Attestation(_) | Transaction::Evidence(_) | Transaction::Upgrade(_) => Place::Attestation,
+        Transaction::Attestation(_)
+        | Transaction::Commitment(_)
+        | Transaction::Evidence(_)
+        | Transaction::Upgrade(_) => Place::Attestation,
     };
     pool.insert(Arc::clone(verified), place, local)
 }
@@ -83,6 +88,27 @@ fn queues_wait_for_their_gaps() {
     assert_eq!((pool.accounts.end_of(&sender), pool.accounts.end_of(&Address([9; 20]))), (Some(7), None));
     assert_eq!(hashes(&pool.candidates(1 << 20, Amount::ZERO)), vec![first.hash(), second.hash()]);
     assert_eq!(insert(&mut pool, &first, 5), Err(PoolError::Known));
+}
+
+/// The network may bring them in either order: one that is early waits for the blocks that make it right.
+#[test]
+fn a_commitment_and_the_attestation_that_opens_it_wait_beside_each_other() {
+    let mut pool = pool(10);
+    let key = ValidatorKey::from_seed([7; 32]);
+    let said = Attestation::sign(&key, 1, "kraken", 2, 0, vec![], vec![]);
+    let other = Attestation::sign(&key, 1, "kraken", 2, 1, vec![], vec![]);
+    let words = [
+        Transaction::Attestation(said.clone()),
+        Transaction::Commitment(Commitment::to(&key, &said)),
+        Transaction::Commitment(Commitment::to(&key, &other)),
+    ];
+    let [opening, commitment, second] = words.map(|word| Arc::new(verify_stateless(&word.encode()).unwrap()));
+    insert(&mut pool, &opening, 0).unwrap();
+    insert(&mut pool, &commitment, 0).unwrap();
+    assert_eq!(insert(&mut pool, &second, 0), Err(PoolError::KnownAttestation), "each once");
+    assert_eq!(hashes(&pool.candidates(1 << 20)), vec![opening.hash(), commitment.hash()]);
+    pool.remove(&commitment.hash());
+    assert_eq!(hashes(&pool.candidates(1 << 20)), vec![opening.hash()]);
 }
 
 #[test]

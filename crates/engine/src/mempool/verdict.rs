@@ -54,13 +54,13 @@ pub(crate) const fn is_stateless(outcome: &Outcome) -> bool {
 const fn is_worthless(outcome: &Outcome, tip: Height) -> bool {
     use AccountsError::{FeeLow, NonceLow, UnknownSender};
     use UpgradesError::{BallotNumber, NotValidator};
-    use WindowsError::{NotAssigned, WindowClosed};
+    use WindowsError::{CommitmentMismatch, CommitmentsOff, NotAssigned, WindowClosed};
     match outcome {
         Err(SubmitError::Refused(error)) => match error {
             // The base fee moves by an eighth with a block: a neighbour that is some blocks away may have found it high enough.
             TransactionError::Accounts(FeeLow { min, got }) => got.0 <= min.0 / 2,
             TransactionError::Accounts(UnknownSender { .. } | NonceLow { .. })
-            | TransactionError::Windows(NotAssigned { .. })
+            | TransactionError::Windows(NotAssigned { .. } | CommitmentMismatch { .. } | CommitmentsOff)
             | TransactionError::Sources(SourcesError::UnknownSource { .. })
             | TransactionError::Upgrades(NotValidator { .. }) => true,
             TransactionError::Windows(WindowClosed { height }) => height.saturating_add(STALE_BLOCKS) < tip,

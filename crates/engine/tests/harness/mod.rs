@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use openmesh_engine::{CommittedBlock, Config, EngineError, Handle, start};
 use openmesh_ledger::{
     AccountTransaction, AccountsAction, Action, Genesis, GenesisValidator, Origin, Params, SourceKind, SourceSpec,
-    Transaction,
+    Transaction, WindowsParams,
 };
 use openmesh_primitives::{AccountKey, Address, Amount, Digest, Timestamp, ValidatorKey};
 use openmesh_storage::{Store, StoreError};
@@ -90,7 +90,10 @@ impl Network {
             sources: vec![source()],
             source_owners: Default::default(),
             allocation: Default::default(),
-            params: Params::default(),
+            params: Params {
+                windows: WindowsParams { commitments: false, ..WindowsParams::default() },
+                ..Params::default()
+            },
         };
         keys.resize_with(validators + followers, || None);
         Network {

@@ -368,6 +368,7 @@ mod tests {
             proposer: Address([1; 20]),
             validators_hash: Digest::ZERO,
             next_validators_hash: Digest::ZERO,
+            beacon_proof: openmesh_primitives::VrfProof([0; 80]),
         };
         Block { header, last_commit, transactions: Vec::new() }
     }

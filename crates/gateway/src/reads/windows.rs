@@ -180,11 +180,15 @@ pub fn chunks_of_window(
 }
 
 /// Validators that said what was agreed of a stream: those who attested the window, covered the stream and do not differ in it.
-fn attesters(record: &WindowRecord, stream: &str, abstentions: &[(Address, Vec<String>)]) -> Vec<Address> {
+fn attesters(record: &WindowRecord, stream: &str, abstentions: &[Abstentions]) -> Vec<Address> {
     let differs = |v: &Address| record.differing.iter().any(|d| d.stream == stream && d.validator == *v);
-    let abstains = |v: &Address| abstentions.iter().any(|(of, streams)| of == v && streams.iter().any(|s| s == stream));
+    let is_of = |streams: &Option<Vec<String>>| streams.as_ref().is_none_or(|all| all.iter().any(|s| s == stream));
+    let abstains = |v: &Address| abstentions.iter().any(|(of, streams)| of == v && is_of(streams));
     record.attested.iter().copied().filter(|v| !differs(v) && !abstains(v)).collect()
 }
+
+/// A validator with the streams from which it abstained; `None`: from every one.
+type Abstentions = (Address, Option<Vec<String>>);
 
 /// Validators that abstained from streams of a window: of an open one from their statements, which a closed one sums up.
 pub fn abstentions(
@@ -192,14 +196,15 @@ pub fn abstentions(
     id: &str,
     window: u64,
     record: &WindowRecord,
-) -> Result<Vec<(Address, Vec<String>)>, Refusal> {
+) -> Result<Vec<Abstentions>, Refusal> {
     if record.closed {
-        return Ok(record.abstained.iter().map(|a| (a.validator, a.streams.clone())).collect());
+        return Ok(record.abstained.iter().map(|a| (a.validator, Some(a.streams.clone()))).collect());
     }
     let mut all = Vec::new();
     for validator in &record.attested {
         let said = ledger::said(state, id, window, validator)?.unwrap_or_default();
-        all.push((*validator, said.abstained));
+        let from_all = said.abstains_from_all();
+        all.push((*validator, (!from_all).then_some(said.abstained)));
     }
     Ok(all)
 }
@@ -225,10 +230,16 @@ mod tests {
             disputed: Vec::new(),
             uncovered: Vec::new(),
             abstained: Vec::new(),
+            committed: Vec::new(),
+            commits_until: 0,
+            quorum: None,
+            unopened: Vec::new(),
         };
-        let abstentions = [(abstains, vec!["a/trades".to_string()])];
+        let abstentions = [(abstains, Some(vec!["a/trades".to_string()]))];
         assert_eq!(attesters(&record, "a/trades", &abstentions), [agrees]);
         assert_eq!(attesters(&record, "b/trades", &abstentions), [agrees, differs, abstains]);
+        let abstentions = [(abstains, None)];
+        assert_eq!(attesters(&record, "b/trades", &abstentions), [agrees, differs], "it covered nothing");
     }
 
     #[test]

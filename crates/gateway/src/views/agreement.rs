@@ -159,6 +159,10 @@ mod tests {
             disputed: Vec::new(),
             uncovered: Vec::new(),
             abstained: Vec::new(),
+            committed: Vec::new(),
+            commits_until: 0,
+            quorum: None,
+            unopened: Vec::new(),
         }
     }
 

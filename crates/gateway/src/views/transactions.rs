@@ -2,8 +2,8 @@
 
 use openmesh_api as api;
 use openmesh_ledger::{
-    AccountsAction, Action, Attestation, ChunkClaim, Class, Evidence, Header, Receipt, SignedBlock, SourcesAction,
-    StampsAction, Transaction, UpgradeVote,
+    AccountsAction, Action, Attestation, ChunkClaim, Class, Commitment, Evidence, Header, Receipt, SignedBlock,
+    SourcesAction, StampsAction, Transaction, UpgradeVote,
 };
 use openmesh_primitives::eip712::Value;
 use openmesh_primitives::{Address, Amount, canonical};
@@ -74,6 +74,12 @@ pub fn summary(bytes: &[u8], committed: Option<(&Header, &Receipt)>) -> api::Tra
             summary.sender = a.validator().to_string();
             summary.action = format!("attest {} chunks of {}, window {}", a.chunks.len(), a.source, a.window);
         }
+        Ok(Transaction::Commitment(c)) => {
+            summary.class = api::TransactionClass::Attestation;
+            summary.kind = "commitment".into();
+            summary.sender = c.validator().to_string();
+            summary.action = format!("commit to {}, window {}", c.source, c.window);
+        }
         Ok(Transaction::Evidence(e)) => {
             summary.class = api::TransactionClass::Evidence;
             summary.kind = "evidence".into();
@@ -102,6 +108,7 @@ pub fn detail(bytes: &[u8], committed: Option<(&Header, &Receipt)>) -> api::Tran
     match canonical::decode(bytes) {
         Ok(Transaction::Account(t)) => detail.fields = values(&t.action),
         Ok(Transaction::Attestation(a)) => detail.attestation = Some(attestation(&a)),
+        Ok(Transaction::Commitment(c)) => detail.fields = commitment(&c),
         Ok(Transaction::Evidence(e)) => detail.evidence = Some(evidence(&e)),
         Ok(Transaction::Upgrade(ballot)) => detail.fields = vote_values(&ballot.vote),
         Err(_) => {}
@@ -161,16 +168,25 @@ fn evidence(evidence: &Evidence) -> api::EvidenceInfo {
     }
 }
 
+/// A value that belongs to no action, as the fields of one are shown.
+fn value(name: &str, kind: api::FieldType, label: &str, value: String) -> api::ActionValue {
+    api::ActionValue { name: name.into(), kind, label: label.into(), unit: None, values: vec![value] }
+}
+
+/// Content of a commitment, as the fields of an action are shown.
+fn commitment(commitment: &Commitment) -> Vec<api::ActionValue> {
+    use api::FieldType::{Hash, Text, Uint};
+    vec![
+        value("source", Text, "Source", commitment.source.clone()),
+        value("window", Uint, "Window", commitment.window.to_string()),
+        value("epoch", Uint, "Epoch", commitment.epoch.to_string()),
+        value("seal", Hash, "Seal", commitment.seal.to_string()),
+    ]
+}
+
 /// Content of a ballot, as the fields of an action are shown.
 fn vote_values(vote: &UpgradeVote) -> Vec<api::ActionValue> {
     use api::FieldType::{Hash, Text, Uint};
-    let value = |name: &str, kind, label: &str, value: String| api::ActionValue {
-        name: name.into(),
-        kind,
-        label: label.into(),
-        unit: None,
-        values: vec![value],
-    };
     match vote {
         UpgradeVote::Approve(plan) => vec![
             value("version", Uint, "Rule set", plan.version.to_string()),

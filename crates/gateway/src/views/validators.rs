@@ -25,5 +25,7 @@ pub fn info(
         attested: record.map_or(0, |r| r.attested),
         differing: record.map_or(0, |r| r.differing),
         missing: record.map_or(0, |r| r.missing),
+        unopened: record.map_or(0, |r| r.unopened),
+        copied: record.map_or(0, |r| r.copied),
     }
 }

@@ -87,6 +87,7 @@ pub const fn ledger_incident(kind: IncidentKind) -> api::IncidentKind {
         IncidentKind::Disputed => api::IncidentKind::Disputed,
         IncidentKind::Uncovered => api::IncidentKind::Uncovered,
         IncidentKind::Equivocation => api::IncidentKind::Equivocation,
+        IncidentKind::Copied => api::IncidentKind::Copied,
     }
 }
 
@@ -161,6 +162,7 @@ mod tests {
             IncidentKind::Disputed,
             IncidentKind::Uncovered,
             IncidentKind::Equivocation,
+            IncidentKind::Copied,
         ] {
             assert_eq!(serde_json::to_value(ledger_incident(kind)).unwrap(), kind.as_str());
         }

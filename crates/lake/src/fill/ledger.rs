@@ -108,7 +108,7 @@ impl LedgerChunkOutcome {
 /// An incident that the block recorded, in the block's order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LedgerIncidentRow {
-    /// `differing`, `missing`, `disputed`, `uncovered` or `equivocation`.
+    /// `differing`, `missing`, `disputed`, `uncovered`, `equivocation` or `copied`.
     pub kind: String,
     /// Source.
     pub source: String,

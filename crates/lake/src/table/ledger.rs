@@ -88,7 +88,7 @@ pub(super) fn incidents() -> TableSpec {
             integer("height", "height of the block that recorded it"),
             integer("incident_index", "position among the block's incidents, from 0"),
             time("time", "block time"),
-            text("kind", "differing, missing, disputed, uncovered or equivocation"),
+            text("kind", "differing, missing, disputed, uncovered, equivocation or copied"),
             text("source", "source"),
             integer("window", "number of the window"),
             or_null(text("stream", "stream, where it concerns one")),

@@ -3,6 +3,7 @@
 //! effects. `docs/guide/adding-a-module.md` says how one is added.
 
 pub mod accounts;
+pub mod beacon;
 pub mod deposits;
 pub mod epochs;
 pub mod evidence;

@@ -1,23 +1,16 @@
 //! Making blocks and judging them.
 
-use std::sync::Arc;
-
 use openmesh_ledger::light::LightError;
 use openmesh_ledger::{
     Block, BlockError, BlockLimits, BlocksParams, Certificate, ExecuteError, Overlay, Params, ProposalError, StateRead,
-    Transaction, Validator, ValidatorSet, VerifiedTransaction, build_block, commit_hash, execute_block,
-    execute_block_verified, keys, next_validators, transactions_root, validate_proposal, validator_record, validators,
-    verify_stateless,
+    Transaction, Validator, ValidatorSet, build_block, commit_hash, execute_block, execute_block_verified, keys,
+    next_validators, transactions_root, validate_proposal, validator_record, validators,
 };
 use openmesh_primitives::{Address, Amount, Digest, Timestamp, ValidatorKey};
 
-use crate::chain::{Chain, FEE, TRADES, claim};
+use crate::chain::{Chain, FEE, TRADES, claim, verified};
 
 const TO: Address = Address([9; 20]);
-
-fn verified(bytes: &[Vec<u8>]) -> Vec<Arc<VerifiedTransaction>> {
-    bytes.iter().map(|bytes| Arc::new(verify_stateless(bytes).unwrap())).collect()
-}
 
 fn build(chain: &Chain, candidates: &[Vec<u8>], limits: &BlockLimits) -> Block {
     let time = Timestamp(chain.tip.time.nanos() + 1);

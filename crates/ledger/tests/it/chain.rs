@@ -1,13 +1,14 @@
 //! A network of one process: keys, a state in a map, and blocks one after the other.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use openmesh_ledger::{
     AccountTransaction, AccountsAction, Action, Attestation, Block, BlockLimits, Certificate, ChunkClaim, Execution,
     FeeOffer, Genesis, GenesisValidator, HEADER_VERSION, Header, IncidentKind, LedgerEvent, LedgerIncident, Origin,
-    Params, SourceKind, SourceSpec, Tip, Transaction, TransactionError, WindowsEvent, check_supply, commit_hash,
-    execute_block, initial_state, next_validators, precommit_sign_bytes, transactions_root, validate_proposal,
-    validators,
+    Params, SourceKind, SourceSpec, Tip, Transaction, TransactionError, VerifiedTransaction, WindowsEvent, beacon,
+    beacon_input, check_supply, commit_hash, execute_block, initial_state, next_validators, precommit_sign_bytes,
+    transactions_root, validate_proposal, validators, verify_stateless,
 };
 use openmesh_primitives::{AccountKey, Address, Amount, ContentId, Digest, Timestamp, ValidatorKey, canonical, sha256};
 
@@ -59,9 +60,21 @@ pub fn root_of(state: &State) -> Digest {
     sha256(&[&canonical::encode(state)])
 }
 
+pub fn verified(bytes: &[Vec<u8>]) -> Vec<Arc<VerifiedTransaction>> {
+    bytes.iter().map(|bytes| Arc::new(verify_stateless(bytes).unwrap())).collect()
+}
+
 impl Chain {
-    /// Validators of these powers, three accounts of 1000 OPEN each, one replayed source.
-    pub fn new(powers: &[u64], params: Params) -> Chain {
+    /// Validators of these powers, three accounts of 1000 OPEN each, one replayed source. Draws are made with the first block of an
+    /// epoch, and windows are attested without commitments, whatever the parameters say.
+    pub fn new(powers: &[u64], mut params: Params) -> Chain {
+        params.epochs.mix_blocks = 0;
+        params.windows.commitments = false;
+        Chain::of(powers, params)
+    }
+
+    /// The same with the parameters as they are.
+    pub fn of(powers: &[u64], params: Params) -> Chain {
         let validators: Vec<ValidatorKey> =
             (0..powers.len()).map(|n| ValidatorKey::from_seed([n as u8 + 1; 32])).collect();
         let accounts: Vec<AccountKey> = (0..3).map(account_key).collect();
@@ -96,8 +109,8 @@ impl Chain {
         Chain::new(&[1, 1, 1, 1], Params::default())
     }
 
-    pub fn proposer(&self) -> Address {
-        self.address(self.signers[self.tip.height as usize % self.signers.len()])
+    pub fn proposer(&self) -> &ValidatorKey {
+        &self.validators[self.signers[self.tip.height as usize % self.signers.len()]]
     }
 
     /// The commit of the last block, signed by [`Chain::signers`].
@@ -116,6 +129,7 @@ impl Chain {
     /// The next block of these transactions.
     pub fn block(&self, transactions: Vec<Vec<u8>>) -> Block {
         let last_commit = self.last_commit();
+        let input = beacon_input(CHAIN_ID, self.tip.height + 1, &beacon(&self.state).unwrap());
         let header = Header {
             version: HEADER_VERSION,
             chain_id: CHAIN_ID,
@@ -125,9 +139,10 @@ impl Chain {
             state_root: self.tip.state_root,
             transactions_root: transactions_root(&transactions),
             last_commit_hash: commit_hash(last_commit.as_ref()),
-            proposer: self.proposer(),
+            proposer: self.proposer().public().address(),
             validators_hash: validators(&self.state).unwrap().hash(),
             next_validators_hash: next_validators(&self.state).unwrap().hash(),
+            beacon_proof: self.proposer().vrf_prove(&input).unwrap(),
         };
         Block { header, last_commit, transactions }
     }

@@ -13,7 +13,12 @@ use crate::chain::{BOOK, Chain, SOURCE, TRADES, claim};
 /// Blocks come each second; an epoch is ten of them.
 fn params(details_kept_epochs: u64, pruned_keys_per_block_max: u32) -> Params {
     Params {
-        epochs: EpochsParams { epoch_ms: 10_000, details_kept_epochs, pruned_keys_per_block_max },
+        epochs: EpochsParams {
+            epoch_ms: 10_000,
+            details_kept_epochs,
+            pruned_keys_per_block_max,
+            ..EpochsParams::default()
+        },
         windows: WindowsParams { window_close_blocks: 2, ..WindowsParams::default() },
         ..Params::default()
     }

@@ -1,7 +1,7 @@
 //! Bytes that must never change: other programs and stored data depend on them.
 
 use openmesh_ledger::{
-    AccountTransaction, AccountsAction, Action, Attestation, ChunkClaim, EpochRecord, Fact, FeeOffer, Origin,
+    AccountTransaction, AccountsAction, Action, Attestation, ChunkClaim, Commitment, EpochRecord, Fact, FeeOffer, Origin,
     SourceKind, SourceSpec, SourcesAction, StampRecord, StampsAction, Transaction, TypedMessage, Validator,
     ValidatorSet, assign, keys, verify_stateless,
 };
@@ -153,6 +153,9 @@ fn state_keys() {
         (keys::upgrade_plan(258, &Digest([0xab; 32])), format!("upgrade-plan/{number}/{}", r"\xab".repeat(32))),
         (keys::upgrade_ballots(&address), format!("upgrade-ballots/{ab}")),
         (keys::UPGRADE_LAPSED.to_vec(), "upgrade-lapsed".to_string()),
+        (keys::BEACON.to_vec(), "beacon".to_string()),
+        (keys::EPOCH_VALIDATORS.to_vec(), "validators/epoch".to_string()),
+        (keys::TURNS.to_vec(), "turns".to_string()),
     ];
     for (key, text) in golden {
         assert_eq!(shown(&key), text);
@@ -191,6 +194,8 @@ fn hashes_of_canonical_forms() {
     let chunk = ChunkClaim { stream: "BTC.USD/trades".to_string(), cid: ContentId::of(b"x"), bytes: 1, events: 2 };
     let attestation = Attestation::sign(&key, 7117, "kraken", 258, 3, vec![chunk], vec!["ETH.USD/trades".into()]);
     assert_eq!(attestation.verify(), Ok(()));
+    let (salt, seal, commitment) = (attestation.salt, attestation.seal(), Commitment::to(&key, &attestation));
+    assert_eq!(commitment.verify(), Ok(()));
     let stamp = StampRecord {
         hash: sha256(&[b"abc"]),
         topic: "xnode.drill".to_string(),
@@ -205,17 +210,24 @@ fn hashes_of_canonical_forms() {
         (
             "sign bytes",
             sha256(&[&attestation.sign_bytes()]),
-            "0127184fdac9aa4949228a117868e60065ec215d1bb23e28541f707645b38200",
+            "d6602eec3542e2c23df196c2bf6d24e2e2bf37dabc343442cdd3078910e19fbe",
         ),
         (
             "attestation",
             Transaction::Attestation(attestation).hash(),
-            "bce76a56f74464214086e86f7b97bc97ac8409861f375d48ab783d4e72aff19b",
+            "0e7339727282d6a21a7f495965294334cd8e4caa487a658526cca358e92a1a05",
+        ),
+        ("salt", salt, "fab9f6a9305aaccd7537bfc4853fcebdf709cc609325f42868abee654535c0c3"),
+        ("seal", seal, "6b80d8b46e1ed153f2c8b29e052fc5ff2775f8c186522c2f4bbcb0ad9bdc1b0b"),
+        (
+            "commitment",
+            Transaction::Commitment(commitment).hash(),
+            "3bb3ca067c015132e789d4cab726b9058fda0b358824d96fcef0fa7d8b8be785",
         ),
         (
             "params",
             sha256(&[&canonical::encode(&openmesh_ledger::Params::default())]),
-            "4536adf52aeb827b163e0cf56d4a05549a5d6aec0bd3277c7120e2b20dbf6e3d",
+            "85455ce285dcb00b99d9ba4cbc5e9550226896482e760c19efec7d2419c9de47",
         ),
         ("leaf of a stamp", Fact::Stamp(stamp).leaf(), "d2a18328e0fb7c1e60f62a2185f0a96701e7ef2b26a69a7a33c10d909fe14f24"),
     ];

@@ -39,6 +39,7 @@ fn lines(path: &Path) -> Vec<String> {
 fn the_places_of_the_guide_are_where_the_modules_stand() {
     let modules = [
         "accounts",
+        "beacon",
         "deposits",
         "sources",
         "stamps",

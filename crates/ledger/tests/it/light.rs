@@ -4,7 +4,7 @@ use openmesh_ledger::{
     Certificate, HEADER_VERSION, Header, Validator, ValidatorSet, VoteKind, light, light::LightError,
     light::ValidatorChange, precommit_sign_bytes, vote_sign_bytes,
 };
-use openmesh_primitives::{Address, Digest, Timestamp, ValidatorKey};
+use openmesh_primitives::{Address, Digest, Timestamp, ValidatorKey, VrfProof};
 
 const CHAIN: u64 = 7117;
 
@@ -29,6 +29,7 @@ fn header(set: &ValidatorSet) -> Header {
         proposer: Address([4; 20]),
         validators_hash: set.hash(),
         next_validators_hash: set.hash(),
+        beacon_proof: VrfProof([0; 80]),
     }
 }
 
@@ -73,8 +74,8 @@ fn everything_that_is_wrong_has_its_own_error() {
     assert!(matches!(check(CHAIN, &header, &stranger), Err(LightError::Stranger(_))));
     let other_set = set(&keys);
     assert!(matches!(light::verify(CHAIN, &other_set, &header, &good), Err(LightError::Validators { .. })));
-    let future = Header { version: 3, ..header };
-    assert_eq!(check(CHAIN, &future, &good), Err(LightError::Version(3)));
+    let future = Header { version: HEADER_VERSION + 1, ..header };
+    assert_eq!(check(CHAIN, &future, &good), Err(LightError::Version(HEADER_VERSION + 1)));
 }
 
 #[test]

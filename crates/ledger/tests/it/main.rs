@@ -4,8 +4,10 @@
 mod abstention;
 mod actions;
 mod attestations;
+mod beacon;
 mod blocks;
 mod chain;
+mod commitments;
 mod epochs;
 mod evidence;
 mod fees;

@@ -225,6 +225,6 @@ fn a_validator_without_a_record_is_a_broken_store() {
     let chain = network();
     let block = chain.block(vec![]);
     let mut broken = chain.state.clone();
-    broken.remove(&keys::validator(&chain.proposer()));
+    broken.remove(&keys::validator(&chain.proposer().public().address()));
     assert!(matches!(execute_block(&broken, &block), Err(ExecuteError::State(StateError::Absent(_)))));
 }

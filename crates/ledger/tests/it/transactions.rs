@@ -14,7 +14,7 @@ const TO: Address = Address([9; 20]);
 #[test]
 fn a_transfer_moves_the_amount_and_pays_the_proposer() {
     let mut chain = Chain::four();
-    let (from, proposer) = (chain.accounts[0].address(), chain.proposer());
+    let (from, proposer) = (chain.accounts[0].address(), chain.proposer().public().address());
     let (tip, action) = (Amount(FEE.0 / 4), AccountsAction::Transfer { to: TO, amount: Amount::open(5) });
     let offer = FeeOffer::new(Amount(3 * FEE.0), tip);
     let execution = chain.run(vec![chain.action(0, 0, offer, action.into())]);

@@ -46,7 +46,7 @@ pub fn genesis() -> Genesis {
         source_owners: Default::default(),
         allocation: Default::default(),
         params: Params {
-            windows: WindowsParams { window_close_blocks: 2, ..WindowsParams::default() },
+            windows: WindowsParams { window_close_blocks: 2, commitments: false, ..WindowsParams::default() },
             epochs: EpochsParams { epoch_ms: 10_000, ..EpochsParams::default() },
             ..Params::default()
         },
@@ -109,7 +109,7 @@ impl Chain {
         let (state, tip) = (self.store.state().unwrap(), self.store.tip());
         let candidates: Vec<_> = transactions.iter().map(|b| Arc::new(verify_stateless(b).unwrap())).collect();
         let time = Timestamp(tip.time.nanos() + i64::try_from(ms * 1_000_000).unwrap());
-        let proposer = self.validators[tip.height as usize % 4].public().address();
+        let proposer = &self.validators[tip.height as usize % 4];
         let limits = BlockLimits::of(&genesis().params);
         let last_commit = self.store.block(tip.height).unwrap().map(|last| last.certificate);
         build_block(&state, &tip, last_commit, &candidates, proposer, time, &limits).unwrap().0

@@ -76,7 +76,7 @@ fn genesis() -> Genesis {
         source_owners: Default::default(),
         allocation: Default::default(),
         params: Params {
-            windows: WindowsParams { window_close_blocks: 1, ..WindowsParams::default() },
+            windows: WindowsParams { window_close_blocks: 1, commitments: false, ..WindowsParams::default() },
             epochs: EpochsParams::default(),
             ..Params::default()
         },
@@ -114,7 +114,7 @@ impl Year {
                 candidates.push(Arc::new(verify_stateless(&Transaction::Attestation(signed).encode()).unwrap()));
             }
         }
-        let proposer = self.keys[tip.height as usize % self.keys.len()].public().address();
+        let proposer = &self.keys[tip.height as usize % self.keys.len()];
         let limits = BlockLimits::of(&genesis().params);
         let (commit, time) = (self.last_commit.take(), Timestamp::from_millis(self.time_ms));
         let (block, _) = build_block(&state, &tip, commit, &candidates, proposer, time, &limits).unwrap();

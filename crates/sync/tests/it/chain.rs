@@ -65,10 +65,11 @@ impl Chain {
         while self.store.tip().height < until {
             let (state, tip) = (self.store.state().unwrap(), self.store.tip());
             let last_commit = self.store.block(tip.height).unwrap().map(|last| last.certificate);
-            let proposer = self.store.validators_at(tip.height + 1).unwrap().as_slice()[0].address;
+            let set = self.store.validators_at(tip.height + 1).unwrap();
+            let proposer = (0..8).map(key).find(|key| key.public().address() == set.as_slice()[0].address).unwrap();
             let time = Timestamp(tip.time.nanos() + 1_000_000_000);
             let limits = BlockLimits::of(&self.store.genesis().unwrap().params);
-            let (block, mut execution) = build_block(&state, &tip, last_commit, &[], proposer, time, &limits).unwrap();
+            let (block, mut execution) = build_block(&state, &tip, last_commit, &[], &proposer, time, &limits).unwrap();
             if let Some(set) = self.changes.get(&block.header.height) {
                 execution.writes.insert(keys::VALIDATORS_NEXT.to_vec(), Some(canonical::encode(set)));
             }

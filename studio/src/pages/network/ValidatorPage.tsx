@@ -52,6 +52,8 @@ export function ValidatorPage() {
                 <Figure name="Attested" value={count(one.attested)} />
                 <Figure name="Differing" value={count(one.differing)} />
                 <Figure name="Missing" value={count(one.missing)} />
+                <Figure name="Unopened" value={count(one.unopened)} />
+                <Figure name="Copied" value={count(one.copied)} />
                 <Figure
                   name="Last signed"
                   value={typeof one.last_signed_height === "number" ? count(one.last_signed_height) : "never"}

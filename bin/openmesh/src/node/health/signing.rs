@@ -109,7 +109,7 @@ mod tests {
 
     fn header(height: Height, set: u8) -> Header {
         Header {
-            version: 2,
+            version: openmesh_ledger::HEADER_VERSION,
             chain_id: 1,
             height,
             time: Timestamp(0),
@@ -120,6 +120,7 @@ mod tests {
             proposer: OWN,
             validators_hash: Digest([set; 32]),
             next_validators_hash: Digest([set; 32]),
+            beacon_proof: openmesh_primitives::VrfProof([0; 80]),
         }
     }
 

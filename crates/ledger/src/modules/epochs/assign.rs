@@ -5,9 +5,8 @@
 //! liars are more than two thirds of those assigned depends on their power alone, so that splitting one validator into
 //! many small ones gains nothing. All arithmetic is on integers.
 //!
-//! The draw of an epoch is made with the first block of the epoch before, so that collectors connect first. The seed is the
-//! hash of that block's parent. Its proposer can choose among the blocks that it could
-//! propose and so turn the draw a little; removing that would take a verifiable random function or a threshold beacon.
+//! The draw of an epoch is made early in the epoch before, so that collectors connect first. The seed is made of the beacon (clause R):
+//! nobody chooses it, and whoever has the last word can only keep silent.
 
 use openmesh_primitives::{Digest, sha256};
 
@@ -17,9 +16,14 @@ use crate::modules::validators::Validator;
 use crate::params::params;
 use crate::state::{StateError, StateRead, readable};
 
-/// The seed of an epoch from the hash of the parent of the block with which its draw is made.
-pub fn epoch_seed(parent: &Digest, epoch: u64) -> Digest {
-    sha256(&[b"openmesh/epoch/1", &parent.0, &epoch.to_be_bytes()])
+/// The seed of an epoch from the beacon before the block with which its draw is made.
+pub fn epoch_seed(beacon: &Digest, epoch: u64) -> Digest {
+    sha256(&[b"openmesh/epoch/2", &beacon.0, &epoch.to_be_bytes()])
+}
+
+/// The seed of an epoch's turns from the beacon before its first block: later than the last moment at which anybody can join it.
+pub fn turns_seed(beacon: &Digest) -> Digest {
+    sha256(&[b"openmesh/turns/1", &beacon.0])
 }
 
 /// Draws k validators, in ascending order of address. All of them, if there are no more than k.

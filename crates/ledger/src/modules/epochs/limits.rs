@@ -6,6 +6,9 @@ pub const EPOCHS_KEPT: u64 = 256;
 /// Number of epochs for which the draw is made before they begin: one, so that collectors connect first.
 pub const DRAWN_AHEAD_EPOCHS: u64 = 1;
 
+/// Most blocks of an epoch whose outputs the draw waits for: more would leave collectors little time of the epoch.
+pub const MIX_BLOCKS_MAX: u64 = 10_000;
+
 /// Shortest epoch, milliseconds of block time: below this the draw would change faster than collectors connect.
 pub const EPOCH_MS_MIN: u64 = 1_000;
 

@@ -1,5 +1,5 @@
 //! Epochs: the assignment of validators to sources for an hour of block time, and the facts of an epoch closed into one root
-//! that stays. Clauses E and C of `docs/spec/transactions.md`.
+//! that stays. Clauses E, R and C of `docs/spec/transactions.md`.
 
 mod apply;
 mod assign;
@@ -10,8 +10,11 @@ mod params;
 mod records;
 
 pub(crate) use apply::{append_facts, begin};
-pub use assign::{assign, assigned, epoch_seed};
+pub use assign::{assign, assigned, epoch_seed, turns_seed};
 pub use events::EpochsEvent;
 pub use limits::*;
 pub use params::EpochsParams;
-pub use records::{ClosedEpoch, CurrentEpoch, EpochRecord, closed_epoch, current_epoch_record, epoch, fact_peaks};
+pub use records::{
+    ClosedEpoch, CurrentEpoch, EpochRecord, Turns, closed_epoch, current_epoch_record, epoch, epoch_validators,
+    fact_peaks, turn_seed,
+};

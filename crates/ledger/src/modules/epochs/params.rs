@@ -3,7 +3,7 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
-use super::limits::{EPOCH_MS_MAX, EPOCH_MS_MIN, EPOCHS_KEPT};
+use super::limits::{EPOCH_MS_MAX, EPOCH_MS_MIN, EPOCHS_KEPT, MIX_BLOCKS_MAX};
 use crate::limits::in_range;
 
 /// Parameters of epochs.
@@ -12,6 +12,9 @@ use crate::limits::in_range;
 pub struct EpochsParams {
     /// Length of an epoch, milliseconds of block time.
     pub epoch_ms: u64,
+    /// Number of blocks from the beginning of an epoch whose proposers' outputs go into the draw of the next one. Whoever chooses
+    /// when an epoch begins knows the draw only if all of these blocks are its own.
+    pub mix_blocks: u64,
     /// Number of epochs for which closed windows, their chunks and incidents stay in the state after the epoch in which they
     /// became facts. A longer time makes the state larger, a shorter one sends more readers to the nodes that keep facts.
     pub details_kept_epochs: u64,
@@ -22,7 +25,7 @@ pub struct EpochsParams {
 
 impl Default for EpochsParams {
     fn default() -> EpochsParams {
-        EpochsParams { epoch_ms: 3_600_000, details_kept_epochs: 6, pruned_keys_per_block_max: 4_096 }
+        EpochsParams { epoch_ms: 3_600_000, mix_blocks: 128, details_kept_epochs: 6, pruned_keys_per_block_max: 4_096 }
     }
 }
 
@@ -31,6 +34,7 @@ impl EpochsParams {
     pub fn validate(&self) -> Result<(), &'static str> {
         in_range(&[
             ((EPOCH_MS_MIN..=EPOCH_MS_MAX).contains(&self.epoch_ms), "epochs.epoch_ms"),
+            (self.mix_blocks <= MIX_BLOCKS_MAX, "epochs.mix_blocks"),
             ((1..EPOCHS_KEPT).contains(&self.details_kept_epochs), "epochs.details_kept_epochs"),
             (self.pruned_keys_per_block_max > 0, "epochs.pruned_keys_per_block_max"),
         ])

@@ -25,10 +25,21 @@ pub struct CurrentEpoch {
 pub struct EpochRecord {
     /// [`crate::epoch_seed`].
     pub seed: Digest,
-    /// Height of the block with which the draw was made: the first of the epoch before.
+    /// Height of the block with which the draw was made: `mix_blocks` after the first of the epoch before.
     pub drawn_height: Height,
-    /// The set at that height.
+    /// The set that was in force when the epoch before began, as its last blocks had fixed it before any of the mixed outputs.
     pub validators: ValidatorSet,
+}
+
+/// The seeds by which validators take turns as proposers, in the current epoch and the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+pub struct Turns {
+    /// Height of the current epoch's first block; 0 in the first epoch.
+    pub first_height: Height,
+    /// Of the current epoch.
+    pub seed: Digest,
+    /// Of the epoch before; in the first one the same.
+    pub before: Digest,
 }
 
 /// A closed epoch: the root over its facts.
@@ -58,6 +69,18 @@ pub fn epoch(state: &dyn StateRead, number: u64) -> Result<Option<EpochRecord>, 
 /// A closed epoch. Fails if the store does.
 pub fn closed_epoch(state: &dyn StateRead, number: u64) -> Result<Option<ClosedEpoch>, StateError> {
     read(state, &keys::closed_epoch(number))
+}
+
+/// The validators that were in force when the current epoch began. Fails if the store does, or is not of a network.
+pub fn epoch_validators(state: &dyn StateRead) -> Result<ValidatorSet, StateError> {
+    need(state, keys::EPOCH_VALIDATORS)
+}
+
+/// The seed by which validators take turns at a height, which is one or two above the state's last block: that of the epoch in which the
+/// block two heights before it lies, so that the order is known as long before as the validators are. Fails if the store does.
+pub fn turn_seed(state: &dyn StateRead, height: Height) -> Result<Digest, StateError> {
+    let turns: Turns = need(state, keys::TURNS)?;
+    Ok(if turns.first_height > height.saturating_sub(2) { turns.before } else { turns.seed })
 }
 
 /// The peaks over the facts of the current epoch so far. Fails if the store does.

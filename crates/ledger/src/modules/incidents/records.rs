@@ -26,6 +26,8 @@ pub enum IncidentKind {
     /// A validator signed two conflicting messages of consensus. The source is `consensus`, the window the height, and
     /// the stream the step: `proposal`, `prevote` or `precommit`.
     Equivocation,
+    /// A validator committed to a window under another one's seal, which only that one can open, as it has shown.
+    Copied,
 }
 
 /// An incident, named and kept in the state.
@@ -50,7 +52,7 @@ pub struct LedgerIncident {
 }
 
 impl IncidentKind {
-    /// `differing`, `missing`, `disputed`, `uncovered` or `equivocation`, as in JSON.
+    /// `differing`, `missing`, `disputed`, `uncovered`, `equivocation` or `copied`, as in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             IncidentKind::Differing => "differing",
@@ -58,6 +60,7 @@ impl IncidentKind {
             IncidentKind::Disputed => "disputed",
             IncidentKind::Uncovered => "uncovered",
             IncidentKind::Equivocation => "equivocation",
+            IncidentKind::Copied => "copied",
         }
     }
 }

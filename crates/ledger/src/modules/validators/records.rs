@@ -39,6 +39,10 @@ pub struct ValidatorRecord {
     pub unsigned: u64,
     /// Heights at which it was shown to have signed two conflicting messages.
     pub equivocations: u64,
+    /// Windows that it committed to and did not open: it counted as abstaining.
+    pub unopened: u64,
+    /// Windows that it committed to under another validator's seal.
+    pub copied: u64,
 }
 
 impl ValidatorRecord {
@@ -58,6 +62,8 @@ impl ValidatorRecord {
             alone_epoch: 0,
             unsigned: 0,
             equivocations: 0,
+            unopened: 0,
+            copied: 0,
         }
     }
 

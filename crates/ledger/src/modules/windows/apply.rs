@@ -1,13 +1,17 @@
-//! Effects of an attestation: its window opens, and streams are decided.
+//! Effects of commitments and attestations: a window opens, and streams are decided.
 
-use openmesh_primitives::Address;
+use std::collections::BTreeSet;
+
+use openmesh_primitives::{Address, Height};
 
 use super::attestation::{Attestation, ChunkClaim};
-use super::check::{Admission, check};
+use super::check::{Admission, check, check_commitment};
+use super::commitment::Commitment;
 use super::events::WindowsEvent;
 use super::facts::WindowsFact;
 use super::keys;
 use super::limits::DIFFERING_INCIDENTS_MAX;
+use super::phases;
 use super::quorum::{Statement, Verdict, Word, claimed, describe_claim, verdict};
 use super::records::{AcceptedChunk, Differing, Said, WindowRecord, chunk};
 use crate::context::Context;
@@ -26,6 +30,37 @@ struct Attested<'a> {
     statements: Vec<Statement>,
 }
 
+/// Lets a commitment take effect: it opens its window, or moves its times on. Fails as the check does.
+pub(crate) fn apply_commitment(
+    context: &mut Context<'_>,
+    commitment: &Commitment,
+    validator: Address,
+) -> Result<(), CheckError> {
+    let Admission { window: mut record, opens, .. } =
+        check_commitment(&context.rules, &context.state, commitment, validator)?;
+    let (id, number) = (&commitment.source, commitment.window);
+    let closed_at = (!opens).then_some(record.closes_at);
+    if opens {
+        phases::open(&mut record, context.height, &context.rules.params.windows);
+    }
+    validators::saw(context, &validator)?;
+    validators::update(context, &validator, |of| of.open_windows += u32::from(opens))?;
+    let before = record.committed_power();
+    record.committed.push((validator, commitment.seal));
+    phases::spoken(&mut record, before, &context.rules);
+    schedule(context, id, number, closed_at, record.closes_at);
+    context.state.put(keys::window(id, number), &record);
+    Ok(())
+}
+
+/// Writes when a window closes, in the place of when it would have before.
+pub(super) fn schedule(context: &mut Context<'_>, id: &str, number: u64, before: Option<Height>, closes_at: Height) {
+    if let Some(before) = before.filter(|before| *before != closes_at) {
+        context.state.delete(keys::closing(before, id, number));
+    }
+    context.state.put(keys::closing(closes_at, id, number), &());
+}
+
 /// Lets an attestation take effect. Fails as the check does.
 pub(crate) fn apply(
     context: &mut Context<'_>,
@@ -34,11 +69,11 @@ pub(crate) fn apply(
 ) -> Result<(), CheckError> {
     let Admission { source, window: mut record, opens } =
         check(&context.rules, &context.state, attestation, validator)?;
-    let (id, number) = (&attestation.source, attestation.window);
+    let (id, number, height) = (&attestation.source, attestation.window, context.height);
     if opens {
-        record.opened_height = context.height;
-        record.closes_at = context.height + context.rules.params.windows.window_close_blocks;
-        context.state.put(keys::closing(record.closes_at, id, number), &());
+        record.opened_height = height;
+        record.closes_at = height + context.rules.params.windows.window_close_blocks;
+        schedule(context, id, number, None, record.closes_at);
     }
     validators::saw(context, &validator)?;
     validators::update(context, &validator, |record| {
@@ -49,15 +84,42 @@ pub(crate) fn apply(
     let said = Said { chunks: attestation.chunks.clone(), abstained: attestation.abstained.clone() };
     context.state.put(keys::attestation(id, number, &validator), &said);
     record.attested.push(validator);
+    if context.rules.params.windows.commitments {
+        let power = record.committed_power();
+        phases::spoken(&mut record, power, &context.rules);
+        name_copies(context, id, number, &record, validator)?;
+    }
     let statements = statements(&context.state, id, number, &record)?;
     let mut attested = Attested { source: &source, number, record, statements };
-    for stream in claimed(&attested.statements) {
-        attested.decide(context, &stream)?;
+    let claimed = claimed(&attested.statements);
+    for stream in &claimed {
+        attested.decide(context, stream)?;
     }
     context.state.put(keys::window(id, number), &attested.record);
-    let (source, height) = (id.clone(), context.height);
-    let abstained = attestation.abstained.clone();
-    context.emit(WindowsEvent::Attested { source, window: number, validator, abstained, height });
+    let mut abstained = attestation.abstained.clone();
+    if attestation.abstains_from_all() {
+        abstained = claimed.into_iter().chain(abstained).collect::<BTreeSet<String>>().into_iter().collect();
+    }
+    context.emit(WindowsEvent::Attested { source: id.clone(), window: number, validator, abstained, height });
+    Ok(())
+}
+
+/// Names those who committed under the seal of a validator that has just opened it. Only now is it known whose seal it is: whoever
+/// repeats another's may come first in a block.
+fn name_copies(
+    context: &mut Context<'_>,
+    id: &str,
+    number: u64,
+    record: &WindowRecord,
+    opener: Address,
+) -> Result<(), StateError> {
+    let Some(seal) = record.seal_of(&opener) else { return Ok(()) };
+    for (other, _) in record.committed.iter().filter(|(other, of)| *other != opener && *of == seal) {
+        validators::update(context, other, |of| of.copied += 1)?;
+        let detail = format!("committed to seal {seal}, which is that of {opener}, as its attestation shows");
+        let subject = Subject::window(id, number).validator(*other);
+        incidents::record(context, IncidentKind::Copied, subject, detail);
+    }
     Ok(())
 }
 

@@ -2,14 +2,18 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use openmesh_primitives::{
-    Address, ContentId, KeyError, ValidatorKey, ValidatorPublicKey, ValidatorSignature, canonical,
+    Address, ContentId, Digest, KeyError, ValidatorKey, ValidatorPublicKey, ValidatorSignature, canonical, sha256,
 };
 use serde::{Deserialize, Serialize};
 
 use super::limits::CHUNK_CLAIMS_MAX;
 
 /// Sets these bytes apart from everything else that a validator's key signs.
-const DOMAIN: &str = "openmesh/attestation/2";
+const DOMAIN: &str = "openmesh/attestation/3";
+/// In front of what a commitment is the hash of.
+const SEAL_DOMAIN: &str = "openmesh/seal/1";
+/// In front of what is signed for a salt. Such a signature is never shown.
+const SALT_DOMAIN: &str = "openmesh/salt/1";
 
 /// One stream's chunk as one validator computed it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
@@ -42,6 +46,8 @@ pub struct Attestation {
     pub chunks: Vec<ChunkClaim>,
     /// Streams that the validator did not cover, in ascending order, none of them claimed. This accuses nobody.
     pub abstained: Vec<String>,
+    /// Random to everybody else, so that nobody can guess what is under the seal; shown only now.
+    pub salt: Digest,
     /// Over everything above.
     pub signature: ValidatorSignature,
 }
@@ -67,6 +73,7 @@ impl Attestation {
             epoch,
             chunks,
             abstained,
+            salt: salt(key, chain_id, source, window),
             signature: ValidatorSignature([0; 64]),
         };
         attestation.signature = key.sign(&attestation.sign_bytes());
@@ -89,7 +96,19 @@ impl Attestation {
             self.epoch,
             &self.chunks,
             &self.abstained,
+            &self.salt,
         ))
+    }
+
+    /// The seal under which the validator commits to this statement: a hash that holds its address, so that it is of no use to anybody else.
+    pub fn seal(&self) -> Digest {
+        let of = (&self.source, self.window, self.validator(), &self.salt);
+        sha256(&[&canonical::encode(&(SEAL_DOMAIN, self.chain_id, of, &self.chunks, &self.abstained))])
+    }
+
+    /// Returns true if it claims nothing and abstains from something: then it abstains from every stream.
+    pub fn abstains_from_all(&self) -> bool {
+        self.chunks.is_empty() && !self.abstained.is_empty()
     }
 
     /// Checks the signature.
@@ -116,4 +135,10 @@ impl Attestation {
     pub(crate) fn streams(&self) -> impl Iterator<Item = &String> {
         self.chunks.iter().map(|claim| &claim.stream).chain(&self.abstained)
     }
+}
+
+/// The salt of a validator's statement about a window. It follows from the key, so that a crash loses none, and from nothing that
+/// anybody else knows: ed25519 signatures of a key are the same each time (RFC 8032), and this one stays here.
+fn salt(key: &ValidatorKey, chain_id: u64, source: &str, window: u64) -> Digest {
+    sha256(&[&key.sign(&canonical::encode(&(SALT_DOMAIN, chain_id, source, window))).0])
 }

@@ -1,10 +1,12 @@
-//! Check of an attestation, in the order in which clause A of `docs/spec/transactions.md` lists it.
+//! Checks of attestations and commitments, in the order in which clauses A and K of `docs/spec/transactions.md` list them.
 
 use openmesh_primitives::Address;
 
 use super::attestation::Attestation;
+use super::commitment::Commitment;
 use super::error::WindowsError;
 use super::limits::WINDOW_NUMBER_MAX;
+use super::phases::commitments_over;
 use super::records::{WindowRecord, source_progress, window};
 use crate::error::CheckError;
 use crate::modules::epochs::{assign, epoch};
@@ -13,13 +15,22 @@ use crate::modules::validators::validator_record;
 use crate::rules::Rules;
 use crate::state::StateRead;
 
-/// An attestation that may take effect: its window with the rules that hold for it.
+/// An attestation or commitment that may take effect: its window with the rules that hold for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Admission {
     pub source: SourceRecord,
     pub window: WindowRecord,
-    /// True if the attestation is the window's first.
+    /// True if it is the window's first.
     pub opens: bool,
+}
+
+/// A window as a validator's transaction names it.
+#[derive(Clone, Copy)]
+struct Named<'a> {
+    source: &'a SourceRecord,
+    window: u64,
+    epoch: u64,
+    validator: Address,
 }
 
 /// Clause A: checks an attestation whose signature was verified.
@@ -30,17 +41,43 @@ pub(crate) fn check(
     validator: Address,
 ) -> Result<Admission, CheckError> {
     rules.chain(attestation.chain_id)?;
-    let source = check_source(rules, state, attestation)?;
-    window_time(rules, &source, attestation.window)?;
-    let (window, opens) = match window(state, &attestation.source, attestation.window)? {
-        Some(window) => (later_attestation(window, attestation)?, false),
-        None => (first_attestation(rules, state, &source, attestation, validator)?, true),
-    };
-    if window.power_of(&validator).is_none() {
-        return Err(WindowsError::NotAssigned { validator, epoch: window.epoch }.into());
+    let source = known_source(state, &attestation.source)?;
+    check_streams(rules, &source, attestation)?;
+    let (window, epoch) = (attestation.window, attestation.epoch);
+    let (window, opens) = find(rules, state, Named { source: &source, window, epoch, validator })?;
+    if window.attested.contains(&validator) {
+        return Err(WindowsError::DuplicateAttestation { validator }.into());
+    }
+    if rules.params.windows.commitments {
+        opening(rules, &window, opens, attestation, validator)?;
+    } else if opens {
+        may_open(rules, state, validator)?;
+    }
+    Ok(Admission { source, window, opens })
+}
+
+/// Clause K: checks a commitment whose signature was verified.
+pub(crate) fn check_commitment(
+    rules: &Rules,
+    state: &dyn StateRead,
+    commitment: &Commitment,
+    validator: Address,
+) -> Result<Admission, CheckError> {
+    rules.chain(commitment.chain_id)?;
+    if !rules.params.windows.commitments {
+        return Err(WindowsError::CommitmentsOff.into());
+    }
+    let source = known_source(state, &commitment.source)?;
+    let (window, epoch) = (commitment.window, commitment.epoch);
+    let (window, opens) = find(rules, state, Named { source: &source, window, epoch, validator })?;
+    if window.seal_of(&validator).is_some() {
+        return Err(WindowsError::DuplicateCommitment { validator }.into());
     }
     if window.attested.contains(&validator) {
         return Err(WindowsError::DuplicateAttestation { validator }.into());
+    }
+    if !opens && commitments_over(&window, rules) {
+        return Err(WindowsError::CommitmentLate.into());
     }
     if opens {
         may_open(rules, state, validator)?;
@@ -48,17 +85,59 @@ pub(crate) fn check(
     Ok(Admission { source, window, opens })
 }
 
-/// The source exists and has the streams that are spoken of.
-fn check_source(rules: &Rules, state: &dyn StateRead, attestation: &Attestation) -> Result<SourceRecord, CheckError> {
-    let unknown = || SourcesError::UnknownSource { id: attestation.source.chars().take(64).collect() };
-    let source = source(state, &attestation.source)?.ok_or_else(unknown)?;
+/// Clause K: an attestation opens what its validator has committed to, once nobody can commit any more. One that abstains from every
+/// stream says nothing that could be copied, and needs no commitment. In front of the mempool the block that makes an attestation
+/// right may not have come yet: then it waits.
+fn opening(
+    rules: &Rules,
+    window: &WindowRecord,
+    opens: bool,
+    attestation: &Attestation,
+    validator: Address,
+) -> Result<(), WindowsError> {
+    let over = !opens && commitments_over(window, rules);
+    let may_come = rules.waits && !over;
+    match window.seal_of(&validator) {
+        None if may_come || (!opens && attestation.abstains_from_all()) => Ok(()),
+        None => Err(WindowsError::NoCommitment { validator }),
+        Some(committed) => {
+            let got = attestation.seal();
+            if committed != got {
+                return Err(WindowsError::CommitmentMismatch { validator, committed, got });
+            }
+            if over || rules.waits { Ok(()) } else { Err(WindowsError::CommitmentsOpen) }
+        }
+    }
+}
+
+/// The window that is named, or a new one that it would open: its time has come, and the validator is assigned to it.
+fn find(rules: &Rules, state: &dyn StateRead, named: Named<'_>) -> Result<(WindowRecord, bool), CheckError> {
+    let Named { source, window: number, epoch, validator } = named;
+    window_time(rules, source, number)?;
+    let (window, opens) = match window(state, &source.spec.id, number)? {
+        Some(window) => (open_window(window, epoch)?, false),
+        None => (new_window(rules, state, named)?, true),
+    };
+    if window.power_of(&validator).is_none() {
+        return Err(WindowsError::NotAssigned { validator, epoch: window.epoch }.into());
+    }
+    Ok((window, opens))
+}
+
+fn known_source(state: &dyn StateRead, id: &str) -> Result<SourceRecord, CheckError> {
+    let unknown = || SourcesError::UnknownSource { id: id.chars().take(64).collect() };
+    Ok(source(state, id)?.ok_or_else(unknown)?)
+}
+
+/// The lists are in order, and the source has the streams that are spoken of.
+fn check_streams(rules: &Rules, source: &SourceRecord, attestation: &Attestation) -> Result<(), WindowsError> {
     if let Some(reason) = attestation.claims_fault() {
-        return Err(WindowsError::Claims { reason: reason.to_string() }.into());
+        return Err(WindowsError::Claims { reason: reason.to_string() });
     }
-    if let Some(stream) = attestation.streams().find(|stream| !source.has_stream(stream, rules.epoch)) {
-        return Err(WindowsError::UnknownStream { stream: stream.chars().take(80).collect() }.into());
+    match attestation.streams().find(|stream| !source.has_stream(stream, rules.epoch)) {
+        Some(stream) => Err(WindowsError::UnknownStream { stream: stream.chars().take(80).collect() }),
+        None => Ok(()),
     }
-    Ok(source)
 }
 
 /// A window of a market must have ended, give or take the clocks' tolerance: a simulated market has this machine's clock, a
@@ -77,35 +156,30 @@ fn window_time(rules: &Rules, source: &SourceRecord, window: u64) -> Result<(), 
 }
 
 /// An open window keeps its epoch for as long as it is open, however many epochs begin meanwhile.
-fn later_attestation(window: WindowRecord, attestation: &Attestation) -> Result<WindowRecord, WindowsError> {
+fn open_window(window: WindowRecord, got: u64) -> Result<WindowRecord, WindowsError> {
     if window.closed {
         return Err(WindowsError::WindowClosed { height: window.closes_at });
     }
-    let (pinned, got) = (window.epoch, attestation.epoch);
+    let pinned = window.epoch;
     if got == pinned { Ok(window) } else { Err(WindowsError::PinnedEpoch { pinned, got }) }
 }
 
-/// The first attestation pins the current epoch or the one before.
-fn first_attestation(
-    rules: &Rules,
-    state: &dyn StateRead,
-    source: &SourceRecord,
-    attestation: &Attestation,
-    validator: Address,
-) -> Result<WindowRecord, CheckError> {
-    let (current, got) = (rules.epoch, attestation.epoch);
+/// The first word on a window pins the current epoch or the one before.
+fn new_window(rules: &Rules, state: &dyn StateRead, named: Named<'_>) -> Result<WindowRecord, CheckError> {
+    let Named { source, window, epoch: got, validator } = named;
+    let current = rules.epoch;
     if got > current || current - got > 1 {
         return Err(WindowsError::WrongEpoch { current, got }.into());
     }
     if let Some(from_epoch) = source.retires_from_epoch.filter(|from| got >= *from || current >= *from) {
         return Err(SourcesError::SourceRetired { id: source.spec.id.clone(), from_epoch }.into());
     }
-    check_first(rules, state, source, attestation.window)?;
+    check_first(rules, state, source, window)?;
     if got < source.active_from_epoch {
         return Err(WindowsError::SourceNotActive { from_epoch: source.active_from_epoch }.into());
     }
     let record = epoch(state, got)?.ok_or(WindowsError::WrongEpoch { current, got })?;
-    let assigned = assign(&record, &attestation.source, rules.params.sources.assigned_per_source);
+    let assigned = assign(&record, &source.spec.id, rules.params.sources.assigned_per_source);
     Ok(WindowRecord::new(got, assigned.iter().map(|v| (v.address, v.power)).collect(), validator))
 }
 

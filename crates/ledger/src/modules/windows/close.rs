@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 
 use openmesh_primitives::Address;
 
-use super::apply::statements;
+use super::apply::{schedule, statements};
 use super::events::WindowsEvent;
 use super::facts::WindowsFact;
 use super::keys;
-use super::limits::GAP_WINDOWS_MAX;
+use super::limits::{GAP_WINDOWS_MAX, WINDOW_SETTLE_MS};
 use super::quorum::{Statement, Undecided, Verdict, describe_claim, spoken_of, tally, undecided, verdict};
 use super::records::{Abstention, WindowRecord, source_progress, window};
 use crate::context::Context;
 use crate::modules::incidents::{self, IncidentKind, Subject};
+use crate::modules::sources::{SourceKind, source};
 use crate::modules::validators::{self, PRESENCE_BLOCKS, more_than_one_third};
 use crate::state::{StateError, StateRead, readable};
 
@@ -36,22 +37,25 @@ pub(crate) fn close_due(context: &mut Context<'_>) -> Result<(), StateError> {
 fn close(context: &mut Context<'_>, id: &str, number: u64) -> Result<(), StateError> {
     let absent = || StateError::Absent(readable(&keys::window(id, number)));
     let mut record = window(&context.state, id, number)?.ok_or_else(absent)?;
+    if is_early(context, id, number, &record)? {
+        return postpone(context, id, number, record);
+    }
     let statements = statements(&context.state, id, number, &record)?;
     record.closed = true;
-    let abstained = statements.iter().filter(|s| !s.said.abstained.is_empty());
-    record.abstained =
-        abstained.map(|s| Abstention { validator: s.validator, streams: s.said.abstained.clone() }).collect();
-    let missing = record.not_attested();
+    let spoken_of = spoken_of(&statements);
+    note_abstentions(context, &mut record, &statements, &spoken_of)?;
+    let missing: Vec<Address> =
+        record.not_attested().into_iter().filter(|validator| !record.unopened.contains(validator)).collect();
     // With less than that, everybody who attested may be lying: then nobody else is named.
     let credible = more_than_one_third(record.attested_power(), record.assigned_power());
     if credible {
         close_streams(context, id, number, &mut record, &statements)?;
-        name_hole(context, id, number, &spoken_of(&statements))?;
+        name_hole(context, id, number, &spoken_of)?;
         name_missing(context, id, number, &record, &missing)?;
     } else {
         let (power, total) = (record.attested_power(), record.assigned_power());
         let detail = format!("closed with attestations of power {power} of {total} only");
-        record.uncovered = spoken_of(&statements).into_iter().collect();
+        record.uncovered = spoken_of.into_iter().collect();
         incidents::record(context, IncidentKind::Uncovered, Subject::window(id, number), detail);
     }
     for validator in &record.attested {
@@ -73,6 +77,58 @@ fn close(context: &mut Context<'_>, id: &str, number: u64) -> Result<(), StateEr
         height: context.height,
     });
     context.fact(WindowsFact::Closed { source: id.to_string(), window: number, record });
+    Ok(())
+}
+
+/// Returns true where nobody honest needs to have committed to a market's window yet: it ended only just now, and no more than a third
+/// of the power has. Otherwise a liar could open a window as early as it may, and have it closed before the others' collectors are done.
+fn is_early(context: &Context<'_>, id: &str, number: u64, record: &WindowRecord) -> Result<bool, StateError> {
+    if !context.rules.params.windows.commitments
+        || more_than_one_third(record.committed_power(), record.assigned_power())
+    {
+        return Ok(false);
+    }
+    let Some(source) = source(&context.state, id)? else { return Ok(false) };
+    let settled_ms = source.spec.window_end_ms(number) + i128::from(WINDOW_SETTLE_MS);
+    Ok(source.spec.kind == SourceKind::Market && i128::from(context.rules.time.millis()) < settled_ms)
+}
+
+/// Leaves a window open as long again.
+fn postpone(context: &mut Context<'_>, id: &str, number: u64, mut record: WindowRecord) -> Result<(), StateError> {
+    let was_over = record.commits_until < record.closes_at;
+    record.closes_at = context.height + context.rules.params.windows.window_close_blocks;
+    if !was_over {
+        record.commits_until = record.closes_at;
+    }
+    schedule(context, id, number, None, record.closes_at);
+    context.state.put(keys::window(id, number), &record);
+    Ok(())
+}
+
+/// Sums up who abstained from what: as they said, everything where they covered nothing, and everything that others spoke of where
+/// they never opened what they had committed to. Their seals are not needed any more.
+fn note_abstentions(
+    context: &mut Context<'_>,
+    record: &mut WindowRecord,
+    statements: &[Statement],
+    spoken_of: &BTreeSet<String>,
+) -> Result<(), StateError> {
+    for statement in statements.iter().filter(|s| !s.said.abstained.is_empty()) {
+        let all = statement.said.abstains_from_all();
+        let streams: Vec<String> =
+            if all { spoken_of.iter().cloned().collect() } else { statement.said.abstained.clone() };
+        record.abstained.push(Abstention { validator: statement.validator, streams });
+    }
+    let committed = std::mem::take(&mut record.committed);
+    let unopened = committed.into_iter().map(|(validator, _)| validator).filter(|v| !record.attested.contains(v));
+    record.unopened = unopened.collect();
+    for validator in &record.unopened {
+        validators::update(context, validator, |of| {
+            of.unopened += 1;
+            of.abstained += spoken_of.len() as u64;
+        })?;
+        record.abstained.push(Abstention { validator: *validator, streams: spoken_of.iter().cloned().collect() });
+    }
     Ok(())
 }
 

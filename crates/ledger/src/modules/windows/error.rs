@@ -1,7 +1,7 @@
 //! Refusals of attestations.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use openmesh_primitives::Address;
+use openmesh_primitives::{Address, Digest};
 use serde::{Deserialize, Serialize};
 
 /// A refusal of an attestation.
@@ -88,6 +88,37 @@ pub enum WindowsError {
         /// As allowed.
         max: u32,
     },
+    /// The network takes no commitments.
+    #[error("the network takes no commitments: attest without one")]
+    CommitmentsOff,
+    /// The validator has committed to this window already.
+    #[error("the validator {validator} has committed to this window already")]
+    DuplicateCommitment {
+        /// The validator.
+        validator: Address,
+    },
+    /// The window takes no more commitments.
+    #[error("the window takes no more commitments: who comes later can only abstain from every stream")]
+    CommitmentLate,
+    /// Others may still commit.
+    #[error("the window still takes commitments, and attestations only after them")]
+    CommitmentsOpen,
+    /// An attestation without a commitment.
+    #[error("the validator {validator} has not committed to this window: it can only abstain from every stream")]
+    NoCommitment {
+        /// The validator.
+        validator: Address,
+    },
+    /// An attestation that says something else than what its validator committed to.
+    #[error("the validator {validator} committed to seal {committed}, the attestation has {got}")]
+    CommitmentMismatch {
+        /// The validator.
+        validator: Address,
+        /// On the ledger.
+        committed: Digest,
+        /// Of the attestation.
+        got: Digest,
+    },
 }
 
 impl WindowsError {
@@ -105,6 +136,12 @@ impl WindowsError {
             WindowsError::WindowNumber { .. } => "window_number",
             WindowsError::WindowAhead { .. } => "window_ahead",
             WindowsError::WindowPast { .. } => "window_past",
+            WindowsError::CommitmentsOff => "commitments_off",
+            WindowsError::DuplicateCommitment { .. } => "duplicate_commitment",
+            WindowsError::CommitmentLate => "commitment_late",
+            WindowsError::CommitmentsOpen => "commitments_open",
+            WindowsError::NoCommitment { .. } => "no_commitment",
+            WindowsError::CommitmentMismatch { .. } => "commitment_mismatch",
             WindowsError::OpenWindows { .. } => "open_windows",
         }
     }

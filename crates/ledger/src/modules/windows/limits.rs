@@ -14,6 +14,13 @@ pub const WINDOW_AHEAD_MS_MAX: i64 = 5_000;
 /// The same before inclusion, where the only known time is that of the last block, which may be some rounds old.
 pub const WINDOW_AHEAD_MEMPOOL_MS_MAX: i64 = 120_000;
 
+/// Time after a market's window within which honest collectors close it, milliseconds: one that waits for proof that it missed nothing
+/// waits for 8 s, and clocks differ. Before that no window closes to which no more than a third of the power has committed.
+pub const WINDOW_SETTLE_MS: i64 = 10_000;
+
+/// Longest time for which commitments wait for those that are late, milliseconds: an hour, far beyond what a collector takes.
+pub const COMMIT_GRACE_MS_MAX: u64 = 3_600_000;
+
 /// Most blocks that a window may stay open: eleven days of blocks each second, after which nobody waits any more.
 pub const WINDOW_CLOSE_BLOCKS_MAX: u64 = 1_000_000;
 

@@ -54,6 +54,9 @@ pub(crate) enum Undecided {
 impl Statement {
     /// Its word about a stream.
     pub fn word(&self, stream: &str) -> Word<'_> {
+        if self.said.abstains_from_all() {
+            return Word::Abstained;
+        }
         if self.said.abstained.binary_search_by(|s| s.as_str().cmp(stream)).is_ok() {
             return Word::Abstained;
         }
@@ -154,6 +157,13 @@ mod tests {
         assert_eq!(undecided("a/t", &said, 4), Undecided::Uncovered, "two more would have made it one");
         let said = [claim(1), claim(2), claim(3), statement(4, 1, &[], &["a/t"])];
         assert!(matches!(verdict("a/t", &said, 4), Verdict::Accepted(_)));
+    }
+
+    #[test]
+    fn who_claims_nothing_and_abstains_from_something_abstains_from_everything() {
+        let said = [statement(1, 1, &[], &["b/t"]), statement(2, 1, &[], &[])];
+        assert_eq!(said[0].word("a/t"), Word::Abstained);
+        assert_eq!(said[1].word("a/t"), Word::Spoken(None), "nothing happened in any stream: that is a word");
     }
 
     #[test]

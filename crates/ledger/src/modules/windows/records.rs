@@ -1,7 +1,7 @@
 //! Records of windows.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use openmesh_primitives::{Address, ContentId, Height};
+use openmesh_primitives::{Address, ContentId, Digest, Height, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::attestation::ChunkClaim;
@@ -48,6 +48,13 @@ pub struct Said {
     pub abstained: Vec<String>,
 }
 
+impl Said {
+    /// Returns true if it claims nothing and abstains from something: who covered nothing has no word about any stream.
+    pub fn abstains_from_all(&self) -> bool {
+        self.chunks.is_empty() && !self.abstained.is_empty()
+    }
+}
+
 /// A validator that abstained from streams of a window.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct Abstention {
@@ -69,7 +76,7 @@ pub struct Differing {
 /// A window of a source.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct WindowRecord {
-    /// The epoch that the first attestation pinned.
+    /// The epoch that the first commitment pinned, or the first attestation where the network asks for no commitments.
     pub epoch: u64,
     /// The validators assigned in it, and their power, in ascending order of address.
     pub assigned: Vec<(Address, u64)>,
@@ -95,6 +102,15 @@ pub struct WindowRecord {
     pub uncovered: Vec<String>,
     /// Validators that abstained, known when it closes; before, their statements are at hand ([`said`]).
     pub abstained: Vec<Abstention>,
+    /// Validators that committed, with their seals, in the order of inclusion; gone when it has closed.
+    pub committed: Vec<(Address, Digest)>,
+    /// Last height whose block takes commitments, if they are not over before ([`WindowRecord::commitments_over`]). 0 where the network
+    /// asks for none.
+    pub commits_until: Height,
+    /// Height and time of the block with which more than two thirds of the power had committed.
+    pub quorum: Option<(Height, Timestamp)>,
+    /// Validators that committed and never opened it, known when it closes: they count as abstaining from every stream.
+    pub unopened: Vec<Address>,
 }
 
 impl WindowRecord {
@@ -114,6 +130,10 @@ impl WindowRecord {
             disputed: Vec::new(),
             uncovered: Vec::new(),
             abstained: Vec::new(),
+            committed: Vec::new(),
+            commits_until: 0,
+            quorum: None,
+            unopened: Vec::new(),
         }
     }
 
@@ -136,6 +156,24 @@ impl WindowRecord {
     /// Power of those that attested.
     pub fn attested_power(&self) -> u64 {
         self.attested.iter().filter_map(|v| self.power_of(v)).sum()
+    }
+
+    /// The seal under which a validator committed.
+    pub fn seal_of(&self, validator: &Address) -> Option<Digest> {
+        self.committed.iter().find(|(address, _)| address == validator).map(|(_, seal)| *seal)
+    }
+
+    /// Returns true if a block of this height and time takes no more commitments, and attestations in their place.
+    pub fn commitments_over(&self, height: Height, time: Timestamp, grace_ms: u64) -> bool {
+        let waited = |(at, from): (Height, Timestamp)| {
+            height > at && i128::from(time.millis()) >= i128::from(from.millis()) + i128::from(grace_ms)
+        };
+        height > self.commits_until || self.quorum.is_some_and(waited)
+    }
+
+    /// Power of those that committed.
+    pub fn committed_power(&self) -> u64 {
+        self.committed.iter().filter_map(|(address, _)| self.power_of(address)).sum()
     }
 
     /// Assigned validators that have not attested.
