@@ -7,10 +7,16 @@
 //! answers (so a slow moment is not hidden by waiting for it), and the figure is the time from the moment a transfer was
 //! due to the moment the watcher is told of its block. The generator's own share of the processors is told besides,
 //! because it runs on the same machine.
+//!
+//! With `--profile` the run that hands in as fast as the doors take it is followed by the processor time of a transfer by part
+//! ([`profile`]).
 
 mod arguments;
+mod gossip;
 mod load;
 mod net;
+mod profile;
+mod replay;
 
 use std::time::Duration;
 
@@ -31,6 +37,9 @@ pub async fn run(arguments: &TransfersArgs) -> anyhow::Result<()> {
 
 async fn measure(arguments: &TransfersArgs, net: &mut Net) -> anyhow::Result<()> {
     let plan = Plan { count: arguments.transfers, rate: None, connections: arguments.connections };
+    if arguments.profile {
+        return profile::run(net, &plan, Duration::from_secs(arguments.idle_seconds)).await;
+    }
     let saturated = load::run(net, &plan).await?;
     report(net, &plan, &saturated);
     let rates = match arguments.rates.as_slice() {
@@ -53,7 +62,8 @@ fn report(net: &Net, plan: &Plan, outcome: &Outcome) {
     let kind = plan.rate.map_or_else(|| "saturation".to_string(), |rate| format!("{rate} transfers a second offered"));
     eprintln!(
         "{kind}: {} of {} committed, {:.0} a second; submit to commit p50 {} ms, p99 {} ms; {} blocks, highest round {}; \
-         refused {}, asked to come again {}, not committed {}; processors: validators {:.2}, this generator {:.2}",
+         refused {}, asked to come again {}, not committed {}; processors: validators {:.2} ({:.0} us a \
+         transfer and validator), this generator {:.2}",
         outcome.committed(),
         plan.count,
         outcome.per_second(),
@@ -65,6 +75,7 @@ fn report(net: &Net, plan: &Plan, outcome: &Outcome) {
         outcome.busy,
         outcome.lost,
         outcome.cores_nodes,
+        outcome.cpu_us_each(net.len()),
         outcome.cores_own,
     );
     println!(
@@ -87,6 +98,7 @@ fn report(net: &Net, plan: &Plan, outcome: &Outcome) {
             "not_committed": outcome.lost,
             "seconds": outcome.elapsed.as_secs_f64(),
             "cores_validators": outcome.cores_nodes,
+            "cpu_us_a_transfer_and_validator": outcome.cpu_us_each(net.len()).round(),
             "cores_generator": outcome.cores_own,
         })
     );
