@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use openmesh_ledger::{
-    Block, MempoolRules, Transaction, VerifiedTransaction, execute_block_verified, validate_proposal, verify_stateless,
+    Block, BlockLimits, MempoolRules, Transaction, VerifiedTransaction, execute_checked, params, validate_checked,
+    verify_stateless,
 };
 use openmesh_primitives::{canonical, sha256};
 use openmesh_storage::{Store, StoredBlock};
@@ -93,9 +94,13 @@ impl Replayed {
             verified.iter().for_each(|known| drop(black_box(rules.check(&state, known))));
             Ok::<_, anyhow::Error>(())
         })?;
-        timed(&mut times.check, || validate_proposal(&state, &fresh.tip(), &block))?;
-        let hints: Vec<Option<Arc<VerifiedTransaction>>> = verified.into_iter().map(Some).collect();
-        let execution = timed(&mut times.execute, || execute_block_verified(&state, &block, &hints))?;
+        let known: Vec<Option<Arc<VerifiedTransaction>>> = verified.into_iter().map(Some).collect();
+        let checked = timed(&mut times.check, || {
+            let checked = block.hashed().check(&BlockLimits::of(&params(&state)?), &known)?;
+            validate_checked(&state, &fresh.tip(), &checked)?;
+            Ok::<_, anyhow::Error>(checked)
+        })?;
+        let execution = timed(&mut times.execute, || execute_checked(&state, checked))?;
         anyhow::ensure!(execution.receipts == receipts, "the replay came to other receipts");
         let prepared = timed(&mut times.root, || fresh.prepare(&execution))?;
         let (height, hash) = (block.header.height, block.hash());

@@ -1,34 +1,33 @@
 //! The only writer of the chain: builds, judges and commits blocks, one after the other, on a thread of its own.
 //!
 //! A thread and not a lock, because the order of these steps matters and none of them may stall the async runtime. The
-//! host posts closures; the answer comes through a channel. A judged block keeps its execution, so that deciding it
-//! costs only the commit.
+//! host posts closures; the answer comes through a channel. A block that was built or judged keeps its execution
+//! ([`crate::known`]), so that deciding it costs only the commit.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use openmesh_ledger::{
-    Block, BlockLimits, Certificate, Execution, VerifiedTransaction, build_block, execute_block_verified, params,
-    validate_proposal, verify_stateless,
+    Block, BlockLimits, Certificate, CheckedBlock, ExecuteError, Execution, ProposalError, UnverifiedTransaction,
+    build_block, execute_checked, params, validate_checked,
 };
-use openmesh_primitives::{Address, Digest, Height, Timestamp, canonical, sha256};
-use openmesh_storage::{Prepared, Store, StoreError};
+use openmesh_primitives::{Address, Digest, Height, Timestamp, canonical};
+use openmesh_storage::{Store, StoreError};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::admission::processors;
 use crate::committed::CommittedBlock;
 use crate::error::EngineError;
 use crate::fill::Fill;
+use crate::known::{Executed, Known, KnownBlocks};
 use crate::mempool::Mempool;
 use crate::metrics::Metrics;
 
 /// A proposed block may be so far ahead of this node's clock, nanoseconds. Validators are expected to run NTP; two
 /// seconds allow for a bad one and still keep block time useful.
 const TIME_AHEAD_NANOS_MAX: i64 = 2_000_000_000;
-/// Blocks of the next height that are kept with their execution; a height rarely sees a second one.
-const KNOWN_MAX: usize = 8;
 /// Share of the proposal's time-out that may go into verifying signatures that a validator has not seen.
 const VERIFY_SHARE: u32 = 3;
 /// A block may have so many transactions whatever the measurement says, so that a hiccup cannot stop the chain.
@@ -37,13 +36,6 @@ const TRANSACTIONS_MIN: u64 = 128;
 const ROUND_NOT_JUDGED: i64 = -1;
 /// Candidates for a block: some more than fit, because some will be refused.
 const CANDIDATES_FACTOR: usize = 2;
-
-/// A block of the next height.
-struct Known {
-    block: Block,
-    bytes: Bytes,
-    executed: Option<(Execution, Prepared)>,
-}
 
 /// A block as consensus refers to it.
 #[derive(Clone, Debug)]
@@ -74,7 +66,7 @@ pub(crate) struct Chain {
     fill: Fill,
     /// Rounds of the height that is being decided in which it has proposed.
     proposed: (Height, BTreeSet<i64>),
-    known: BTreeMap<Digest, Known>,
+    known: KnownBlocks,
     /// Commit of the last block, with the precommits that came after the decision.
     last_commit: Option<Certificate>,
     committed: broadcast::Sender<Arc<CommittedBlock>>,
@@ -129,7 +121,7 @@ impl Chain {
         committed: broadcast::Sender<Arc<CommittedBlock>>,
         metrics: Metrics,
     ) -> Chain {
-        let (fill, proposed, known) = (Fill::default(), (0, BTreeSet::new()), BTreeMap::new());
+        let (fill, proposed, known) = (Fill::default(), (0, BTreeSet::new()), KnownBlocks::default());
         Chain { store, mempool, address, propose, fill, proposed, known, last_commit: None, committed, metrics }
     }
 
@@ -157,7 +149,8 @@ impl Chain {
         let prepared = self.store.prepare(&execution)?;
         self.metrics.execute_seconds.observe(started.elapsed().as_secs_f64());
         let candidate = candidate(&block);
-        self.know(candidate.id, Known { block, bytes: candidate.bytes.clone(), executed: Some((execution, prepared)) });
+        let known = Known { block, bytes: candidate.bytes.clone(), executed: Some((execution, prepared)) };
+        self.known.keep(candidate.id, known);
         self.store.put_undecided(height, round, &candidate.id, &candidate.bytes)?;
         self.metrics.proposals_built.inc();
         Ok(Some(candidate))
@@ -249,23 +242,16 @@ impl Chain {
             return Ok(Judged::Invalid { id, proposer, reason, again: true });
         }
         let bytes = Bytes::from(bytes);
-        let known = self.known.get(&id).map(|known| known.bytes == bytes);
+        let known = self.known.bytes(&id).map(|known| *known == bytes);
         if known == Some(false) {
             return Ok(Judged::Useless(format!("another body under the header of block {id}")));
         }
         if known.is_none() {
-            let state = self.store.state()?;
-            match validate_proposal(&state, &tip, &block) {
-                Ok(()) => {}
-                Err(openmesh_ledger::ProposalError::State(error)) => return Err(error.into()),
-                Err(error) => return refused(report(&error)),
-            }
-            match self.execute(id, block, bytes.clone()) {
-                Ok(()) => {}
-                Err(EngineError::Execute(openmesh_ledger::ExecuteError::Block(error))) => {
-                    return refused(report(&error));
+            match self.execute(&block)? {
+                Ok(executed) => {
+                    self.known.keep(id, Known { block, bytes: bytes.clone(), executed: Some(executed) });
                 }
-                Err(error) => return Err(error),
+                Err(reason) => return refused(reason),
             }
         }
         self.store.put_undecided(height, round, &id, &bytes)?;
@@ -289,8 +275,8 @@ impl Chain {
 
     /// Bytes of a block of the next height.
     pub(crate) fn body(&self, height: Height, id: &Digest) -> Result<Option<Bytes>, EngineError> {
-        if let Some(known) = self.known.get(id) {
-            return Ok(Some(known.bytes.clone()));
+        if let Some(bytes) = self.known.bytes(id) {
+            return Ok(Some(bytes.clone()));
         }
         let stored = self.store.undecided(height)?.into_iter().find(|(_, other, _)| other == id);
         Ok(stored.map(|(_, _, bytes)| bytes.into()))
@@ -300,7 +286,7 @@ impl Chain {
     /// neither go on without the block nor change its mind about it.
     pub(crate) fn commit(&mut self, certificate: Certificate) -> Result<Arc<CommittedBlock>, EngineError> {
         let (height, hash) = (certificate.height, certificate.block_hash);
-        let known = match self.known.remove(&hash) {
+        let known = match self.known.take(&hash, &self.store.tip().block_hash) {
             Some(known) => known,
             None => {
                 let bytes = self.body(height, &hash)?.ok_or(EngineError::UnknownDecision { height, hash })?;
@@ -310,7 +296,8 @@ impl Chain {
         let block = known.block;
         let (execution, prepared) = match known.executed {
             Some(executed) => executed,
-            None => self.execute_decided(&block)?,
+            // The network has decided it; if it does not fit here, this node's state has gone another way.
+            None => self.execute(&block)?.map_err(|reason| EngineError::Diverged { height, reason })?,
         };
         self.learn(certificate.round);
         let started = Instant::now();
@@ -335,56 +322,45 @@ impl Chain {
         self.metrics.transactions_failed.inc_by((committed.receipts.len() - ok) as u64);
     }
 
-    fn execute_decided(&self, block: &Block) -> Result<(Execution, Prepared), EngineError> {
-        let state = self.store.state()?;
-        // The network has decided it; if it does not fit here, this node's state has gone another way.
-        validate_proposal(&state, &self.store.tip(), block)
-            .map_err(|error| EngineError::Diverged { height: block.header.height, reason: report(&error) })?;
-        self.run(block)
-    }
-
-    fn execute(&mut self, id: Digest, block: Block, bytes: Bytes) -> Result<(), EngineError> {
-        let executed = self.run(&block)?;
-        self.know(id, Known { block, bytes, executed: Some(executed) });
-        Ok(())
-    }
-
-    fn know(&mut self, id: Digest, known: Known) {
-        if self.known.len() >= KNOWN_MAX {
-            self.known.clear();
-        }
-        self.known.insert(id, known);
-    }
-
-    fn run(&self, block: &Block) -> Result<(Execution, Prepared), EngineError> {
+    /// Checks and executes a block of the next height. Each transaction is hashed once, and decoded and verified only where none with
+    /// its hash waits here. Returns the rule that it breaks, if it breaks one.
+    ///
+    /// Fails if the store does.
+    fn execute(&self, block: &Block) -> Result<Result<Executed, String>, EngineError> {
         let started = Instant::now();
-        let verified = self.verify(block);
-        let execution = execute_block_verified(&self.store.state()?, block, &verified)?;
+        let state = self.store.state()?;
+        let hashed = block.hashed();
+        let known = self.mempool.verified(hashed.hashes());
+        let mut checked = match hashed.check(&BlockLimits::of(&params(&state)?), &known) {
+            Ok(checked) => checked,
+            Err(error) => return Ok(Err(report(&ProposalError::from(error)))),
+        };
+        match validate_checked(&state, &self.store.tip(), &checked) {
+            Ok(()) => {}
+            Err(ProposalError::State(error)) => return Err(error.into()),
+            Err(error) => return Ok(Err(report(&error))),
+        }
+        verify(&mut checked);
+        let execution = match execute_checked(&state, checked) {
+            Ok(execution) => execution,
+            Err(ExecuteError::State(error)) => return Err(error.into()),
+            Err(error) => return Ok(Err(report(&error))),
+        };
         let prepared = self.store.prepare(&execution)?;
         self.metrics.execute_seconds.observe(started.elapsed().as_secs_f64());
-        Ok((execution, prepared))
+        Ok(Ok((execution, prepared)))
     }
+}
 
-    /// Signatures: those of waiting transactions are known, the others are verified on all processors.
-    fn verify(&self, block: &Block) -> Vec<Option<Arc<VerifiedTransaction>>> {
-        let hashes: Vec<Digest> = block.transactions.iter().map(|bytes| sha256(&[bytes])).collect();
-        let mut verified = self.mempool.verified(&hashes);
-        let mut missing: Vec<(&Vec<u8>, &mut Option<Arc<VerifiedTransaction>>)> =
-            block.transactions.iter().zip(&mut verified).filter(|(_, known)| known.is_none()).collect();
-        let threads = processors();
-        let share = missing.len().div_ceil(threads).max(1);
-        std::thread::scope(|scope| {
-            for part in missing.chunks_mut(share) {
-                scope.spawn(move || {
-                    for (bytes, slot) in part {
-                        // A wrong one stays unknown: the ledger says in its receipt what is wrong.
-                        **slot = verify_stateless(bytes).ok().map(Arc::new);
-                    }
-                });
-            }
-        });
-        verified
-    }
+/// Verifies the signatures that nobody here has verified yet, on all processors. A wrong one keeps its error for the receipt.
+fn verify(checked: &mut CheckedBlock<'_>) {
+    let mut missing = checked.unverified();
+    let share = missing.len().div_ceil(processors()).max(1);
+    std::thread::scope(|scope| {
+        for part in missing.chunks_mut(share) {
+            scope.spawn(move || part.iter_mut().for_each(UnverifiedTransaction::verify));
+        }
+    });
 }
 
 fn candidate(block: &Block) -> Candidate {

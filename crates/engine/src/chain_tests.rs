@@ -4,7 +4,7 @@ use openmesh_ledger::{
     AccountTransaction, AccountsAction, AccountsError, Action, Attestation, Genesis, GenesisValidator, Origin, Params,
     SourceKind, SourceSpec, Transaction, TransactionError, WindowsError, precommit_sign_bytes, transactions_root,
 };
-use openmesh_primitives::{AccountKey, Amount, ValidatorKey};
+use openmesh_primitives::{AccountKey, Amount, SplitMix64, ValidatorKey, sha256};
 use prometheus_client::registry::Registry;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -183,12 +183,7 @@ fn what_a_block_refused_waits_on() {
     let first = theirs(&chain);
     assert!(matches!(judge(&mut chain, &first, true), Judged::Valid(_)));
     chain.commit(certificate(1, first.hash())).unwrap();
-    let transfer = |nonce| {
-        let action = Action::Accounts(AccountsAction::Transfer { to: other(), amount: Amount(1) });
-        let signed =
-            AccountTransaction::sign(&account(), 1, nonce, Params::default().accounts.fee_min, action).unwrap();
-        Transaction::Account(signed).encode()
-    };
+    let transfer = |nonce| Transaction::Account(transfer(nonce)).encode();
     // Its window ends after any block of these seconds, and a mempool has patience.
     let early = Attestation::sign(&key(1), 1, &source().id, 105, 0, vec![], vec![]);
     let waiting = [Transaction::Attestation(early).encode(), transfer(0), transfer(1)];
@@ -225,6 +220,60 @@ fn what_a_block_refused_waits_on() {
     assert_eq!(chain.mempool.verified(&hashes).iter().filter(|known| known.is_some()).count(), 1);
     let again = chain.mempool.admit_blocking(vec![waiting[1].clone().into()], WorkClass::Api);
     assert_eq!(again, [Err(crate::mempool::error::PoolError::Known.into())]);
+}
+
+fn transfer(nonce: u64) -> AccountTransaction {
+    let action = Action::Accounts(AccountsAction::Transfer { to: other(), amount: Amount(1) });
+    AccountTransaction::sign(&account(), 1, nonce, Params::default().accounts.fee_min, action).unwrap()
+}
+
+/// What the network must agree on of a committed block.
+fn outcome(committed: &CommittedBlock) -> (Digest, &[openmesh_ledger::Receipt], &[openmesh_ledger::LedgerEvent]) {
+    (committed.state_root, &committed.receipts, &committed.events)
+}
+
+/// A proposer that commits what it executed while building, one that commits what it executed while judging, one that has forgotten
+/// its execution, and one that never judged: with signatures known and unknown, and blocks that a proposer stuffed with refusals.
+#[test]
+fn a_block_comes_to_the_same_whenever_it_was_executed() {
+    for seed in 0..6 {
+        let mut random = SplitMix64::new(seed);
+        let dirs: [TempDir; 4] = std::array::from_fn(|_| TempDir::new().unwrap());
+        let mut chains = dirs.each_ref().map(open);
+        let (mut nonce, us) = (0, key(1).public().address());
+        for height in 1..=5 {
+            let now = Timestamp(NOW.0 + height as i64 * 1_000);
+            for next in nonce..nonce + random.below(4) {
+                let bytes = Transaction::Account(transfer(next)).encode();
+                // The others have heard of some of them.
+                for chain in chains.iter_mut().take(1 + random.index(4)) {
+                    chain.mempool.admit_blocking(vec![Submission::Bytes(bytes.clone())], WorkClass::Api);
+                }
+            }
+            let built = chains[0].build(height, 0, now).unwrap().unwrap();
+            let mut block = decode_stored(height, &built.bytes).unwrap();
+            if random.chance(1, 2) {
+                let (gap, mut forged) = (transfer(nonce + 9), transfer(nonce));
+                forged.signature.0[64] = 99;
+                block.transactions.extend([gap, forged].map(|refused| Transaction::Account(refused).encode()));
+                block.header.transactions_root = transactions_root(&block.transactions);
+            }
+            let (id, bytes) = (block.hash(), canonical::encode(&block));
+            for chain in chains.iter_mut().take(3) {
+                let judged = chain.judge(height, 0, us, true, bytes.clone(), now).unwrap();
+                assert!(matches!(judged, Judged::Valid(_)), "{judged:?}");
+            }
+            chains[2].known.clear();
+            chains[3].adopt(height, &bytes).unwrap().unwrap();
+            let committed = chains.each_mut().map(|chain| chain.commit(certificate(height, id)).unwrap());
+            assert!(committed.iter().all(|c| outcome(c) == outcome(&committed[0])), "seed {seed}, height {height}");
+            nonce += committed[0].receipts.iter().filter(|receipt| receipt.ok()).count() as u64;
+            for (chain, committed) in chains.iter().zip(&committed) {
+                chain.mempool.recheck(committed).unwrap();
+            }
+        }
+        assert!(nonce > 0, "seed {seed}: nothing was transferred");
+    }
 }
 
 #[test]

@@ -29,6 +29,7 @@ pub mod fuzz;
 mod handle;
 mod host;
 mod keyfile;
+mod known;
 pub mod machine;
 mod mempool;
 mod metrics;

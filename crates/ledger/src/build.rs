@@ -7,11 +7,12 @@ use std::sync::Arc;
 use openmesh_primitives::{Address, Amount, Digest, Height, Timestamp};
 
 use crate::block::{Block, BlockError, BlockLimits, Certificate, HEADER_VERSION, Header, Tip, commit_hash};
+use crate::checked::CheckedBlock;
 use crate::error::{CheckError, TransactionError};
 use crate::event::Execution;
 use crate::execute::{ExecuteError, Executor};
 use crate::light::{self, LightError};
-use crate::merkle::transactions_root;
+use crate::merkle::root_over_hashes;
 use crate::modules::accounts::AccountsError;
 use crate::modules::evidence::EVIDENCE_PER_BLOCK_MAX;
 use crate::modules::validators::{last_validators, next_validators, validators};
@@ -133,16 +134,22 @@ pub fn build_block(
     picker.pick_account_transactions(candidates)?;
     picker.pick_attestations(left.into_iter(), limits.bytes_max)?;
     let Picker { executor, picked, .. } = picker;
-    let transactions = picked.map(|picked| picked.transactions).concat();
-    header.transactions_root = transactions_root(&transactions);
+    let (hashes, transactions): (Vec<_>, Vec<_>) = picked.into_iter().flat_map(|picked| picked.transactions).unzip();
+    header.transactions_root = root_over_hashes(&hashes);
     Ok((Block { header, last_commit, transactions }, executor.finish()?))
 }
 
 /// Validates a proposal by everything that is the same at every node. Only the consensus engine knows if its time is near
 /// enough to now and if it was its proposer's turn. Fails with the first rule that the block breaks.
 pub fn validate_proposal(state: &dyn StateRead, tip: &Tip, block: &Block) -> Result<(), ProposalError> {
+    let checked = block.hashed().check(&BlockLimits::of(&params(state)?), &[])?;
+    validate_checked(state, tip, &checked)
+}
+
+/// The part of [`validate_proposal`] for a block whose form was checked against the limits of this state.
+pub fn validate_checked(state: &dyn StateRead, tip: &Tip, checked: &CheckedBlock<'_>) -> Result<(), ProposalError> {
+    let block = checked.block();
     let header = &block.header;
-    block.verify_basic(&BlockLimits::of(&params(state)?))?;
     let expected = chain_id(state)?;
     if header.chain_id != expected {
         return Err(ProposalError::Chain { expected, got: header.chain_id });
@@ -206,7 +213,8 @@ struct Picker<'a> {
 struct Picked {
     bytes: u64,
     weight: u64,
-    transactions: Vec<Vec<u8>>,
+    /// Hash and bytes of each.
+    transactions: Vec<(Digest, Vec<u8>)>,
 }
 
 /// The outcome of trying a transaction.
@@ -279,7 +287,7 @@ impl Picker<'_> {
             Ok(()) => {
                 class.bytes += length;
                 class.weight += candidate.transaction().weight();
-                class.transactions.push(candidate.bytes().to_vec());
+                class.transactions.push((candidate.hash(), candidate.bytes().to_vec()));
                 Ok(Tried::Picked)
             }
             Err(CheckError::Refused(error)) => Ok(Tried::Refused(error)),

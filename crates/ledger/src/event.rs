@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use openmesh_primitives::{Address, Amount, Digest, sha256};
+use openmesh_primitives::{Address, Amount, Digest};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TransactionError;
@@ -13,8 +13,8 @@ use crate::modules::epochs::EpochsEvent;
 use crate::modules::incidents::LedgerIncident;
 use crate::modules::sources::SourcesEvent;
 use crate::modules::windows::WindowsEvent;
-use crate::transaction::{Class, Transaction};
-use crate::verify::VerifiedTransaction;
+use crate::transaction::Class;
+use crate::verify::{Unsigned, VerifiedTransaction};
 
 /// The outcome of a block, to be stored by the caller.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -92,9 +92,9 @@ impl Receipt {
     }
 
     /// Of a transaction whose signature does not verify; its position is filled in at the end of the block.
-    pub(crate) fn unverified(bytes: &[u8], transaction: &Transaction, error: TransactionError) -> Receipt {
-        let (nonce, _) = transaction.nonce_and_fee();
-        let (hash, class) = (sha256(&[bytes]), transaction.class());
+    pub(crate) fn unverified(unsigned: Unsigned) -> Receipt {
+        let Unsigned { hash, transaction, error } = unsigned;
+        let ((nonce, _), class) = (transaction.nonce_and_fee(), transaction.class());
         Receipt { hash, index: 0, class, sender: None, nonce, fee: Amount::ZERO, error: Some(error) }
     }
 

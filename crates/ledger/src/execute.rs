@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::block::{Block, BlockError, BlockLimits, Certificate, Header};
+use crate::checked::CheckedBlock;
 use crate::context::Context;
 use crate::dispatch;
 use crate::error::CheckError;
@@ -16,8 +17,7 @@ use crate::params::params;
 use crate::retention;
 use crate::rules::{BlockMeta, Rules};
 use crate::state::{StateError, StateRead};
-use crate::transaction::Transaction;
-use crate::verify::{VerifiedTransaction, verify_decoded};
+use crate::verify::{Unsigned, VerifiedTransaction};
 
 /// A failure to execute a block.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,11 +43,15 @@ pub fn execute_block_verified(
     block: &Block,
     verified: &[Option<Arc<VerifiedTransaction>>],
 ) -> Result<Execution, ExecuteError> {
-    let decoded = block.verify_basic(&BlockLimits::of(&params(state)?))?;
+    execute_checked(state, block.hashed().check(&BlockLimits::of(&params(state)?), verified)?)
+}
+
+/// Executes a block whose form was checked against the limits of this state. Fails as [`execute_block`].
+pub fn execute_checked(state: &dyn StateRead, checked: CheckedBlock<'_>) -> Result<Execution, ExecuteError> {
+    let block = checked.block();
     let mut executor = Executor::begin(state, &block.header, block.last_commit.as_ref())?;
-    for (index, (bytes, transaction)) in block.transactions.iter().zip(decoded).enumerate() {
-        let known = verified.get(index).and_then(Option::as_deref).filter(|known| known.bytes() == bytes);
-        executor.execute(bytes, transaction, known)?;
+    for transaction in checked.into_transactions() {
+        executor.execute(transaction)?;
     }
     Ok(executor.finish()?)
 }
@@ -83,34 +87,17 @@ impl<'a> Executor<'a> {
     }
 
     /// Executes a transaction of the block and writes its receipt.
-    fn execute(
-        &mut self,
-        bytes: &[u8],
-        transaction: Transaction,
-        known: Option<&VerifiedTransaction>,
-    ) -> Result<(), StateError> {
-        let fresh;
-        let verified = match known {
-            Some(known) => known,
-            None => match verify_decoded(bytes, transaction.clone()) {
-                Ok(verified) => {
-                    fresh = verified;
-                    &fresh
-                }
-                Err(error) => {
-                    self.executed.push((Receipt::unverified(bytes, &transaction, error), Vec::new()));
-                    return Ok(());
-                }
+    fn execute(&mut self, transaction: Result<Arc<VerifiedTransaction>, Box<Unsigned>>) -> Result<(), StateError> {
+        let refused = match transaction {
+            Ok(verified) => match self.apply(&verified) {
+                Ok(()) => return Ok(()),
+                Err(CheckError::Refused(error)) => Receipt::of(&verified, Some(error)),
+                Err(CheckError::State(error)) => return Err(error),
             },
+            Err(unsigned) => Receipt::unverified(*unsigned),
         };
-        match self.apply(verified) {
-            Ok(()) => Ok(()),
-            Err(CheckError::Refused(error)) => {
-                self.executed.push((Receipt::of(verified, Some(error)), Vec::new()));
-                Ok(())
-            }
-            Err(CheckError::State(error)) => Err(error),
-        }
+        self.executed.push((refused, Vec::new()));
+        Ok(())
     }
 
     /// Lets a transaction take effect and writes its receipt, or leaves everything as it was, without a receipt.

@@ -4,7 +4,7 @@ use openmesh_ledger::{
     AccountTransaction, AccountsAction, AccountsError, Action, Genesis, GenesisValidator, Params, Transaction,
     TransactionError,
 };
-use openmesh_primitives::{AccountKey, Amount, ValidatorKey};
+use openmesh_primitives::{AccountKey, Amount, ValidatorKey, sha256};
 use prometheus_client::registry::Registry;
 use tempfile::TempDir;
 

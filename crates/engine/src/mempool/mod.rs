@@ -23,10 +23,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use openmesh_ledger::{
-    Class, MempoolRules, StateError, Transaction, VerifiedTransaction, verify_stateless, verify_transaction,
-};
-use openmesh_primitives::{Address, Digest, Height, Timestamp, sha256};
+use openmesh_ledger::{Class, MempoolRules, RawTransaction, StateError, Transaction, VerifiedTransaction};
+use openmesh_primitives::{Address, Digest, Height, Timestamp};
 use openmesh_storage::{StateView, Store};
 use tokio::sync::{mpsc, watch};
 
@@ -249,11 +247,11 @@ impl Mempool {
 
     /// Looks whether the transaction is new, and only then at its signature.
     fn verify(&self, transaction: Submission) -> Result<VerifiedTransaction, SubmitError> {
-        let (bytes, decoded) = match transaction {
-            Submission::Bytes(bytes) => (bytes, None),
-            Submission::Decoded(transaction) => (transaction.encode(), Some(*transaction)),
+        let raw = match transaction {
+            Submission::Bytes(bytes) => RawTransaction::new(bytes),
+            Submission::Decoded(transaction) => RawTransaction::from(*transaction),
         };
-        let hash = sha256(&[&bytes]);
+        let hash = raw.hash();
         if self.pool().knows(&hash) {
             return Err(PoolError::Known.into());
         }
@@ -262,10 +260,7 @@ impl Mempool {
             return Err(PoolError::Committed { height }.into());
         }
         let started = Instant::now();
-        let verified = match decoded {
-            None => verify_stateless(&bytes)?,
-            Some(transaction) => verify_transaction(transaction)?,
-        };
+        let verified = raw.verify()?;
         if verified.class() == Class::Account {
             self.measured(started.elapsed());
         }
