@@ -5,6 +5,7 @@ use openmesh_ledger::{
     SourceKind, SourceSpec, Transaction, TransactionError, WindowsError, precommit_sign_bytes, transactions_root,
 };
 use openmesh_primitives::{AccountKey, Amount, SplitMix64, ValidatorKey, sha256};
+use openmesh_storage::{StoreConfig, VirtualDisk};
 use prometheus_client::registry::Registry;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -37,6 +38,10 @@ fn source() -> SourceSpec {
 }
 
 fn open(dir: &TempDir) -> Chain {
+    on(Store::open(dir.path()).unwrap())
+}
+
+fn on(store: Store) -> Chain {
     let validator =
         |n: u8| GenesisValidator { public_key: key(n).public(), power: 1, name: String::new(), payout: None };
     let genesis = Genesis {
@@ -49,7 +54,6 @@ fn open(dir: &TempDir) -> Chain {
         source_owners: Default::default(),
         params: Params::default(),
     };
-    let store = Store::open(dir.path()).unwrap();
     store.initialise(&genesis).unwrap();
     let metrics = Metrics::register(&mut Registry::default());
     let mempool = Mempool::new(MempoolConfig::default(), None, store.clone(), mpsc::channel(1).0, metrics.clone());
@@ -107,6 +111,32 @@ fn a_proposal_is_the_same_after_a_crash() {
     assert_eq!((chain.store.tip().height, chain.store.tip().state_root), (1, block.state_root));
     assert!(chain.build(1, 0, NOW).unwrap().is_none());
     assert!(chain.store.undecided(1).unwrap().is_empty());
+}
+
+/// Clause of `docs/spec/state.md`, "In the database": for its body before anybody hears of it, and for the commit. The log of consensus
+/// has syncs of its own.
+#[test]
+fn a_block_waits_for_the_disk_twice() {
+    let disk = VirtualDisk::default();
+    let mut chain = on(Store::open_virtual(&disk, StoreConfig::default()).unwrap());
+    for height in 1..=6 {
+        let before = disk.syncs();
+        let id = if height % 2 == 0 {
+            chain.build(height, 0, NOW).unwrap().unwrap().id
+        } else {
+            let bytes = canonical::encode(&theirs(&chain));
+            // Streamed twice, it is written once.
+            for _ in 0..2 {
+                let judged = chain.judge(height, 0, other(), true, bytes.clone(), NOW).unwrap();
+                assert!(matches!(judged, Judged::Valid(_)), "{judged:?}");
+            }
+            canonical::decode::<Block>(&bytes).unwrap().hash()
+        };
+        assert_eq!(disk.syncs() - before, 1, "the body of height {height}");
+        let committed = chain.commit(certificate(height, id)).unwrap();
+        chain.mempool.recheck(&committed).unwrap();
+        assert_eq!(disk.syncs() - before, 2, "body and commit of height {height}");
+    }
 }
 
 #[test]
