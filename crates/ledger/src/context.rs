@@ -24,6 +24,8 @@ pub(crate) struct Context<'a> {
     pub facts: Vec<Fact>,
     /// Heights at which validators were last seen, once the block has touched them; written at its end.
     pub presence: Option<BTreeMap<Address, Height>>,
+    /// Validators whose turns of the last height decided nothing.
+    pub failed_turns: BTreeSet<Address>,
     /// Incidents of the block so far.
     pub incidents: u32,
     /// Accounts that the block has read or changed, decoded once, because a busy block touches some of them thousands of
@@ -47,6 +49,7 @@ impl<'a> Context<'a> {
             events: Vec::new(),
             facts: Vec::new(),
             presence: None,
+            failed_turns: BTreeSet::new(),
             incidents: 0,
             accounts: BTreeMap::new(),
             accounts_changed: BTreeSet::new(),

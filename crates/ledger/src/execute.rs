@@ -82,6 +82,7 @@ impl<'a> Executor<'a> {
             sources::remove_retired(&mut context)?;
         }
         validators::count_signers(&mut context, last_commit)?;
+        validators::note_failed_turns(&mut context, last_commit)?;
         let before = std::mem::take(&mut context.events);
         Ok(Executor { context, before, executed: Vec::new() })
     }
@@ -125,6 +126,7 @@ impl<'a> Executor<'a> {
         accounts::store(&mut context);
         let meta = BlockMeta { height: context.height, time: context.rules.time };
         context.state.put(keys::BLOCK.to_vec(), &meta);
+        validators::rotate_passed_over(&mut context)?;
         validators::store_presence(&mut context)?;
         validators::rotate(&mut context)?;
         let first_fact = epochs::append_facts(&mut context)?;

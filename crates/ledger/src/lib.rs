@@ -82,8 +82,8 @@ pub use modules::sources::{
     sources,
 };
 pub use modules::validators::{
-    PRESENCE_BLOCKS, VALIDATORS_MAX, Validator, ValidatorRecord, ValidatorSet, ValidatorSetError, last_validators,
-    next_validators, presence, validator_record, validators,
+    PRESENCE_BLOCKS, PassedOver, VALIDATORS_MAX, Validator, ValidatorRecord, ValidatorSet, ValidatorSetError,
+    last_validators, next_validators, passed_over, presence, proposer, proposer_index, validator_record, validators,
 };
 pub use modules::windows::{
     Abstention, AcceptedChunk, Attestation, CHUNK_CLAIMS_MAX, ChunkClaim, DIFFERING_INCIDENTS_MAX, Differing, Said,

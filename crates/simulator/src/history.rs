@@ -32,6 +32,7 @@ impl History {
             messages: 0,
             crashes: 0,
             round: 0,
+            late: 0,
             equivocations: 0,
             windows: 0,
             chunks: 0,
@@ -82,6 +83,7 @@ impl History {
             return Err(Violation::NoCommit(height));
         }
         self.report.round = self.report.round.max(block.certificate.round);
+        self.report.late += u64::from(block.certificate.round > 0);
         self.report.transfers += block.receipts.iter().filter(|r| r.ok() && r.nonce.is_some()).count() as u64;
         block.events.iter().try_for_each(|event| self.judge(event))
     }

@@ -32,4 +32,4 @@ mod world;
 
 pub use check::{Report, Violation};
 pub use random::Random;
-pub use world::{run, run_long, run_with_forgetful_disks, run_year};
+pub use world::{run, run_long, run_quiet, run_with_forgetful_disks, run_year};

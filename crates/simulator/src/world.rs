@@ -78,6 +78,11 @@ pub fn run_with_forgetful_disks(seed: u64) -> Result<Report, Violation> {
     World { forgetful: true, ..World::new(seed, Plan::chaos) }.run(|_| {})
 }
 
+/// Runs a network in which nothing is lost, with one validator down most of the time if one is given.
+pub fn run_quiet(seed: u64, down: Option<usize>) -> Result<Report, Violation> {
+    World::new(seed, |random| Plan::quiet(random, down)).run(|_| {})
+}
+
 /// Runs a network at the default pace for minutes of virtual time, with restarts, partitions and full disks, and tells
 /// `watch` of its sizes each ten minutes.
 pub fn run_long(seed: u64, minutes: u64, watch: impl FnMut(&Sample)) -> Result<Report, Violation> {

@@ -2,14 +2,14 @@
 //!
 //! A value is the hash of a block: bodies travel as signed parts beside the votes (see `parts`).
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use malachite_app::types::core::{self, NilOrVal, Round, VoteType};
+use openmesh_ledger::proposer_index;
 use openmesh_primitives::{Digest, ValidatorPublicKey, ValidatorSignature};
-
-use super::proposer;
 
 /// A height; the first decided one is 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
@@ -71,28 +71,33 @@ pub struct Validator {
     pub public_key: ValidatorPublicKey,
     /// Its voting power.
     pub power: u64,
+    /// It has no turns as a proposer at this height (clause P of `docs/spec/transactions.md`).
+    pub passed_over: bool,
 }
 
 /// The validators of a height, ascending by address; cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValidatorSet(pub(crate) Arc<Vec<Validator>>);
 
-impl From<&openmesh_ledger::ValidatorSet> for ValidatorSet {
-    fn from(set: &openmesh_ledger::ValidatorSet) -> ValidatorSet {
+impl ValidatorSet {
+    /// The set of a height, with those who are passed over at it.
+    pub fn new(
+        set: &openmesh_ledger::ValidatorSet,
+        passed_over: &BTreeSet<openmesh_primitives::Address>,
+    ) -> ValidatorSet {
         let validator = |v: &openmesh_ledger::Validator| Validator {
             address: Address(v.address),
             public_key: v.public_key,
             power: v.power,
+            passed_over: passed_over.contains(&v.address),
         };
         ValidatorSet(Arc::new(set.iter().map(validator).collect()))
     }
-}
 
-impl ValidatorSet {
     /// The proposer of a height and round.
     pub fn proposer(&self, height: Height, round: Round) -> &Validator {
-        let weights: Vec<u64> = self.0.iter().map(|v| v.power).collect();
-        &self.0[proposer::select(&weights, height.0, round.as_u32().unwrap_or(0))]
+        let validators: Vec<(u64, bool)> = self.0.iter().map(|v| (v.power, v.passed_over)).collect();
+        &self.0[proposer_index(&validators, height.0, round.as_u32().unwrap_or(0))]
     }
 }
 

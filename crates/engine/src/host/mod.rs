@@ -18,7 +18,7 @@ use malachite_app::engine::host::{HeightParams, LocallyProposedValue, Next, Sync
 use malachite_app::engine::network::NetworkMsg;
 use malachite_app::types::core::{CommitCertificate, LinearTimeouts, Round, ValueOrigin};
 use malachite_channel::{AppMsg, Reply};
-use openmesh_ledger::{Certificate, Evidence, Transaction, params};
+use openmesh_ledger::{Certificate, Evidence, PassedOver, Transaction, params, passed_over};
 use openmesh_primitives::{Digest, Timestamp, ValidatorKey};
 use openmesh_storage::Store;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -431,12 +431,13 @@ pub(crate) fn ours(certificate: &CommitCertificate<Context>) -> Certificate {
     }
 }
 
-/// The validators of the two heights after a committed one.
+/// The validators of the two heights after the last committed one, which is `tip`, and who of them is passed over.
 ///
 /// Fails if the store cannot be read.
 pub(crate) fn load_sets(store: &Store, tip: Height) -> Result<[ValidatorSet; 2], EngineError> {
-    let set = |height| store.validators_at(height).map(|set| ValidatorSet::from(&set));
-    Ok([set(tip.0 + 1)?, set(tip.0 + 2)?])
+    let PassedOver { current, next, .. } = passed_over(&store.state()?)?;
+    let set = |height, passed_over| store.validators_at(height).map(|set| ValidatorSet::new(&set, passed_over));
+    Ok([set(tip.0 + 1, &current)?, set(tip.0 + 2, &next)?])
 }
 
 /// Answers a question; whoever asked may have stopped, which the loop notices by itself.

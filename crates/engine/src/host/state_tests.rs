@@ -22,7 +22,7 @@ fn key(n: u8) -> ValidatorKey {
 fn set() -> ValidatorSet {
     let validator = |n| {
         let public_key = key(n).public();
-        Validator { address: Address(public_key.address()), public_key, power: 1 }
+        Validator { address: Address(public_key.address()), public_key, power: 1, passed_over: false }
     };
     let mut all: Vec<Validator> = (1..=4).map(validator).collect();
     all.sort_by_key(|v| v.address);

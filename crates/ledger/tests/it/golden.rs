@@ -123,6 +123,7 @@ fn state_keys() {
         (keys::CURRENT_EPOCH.to_vec(), "current-epoch".to_string()),
         (keys::FACTS.to_vec(), "facts".to_string()),
         (keys::PRESENCE.to_vec(), "presence".to_string()),
+        (keys::PASSED_OVER.to_vec(), "passed-over".to_string()),
     ];
     for (key, text) in golden {
         assert_eq!(shown(&key), text);

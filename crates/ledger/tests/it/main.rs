@@ -12,5 +12,6 @@ mod golden;
 mod guide;
 mod light;
 mod properties;
+mod proposers;
 mod sources;
 mod transactions;
