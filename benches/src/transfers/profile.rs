@@ -8,8 +8,8 @@
 //! - **Signature, decode, hash, admit, check, execute, root, store**: the blocks that a validator has stored go through each part
 //!   alone, on a store of their own ([`super::replay`]).
 //! - **Doors**: the same requests once more. Every transfer is known, so a validator reads, decodes, hashes, looks and refuses.
-//! - **Gossip**: as many hosts as validators, joined with each other in this process, carry the transfers in envelopes of the
-//!   average size that the validators made ([`super::gossip`]).
+//! - **Gossip**: as many hosts as validators, joined with each other in this process, carry the transfers in as many announcements as
+//!   the validators made ([`super::gossip`]).
 //! - **Consensus**: what a block costs the idle network, times the blocks of the run.
 //! - **Tables**: the threads that fill them have a name, and the kernel counts for each thread.
 //! - **Rest**: what is left of the whole. Caches are warmer in a replay, queues shorter, and nothing waits for a lock.
@@ -26,7 +26,7 @@ use super::net::Net;
 use super::{gossip, replay};
 use crate::door::Door;
 
-/// Counter of the envelopes that a validator has gossiped for its clients.
+/// Counter of the announcements that a validator has made: of what its clients brought, and of what it got of peers.
 const ENVELOPES: &str = "openmesh_network_envelopes_published_total";
 /// Time without a load before the idle network is measured, so that the tables of the run are written.
 const SETTLE: Duration = Duration::from_secs(3);
@@ -46,7 +46,9 @@ pub async fn run(net: &mut Net, plan: &Plan, idle: Duration) -> anyhow::Result<(
     let (validators, home) = (net.len(), net.first_home());
     net.halt().await;
     let replayed = tokio::task::spawn_blocking(move || replay::run(&home)).await.context("the replay")??;
-    let each = (outcome.committed() as u64).div_ceil(envelopes.max(1)).max(1) as usize;
+    // Every validator announces every transfer once.
+    let announced = outcome.committed() as u64 * net.len() as u64;
+    let each = announced.div_ceil(envelopes.max(1)).max(1) as usize;
     let carried = gossip::run(validators, &replayed.transfers, each).await?;
     let mut parts: Vec<Part> = replayed.parts();
     parts.extend(live);
@@ -121,7 +123,7 @@ fn tell(outcome: &Outcome, validators: usize, envelope: usize, mut parts: Vec<Pa
             "transfers": outcome.committed(),
             "validators": validators,
             "blocks": outcome.blocks,
-            "transfers_in_an_envelope": envelope,
+            "transfers_in_an_announcement": envelope,
             "total": rounded(total),
             "parts": table,
         })

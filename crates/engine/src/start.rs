@@ -63,9 +63,9 @@ pub async fn start(
     let listen = node.listen_addr().await?;
 
     let (spread, spreading) = mpsc::channel(gossip::SPREAD_MAX);
-    let (envelopes_sent, envelopes) = mpsc::channel(gossip::ENVELOPES_MAX);
+    let (named, announcements) = mpsc::channel(gossip::ANNOUNCEMENTS_MAX);
     let stop = cancel.child_token();
-    let packer = tokio::spawn(gossip::pack(spreading, envelopes_sent, metrics.clone(), stop.clone()));
+    let naming = tokio::spawn(gossip::name(spreading, named, metrics.clone(), stop.clone()));
     let address = key.as_ref().map(|k| k.public().address());
     let mempool = Mempool::new(config.mempool.clone(), address, store.clone(), spread, metrics.clone());
     let committed = broadcast::Sender::new(COMMITTED_MAX);
@@ -80,7 +80,7 @@ pub async fn start(
         listen,
         peer_id: node.peer_id.clone(),
         network: node.network.clone(),
-        envelopes: Mutex::new(Some(envelopes)),
+        announcements: Mutex::new(Some(announcements)),
     }));
     let parts = Parts {
         chain_id,
@@ -95,7 +95,7 @@ pub async fn start(
     };
     let host = Host::new(parts, node)?;
     tracing::info!(%listen, height = tip.height, "consensus: listening");
-    Ok((handle, tokio::spawn(guarded(host.run(first, stop.clone()), packer, stop))))
+    Ok((handle, tokio::spawn(guarded(host.run(first, stop.clone()), naming, stop))))
 }
 
 /// Runs the host as long as its helper runs: whatever ends the helper ends the engine, because a node that takes

@@ -62,6 +62,11 @@ impl RawTransaction {
         self.hash
     }
 
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Decodes it and verifies its signature. Pure in the bytes, so it may run on any thread and the result be kept.
     ///
     /// Fails if the bytes are too long or no transaction, or the signature is not the sender's.

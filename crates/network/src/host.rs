@@ -1,6 +1,8 @@
 //! The task that owns the swarm: one loop over the swarm's events, the handles' commands and the answers of the
 //! provider's threads.
 
+mod wants;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,6 +30,8 @@ use crate::limits::*;
 use crate::questions::QuestionCodec;
 use crate::scores::Scores;
 use crate::shared::{Command, ProviderScore, Shared};
+use crate::wants::WantCodec;
+use wants::Wants;
 
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
@@ -37,6 +41,7 @@ pub(crate) struct Behaviour {
     gossip: gossipsub::Behaviour,
     blocks: request_response::Behaviour<BlockCodec>,
     questions: request_response::Behaviour<QuestionCodec>,
+    wants: request_response::Behaviour<WantCodec>,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
 }
@@ -98,6 +103,9 @@ fn behaviour(config: &Config, key: &identity::Keypair) -> Result<Behaviour, Netw
     let questions = request_response::Config::default()
         .with_request_timeout(ASK_TIMEOUT)
         .with_max_concurrent_streams(QUESTIONS_MAX + QUESTION_SERVES_PER_PEER_MAX);
+    let wants = request_response::Config::default()
+        .with_request_timeout(WANT_TIMEOUT)
+        .with_max_concurrent_streams(2 * WANT_SERVES_PER_PEER_MAX + 1);
     let limits = connection_limits::ConnectionLimits::default()
         .with_max_established_incoming(Some(CONNECTIONS_INCOMING_MAX))
         .with_max_established(Some(CONNECTIONS_MAX))
@@ -112,6 +120,7 @@ fn behaviour(config: &Config, key: &identity::Keypair) -> Result<Behaviour, Netw
         gossip,
         blocks: request_response::Behaviour::new([(protocol("block")?, ProtocolSupport::Full)], requests),
         questions: request_response::Behaviour::new([(protocol("question")?, ProtocolSupport::Full)], questions),
+        wants: request_response::Behaviour::new([(protocol("want")?, ProtocolSupport::Full)], wants),
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::default(),
     })
@@ -134,6 +143,7 @@ pub(crate) struct Host {
     question_places: Arc<Semaphore>,
     answering: HashMap<InboundRequestId, Serving>,
     answers: (mpsc::UnboundedSender<Served>, mpsc::UnboundedReceiver<Served>),
+    wants: Wants,
     bans: VecDeque<(Instant, PeerId)>,
     scores: Scores,
     /// Room for received envelopes: of each peer, and of all.
@@ -183,6 +193,7 @@ impl Host {
             question_places: Arc::new(Semaphore::new(QUESTION_SERVES_MAX)),
             answering: HashMap::new(),
             answers: mpsc::unbounded_channel(),
+            wants: Wants::default(),
             bans: VecDeque::new(),
             scores: Scores::default(),
             room_of_peers: HashMap::new(),
@@ -240,6 +251,7 @@ impl Host {
                 event = self.swarm.select_next_some() => self.event(event)?,
                 Some(command) = commands.recv() => self.command(command),
                 Some((asked, channel, answer)) = self.answers.1.recv() => self.answer(asked, channel, answer),
+                Some((channel, answer)) = self.wants.answers.1.recv() => self.answer_want(channel, answer),
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
             self.pardon(Instant::now());
@@ -271,6 +283,8 @@ impl Host {
                 let id = self.swarm.behaviour_mut().questions.send_request(&peer, question);
                 self.questions_asked.insert(id, (reply, permit));
             }
+            Command::Want { peer, want, reply, permit } => self.ask_for(&peer, want, reply, permit),
+            Command::Judge { peer, bytes, verdict } => self.judge(peer, bytes, verdict),
             Command::AddPeer(address) => self.book.add(address, Instant::now()),
             Command::Ban(peer) => self.ban(peer),
         }
@@ -297,6 +311,11 @@ impl Host {
             Verdict::Reject => MessageAcceptance::Reject,
         };
         self.swarm.behaviour_mut().gossip.report_message_validation_result(id, &from, acceptance);
+        self.judge(from, bytes, verdict);
+    }
+
+    /// Counts what a peer has brought for it or against it.
+    fn judge(&mut self, from: PeerId, bytes: usize, verdict: Verdict) {
         match verdict {
             Verdict::Accept => {
                 self.scores.forgive(from, Instant::now());
@@ -504,6 +523,7 @@ impl Host {
                 self.serving.remove(&request_id);
             }
             BehaviourEvent::Questions(event) => self.question_event(event),
+            BehaviourEvent::Wants(event) => self.want_event(event),
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. })
                 if info.protocol_version != identity_protocol(self.chain_id) =>
             {

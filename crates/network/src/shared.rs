@@ -28,6 +28,10 @@ pub(crate) struct Shared {
     pub(crate) questions: Arc<Semaphore>,
     /// Answers those of others, once there is something to answer from.
     pub(crate) responder: Answers,
+    /// Places for open wants.
+    pub(crate) wants: Arc<Semaphore>,
+    /// Answers those of others.
+    pub(crate) want_responder: Answers,
     pub(crate) metrics: Metrics,
 }
 
@@ -57,6 +61,8 @@ pub(crate) enum Command {
     Report { id: MessageId, from: PeerId, bytes: usize, verdict: Verdict },
     Ask { peer: PeerId, cid: ContentId, reply: oneshot::Sender<Answer>, permit: OwnedSemaphorePermit },
     Question { peer: PeerId, question: Vec<u8>, reply: oneshot::Sender<Answer>, permit: OwnedSemaphorePermit },
+    Want { peer: PeerId, want: Vec<u8>, reply: oneshot::Sender<Answer>, permit: OwnedSemaphorePermit },
+    Judge { peer: PeerId, bytes: usize, verdict: Verdict },
     AddPeer(Multiaddr),
     Ban(PeerId),
 }

@@ -50,6 +50,8 @@ pub enum Submission {
     Bytes(Vec<u8>),
     /// Decoded, by whoever made it.
     Decoded(Box<Transaction>),
+    /// Hashed, by whoever had to know what it is.
+    Hashed(Box<RawTransaction>),
 }
 
 impl Submission {
@@ -58,6 +60,7 @@ impl Submission {
         match self {
             Submission::Bytes(bytes) => bytes.clone(),
             Submission::Decoded(transaction) => transaction.encode(),
+            Submission::Hashed(raw) => raw.bytes().to_vec(),
         }
     }
 }
@@ -171,7 +174,14 @@ impl Mempool {
         self.pool().waiting()
     }
 
-    /// The verified transactions of a block, as far as they wait here.
+    /// Those of the hashes that neither wait here nor were committed just now.
+    pub(crate) fn unknown(&self, mut hashes: Vec<Digest>) -> Vec<Digest> {
+        let pool = self.pool();
+        hashes.retain(|hash| !pool.knows(hash));
+        hashes
+    }
+
+    /// The verified transactions of these hashes, as far as they wait here.
     pub(crate) fn verified(&self, hashes: &[Digest]) -> Vec<Option<Arc<VerifiedTransaction>>> {
         let pool = self.pool();
         hashes.iter().map(|hash| pool.verified(hash)).collect()
@@ -250,6 +260,7 @@ impl Mempool {
         let raw = match transaction {
             Submission::Bytes(bytes) => RawTransaction::new(bytes),
             Submission::Decoded(transaction) => RawTransaction::from(*transaction),
+            Submission::Hashed(raw) => *raw,
         };
         let hash = raw.hash();
         if self.pool().knows(&hash) {
