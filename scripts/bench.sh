@@ -56,5 +56,8 @@ say "committed transfers: four validators in processes of their own, loaded thro
 say "the processor time of a committed transfer by part"
 "$bench" transfers --profile
 
+say "the pause between blocks with one of four validators down"
+"$bench" transfers --one-down
+
 say "memory of each process of a simulated network"
 "$bench" memory --minutes "${MEMORY_MINUTES:-12}"

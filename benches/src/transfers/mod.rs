@@ -9,12 +9,13 @@
 //! because it runs on the same machine.
 //!
 //! With `--profile` the run that hands in as fast as the doors take it is followed by the processor time of a transfer by part
-//! ([`profile`]).
+//! ([`profile`]), with `--one-down` by the pause between blocks while a validator is down ([`one_down`]).
 
 mod arguments;
 mod gossip;
 mod load;
 mod net;
+mod one_down;
 mod profile;
 mod replay;
 
@@ -39,6 +40,9 @@ async fn measure(arguments: &TransfersArgs, net: &mut Net) -> anyhow::Result<()>
     let plan = Plan { count: arguments.transfers, rate: None, connections: arguments.connections };
     if arguments.profile {
         return profile::run(net, &plan, Duration::from_secs(arguments.idle_seconds)).await;
+    }
+    if arguments.one_down {
+        return one_down::run(net, &plan, Duration::from_secs(arguments.idle_seconds), arguments.seconds).await;
     }
     let saturated = load::run(net, &plan).await?;
     report(net, &plan, &saturated);

@@ -114,6 +114,14 @@ impl Net {
         home(&self.root, 0)
     }
 
+    /// Stops the last validator, whose door is used no more.
+    pub async fn stop_last(&mut self) {
+        self.hosts.pop();
+        if let Some(child) = self.children.pop() {
+            child.stop().await;
+        }
+    }
+
     /// Stops the validators; what they wrote stays.
     pub async fn halt(&mut self) {
         let stops = std::mem::take(&mut self.children).into_iter().map(Process::stop);
