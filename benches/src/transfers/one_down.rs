@@ -7,6 +7,7 @@ use anyhow::Context as _;
 
 use super::load::{self, Plan};
 use super::net::Net;
+use super::report::report;
 use crate::door::Door;
 
 /// Pause before an idle network is measured, so that the blocks of a load are over.
@@ -22,7 +23,7 @@ struct Pauses {
 pub async fn run(net: &mut Net, plan: &Plan, idle: Duration, seconds: u64) -> anyhow::Result<()> {
     anyhow::ensure!(net.len() >= 4, "with fewer than four validators none can be down");
     let saturated = load::run(net, plan).await?;
-    super::report(net, plan, &saturated);
+    report(net, plan, &saturated);
     let rate = (saturated.per_second() as u64 / 2).max(1);
     let half = Plan { count: rate * seconds, rate: Some(rate), connections: plan.connections };
     let whole = measure(net, &half, idle).await?;
@@ -56,7 +57,7 @@ async fn measure(net: &mut Net, half: &Plan, idle: Duration) -> anyhow::Result<P
     let idle = mean_pause(&host, idle).await?;
     let length = Duration::from_secs_f64(half.count as f64 / half.rate.unwrap_or(1) as f64);
     let (pause, outcome) = tokio::join!(mean_pause(&host, length), load::run(net, half));
-    super::report(net, half, &outcome?);
+    report(net, half, &outcome?);
     Ok(Pauses { idle, half: pause? })
 }
 

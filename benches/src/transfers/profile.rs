@@ -23,6 +23,7 @@ use anyhow::Context as _;
 
 use super::load::{self, Outcome, Plan, Prepared};
 use super::net::Net;
+use super::report::report;
 use super::{gossip, replay};
 use crate::door::Door;
 
@@ -39,7 +40,7 @@ pub async fn run(net: &mut Net, plan: &Plan, idle: Duration) -> anyhow::Result<(
     let prepared = load::prepare(net, plan.count)?;
     let envelopes_before = envelopes(net).await?;
     let outcome = load::run_prepared(net, plan, &prepared).await?;
-    super::report(net, plan, &outcome);
+    report(net, plan, &outcome);
     anyhow::ensure!(outcome.committed() > 0, "no transfer was committed: there is nothing to tell the parts of");
     let envelopes = envelopes(net).await?.saturating_sub(envelopes_before);
     let live = live(net, plan, &prepared, &outcome, idle).await?;

@@ -1,8 +1,6 @@
 //! The task that owns the swarm: one loop over the swarm's events, the handles' commands and the answers of the
 //! provider's threads.
 
-mod wants;
-
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,8 +28,7 @@ use crate::limits::*;
 use crate::questions::QuestionCodec;
 use crate::scores::Scores;
 use crate::shared::{Command, ProviderScore, Shared};
-use crate::wants::WantCodec;
-use wants::Wants;
+use crate::wants::{WantCodec, Wants};
 
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
@@ -251,7 +248,9 @@ impl Host {
                 event = self.swarm.select_next_some() => self.event(event)?,
                 Some(command) = commands.recv() => self.command(command),
                 Some((asked, channel, answer)) = self.answers.1.recv() => self.answer(asked, channel, answer),
-                Some((channel, answer)) = self.wants.answers.1.recv() => self.answer_want(channel, answer),
+                Some((channel, answer)) = self.wants.answers.1.recv() => {
+                    self.wants.answer(&mut self.swarm.behaviour_mut().wants, &self.shared, channel, answer);
+                }
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
             self.pardon(Instant::now());
@@ -283,7 +282,9 @@ impl Host {
                 let id = self.swarm.behaviour_mut().questions.send_request(&peer, question);
                 self.questions_asked.insert(id, (reply, permit));
             }
-            Command::Want { peer, want, reply, permit } => self.ask_for(&peer, want, reply, permit),
+            Command::Want { peer, want, reply, permit } => {
+                self.wants.ask(&mut self.swarm.behaviour_mut().wants, &peer, want, (reply, permit));
+            }
             Command::Judge { peer, bytes, verdict } => self.judge(peer, bytes, verdict),
             Command::AddPeer(address) => self.book.add(address, Instant::now()),
             Command::Ban(peer) => self.ban(peer),
@@ -523,7 +524,9 @@ impl Host {
                 self.serving.remove(&request_id);
             }
             BehaviourEvent::Questions(event) => self.question_event(event),
-            BehaviourEvent::Wants(event) => self.want_event(event),
+            BehaviourEvent::Wants(event) => {
+                self.wants.event(&mut self.swarm.behaviour_mut().wants, &self.shared, event);
+            }
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. })
                 if info.protocol_version != identity_protocol(self.chain_id) =>
             {

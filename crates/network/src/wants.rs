@@ -1,15 +1,19 @@
 //! The request-response protocol by which a node asks a peer for what it has announced: a list that neither side's host reads, and an
 //! envelope or the word that nothing of it is here.
 
+use std::collections::HashMap;
 use std::io;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use libp2p::StreamProtocol;
-use libp2p::request_response::Codec;
+use libp2p::request_response::{self, Codec, InboundRequestId, OutboundRequestId, ResponseChannel};
+use libp2p::{PeerId, StreamProtocol};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::blocks::{Answer, BlockCodec};
-use crate::limits::{ENVELOPE_BYTES_MAX, WANT_BYTES_MAX};
+use crate::limits::{ENVELOPE_BYTES_MAX, WANT_BYTES_MAX, WANT_SERVES_MAX, WANT_SERVES_PER_PEER_MAX};
+use crate::shared::Shared;
 
 /// The list is its length as two bytes, big-endian, and the bytes; the answer is that of a block, and no longer than an envelope.
 #[derive(Debug, Clone, Default)]
@@ -59,6 +63,116 @@ impl Codec for WantCodec {
         T: AsyncWrite + Unpin + Send,
     {
         self.0.write_response(protocol, io, answer).await
+    }
+}
+
+/// The protocol in the swarm.
+type Protocol = request_response::Behaviour<WantCodec>;
+/// An answer on its way to a peer.
+type Answered = (ResponseChannel<Answer>, Answer);
+/// Whoever waits for an answer, and its place.
+type Waiting = (oneshot::Sender<Answer>, OwnedSemaphorePermit);
+
+/// Wants in both directions: what peers ask of us that we announced, and what we ask of them.
+pub(crate) struct Wants {
+    /// Our open ones. Each holds its place until the transport has done with it, whoever still waits for the answer.
+    asked: HashMap<OutboundRequestId, Waiting>,
+    /// Places for answers that are made or sent.
+    places: Arc<Semaphore>,
+    /// Answers until they are sent or have failed, with whom they are for and their place, which the thread shares that makes them.
+    answering: HashMap<InboundRequestId, (PeerId, Arc<OwnedSemaphorePermit>)>,
+    /// Answers on their way out: as many as places, so the channel needs no limit of its own.
+    pub(crate) answers: (mpsc::UnboundedSender<Answered>, mpsc::UnboundedReceiver<Answered>),
+}
+
+impl Default for Wants {
+    fn default() -> Wants {
+        Wants {
+            asked: HashMap::new(),
+            places: Arc::new(Semaphore::new(WANT_SERVES_MAX)),
+            answering: HashMap::new(),
+            answers: mpsc::unbounded_channel(),
+        }
+    }
+}
+
+impl Wants {
+    pub(crate) fn ask(&mut self, protocol: &mut Protocol, peer: &PeerId, want: Vec<u8>, waiting: Waiting) {
+        self.asked.insert(protocol.send_request(peer, want), waiting);
+    }
+
+    pub(crate) fn answer(
+        &self,
+        protocol: &mut Protocol,
+        shared: &Shared,
+        channel: ResponseChannel<Answer>,
+        answer: Answer,
+    ) {
+        shared.metrics.wants_answered.inc();
+        // The asker may have gone away meanwhile.
+        let _ = protocol.send_response(channel, answer);
+    }
+
+    pub(crate) fn event(
+        &mut self,
+        protocol: &mut Protocol,
+        shared: &Arc<Shared>,
+        event: request_response::Event<Vec<u8>, Answer>,
+    ) {
+        match event {
+            request_response::Event::Message { peer, message, .. } => match message {
+                request_response::Message::Request { request_id, request, channel } => {
+                    match self.place(peer, request_id) {
+                        Some(place) => self.serve(shared, request, channel, place),
+                        None => self.answer(protocol, shared, channel, Answer::Busy),
+                    }
+                }
+                request_response::Message::Response { request_id, response } => {
+                    if let Some((reply, _)) = self.asked.remove(&request_id) {
+                        // Whoever wanted it may have given up.
+                        let _ = reply.send(response);
+                    }
+                }
+            },
+            request_response::Event::OutboundFailure { request_id, peer, error, .. } => {
+                tracing::debug!(%peer, %error, "a peer did not deliver what it announced");
+                self.asked.remove(&request_id);
+            }
+            request_response::Event::ResponseSent { request_id, .. }
+            | request_response::Event::InboundFailure { request_id, .. } => {
+                self.answering.remove(&request_id);
+            }
+        }
+    }
+
+    /// A place for an answer, if there is one and the peer does not have its share.
+    fn place(&mut self, peer: PeerId, id: InboundRequestId) -> Option<Arc<OwnedSemaphorePermit>> {
+        let own = self.answering.values().filter(|(other, _)| *other == peer).count();
+        let place = Arc::new(Arc::clone(&self.places).try_acquire_owned().ok()?);
+        (own < WANT_SERVES_PER_PEER_MAX).then(|| {
+            self.answering.insert(id, (peer, Arc::clone(&place)));
+            place
+        })
+    }
+
+    /// Looks for the answer on a blocking thread; the host's loop goes on.
+    fn serve(
+        &self,
+        shared: &Arc<Shared>,
+        want: Vec<u8>,
+        channel: ResponseChannel<Answer>,
+        place: Arc<OwnedSemaphorePermit>,
+    ) {
+        let (shared, answers) = (Arc::clone(shared), self.answers.0.clone());
+        tokio::task::spawn_blocking(move || {
+            let _place = place;
+            let answer = match shared.want_responder.0.get().and_then(|responder| responder(&want)) {
+                Some(bytes) if bytes.len() <= ENVELOPE_BYTES_MAX => Answer::Block(bytes),
+                _ => Answer::Missing,
+            };
+            // Fails only when the host has stopped.
+            let _ = answers.send((channel, answer));
+        });
     }
 }
 
