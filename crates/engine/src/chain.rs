@@ -323,14 +323,14 @@ impl Chain {
     }
 
     /// Checks and executes a block of the next height. Each transaction is hashed once, and decoded and verified only where none with
-    /// its hash waits here. Returns the rule that it breaks, if it breaks one.
+    /// its hash waits here or was verified lately. Returns the rule that it breaks, if it breaks one.
     ///
     /// Fails if the store does.
     fn execute(&self, block: &Block) -> Result<Result<Executed, String>, EngineError> {
         let started = Instant::now();
         let state = self.store.state()?;
         let hashed = block.hashed();
-        let known = self.mempool.verified(hashed.hashes());
+        let known = self.mempool.verified_before(hashed.hashes());
         let mut checked = match hashed.check(&BlockLimits::of(&params(&state)?), &known) {
             Ok(checked) => checked,
             Err(error) => return Ok(Err(report(&ProposalError::from(error)))),
@@ -340,7 +340,9 @@ impl Chain {
             Err(ProposalError::State(error)) => return Err(error.into()),
             Err(error) => return Ok(Err(report(&error))),
         }
-        verify(&mut checked);
+        if verify(&mut checked) > 0 {
+            self.mempool.remember(checked.verified());
+        }
         let execution = match execute_checked(&state, checked) {
             Ok(execution) => execution,
             Err(ExecuteError::State(error)) => return Err(error.into()),
@@ -352,8 +354,9 @@ impl Chain {
     }
 }
 
-/// Verifies the signatures that nobody here has verified yet, on all processors. A wrong one keeps its error for the receipt.
-fn verify(checked: &mut CheckedBlock<'_>) {
+/// Verifies the signatures that nobody here has verified yet, on all processors, and returns how many that were. A wrong one keeps
+/// its error for the receipt.
+fn verify(checked: &mut CheckedBlock<'_>) -> usize {
     let mut missing = checked.unverified();
     let share = missing.len().div_ceil(processors()).max(1);
     std::thread::scope(|scope| {
@@ -361,6 +364,7 @@ fn verify(checked: &mut CheckedBlock<'_>) {
             scope.spawn(move || part.iter_mut().for_each(UnverifiedTransaction::verify));
         }
     });
+    missing.len()
 }
 
 fn candidate(block: &Block) -> Candidate {

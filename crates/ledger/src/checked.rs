@@ -118,6 +118,14 @@ impl<'a> CheckedBlock<'a> {
         open.map(|(bytes, entry)| UnverifiedTransaction { bytes, entry }).collect()
     }
 
+    /// The transactions of which the signatures are verified, in order.
+    pub fn verified(&self) -> impl Iterator<Item = &Arc<VerifiedTransaction>> {
+        self.entries.iter().filter_map(|entry| match &entry.form {
+            Form::Verified(verified) => Some(verified),
+            Form::Decoded(_) | Form::Refused(_) => None,
+        })
+    }
+
     /// The transactions in order, with their signers.
     pub(crate) fn into_transactions(self) -> impl Iterator<Item = Result<Arc<VerifiedTransaction>, Box<Unsigned>>> {
         let CheckedBlock { block, entries } = self;

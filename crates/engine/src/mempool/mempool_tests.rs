@@ -91,6 +91,21 @@ fn a_replayed_old_transaction_costs_a_look_and_no_signature() {
 }
 
 #[test]
+fn a_signature_that_was_verified_for_a_block_is_not_verified_again() {
+    let dir = TempDir::new().unwrap();
+    let (_, mempool) = open(&dir);
+    let transaction = transfer(1, 0);
+    let verified = Arc::new(openmesh_ledger::verify_stateless(&transaction.encode()).unwrap());
+    let hashes = [verified.hash()];
+    assert!(mempool.verified_before(&hashes)[0].is_none());
+    mempool.remember([&verified].into_iter());
+    assert_eq!(mempool.verified_before(&hashes)[0].as_ref(), Some(&verified));
+    assert!(mempool.verified(&hashes)[0].is_none(), "it does not wait here");
+    assert_eq!(take(&mempool, transaction.encode()), Ok(verified.hash()));
+    assert_eq!(mempool.check_cost(), CHECK_COST_GUESS, "no signature was looked at");
+}
+
+#[test]
 fn decoded_transactions_are_the_same_as_their_bytes() {
     let dir = TempDir::new().unwrap();
     let (_, mempool) = open(&dir);
