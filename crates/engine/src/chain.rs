@@ -174,6 +174,11 @@ impl Chain {
         self.fill.after(self.proposed.1.range(..round).count())
     }
 
+    /// Forgets the executions of the next height's blocks: they are executed anew, from their stored bodies.
+    pub(crate) fn forget_executions(&mut self) {
+        self.known.clear();
+    }
+
     /// Takes in what consensus knows of a decision when the next height begins: the precommits that came meanwhile too.
     pub(crate) fn finalized(&mut self, certificate: Certificate) {
         self.last_commit = Some(certificate);
