@@ -53,5 +53,11 @@ cargo test --quiet --locked --workspace --test it -- retention::the_disk_is_give
 say "committed transfers: four validators in processes of their own, loaded through their API, signatures verified"
 "$bench" transfers
 
+say "the processor time of a committed transfer by part"
+"$bench" transfers --profile
+
+say "the pause between blocks with one of four validators down"
+"$bench" transfers --one-down
+
 say "memory of each process of a simulated network"
 "$bench" memory --minutes "${MEMORY_MINUTES:-12}"

@@ -59,6 +59,34 @@ fn transfers_are_committed_by_a_network() {
     assert_eq!((figures["transfers"].as_u64(), figures["committed"].as_u64()), (Some(20), Some(20)), "{figures}");
 }
 
+/// What is replayed has to come to the recorded receipts, so a part that measures something else ends the run.
+#[test]
+fn the_time_of_a_transfer_is_told_by_part() {
+    let small = ["--accounts", "16", "--transfers", "64", "--connections", "4", "--profile", "--idle-seconds", "3"];
+    let figures = run(&[&["transfers"][..], &small].concat());
+    assert_eq!((figures["benchmark"].as_str(), figures["transfers"].as_u64()), (Some("profile"), Some(64)), "{figures}");
+    let us = |part: &str| figures["parts"][part].as_f64().unwrap_or_else(|| panic!("{part}: {figures}"));
+    for part in ["signature", "hash", "decode", "admit", "check", "execute", "root", "store", "gossip"] {
+        assert!(us(part) > 0.0, "{part}: {figures}");
+    }
+    let sum: f64 = ["signature", "hash", "decode", "admit", "check", "execute", "root", "store", "gossip", "doors"]
+        .into_iter()
+        .chain(["tables", "consensus", "rest"])
+        .map(us)
+        .sum();
+    assert!((sum - figures["total"].as_f64().unwrap_or(0.0)).abs() < 2.0, "the parts are the whole: {figures}");
+}
+
+#[test]
+fn the_pause_between_blocks_is_told_with_one_validator_down() {
+    let small = ["--accounts", "16", "--transfers", "64", "--connections", "4", "--seconds", "4", "--idle-seconds", "6"];
+    let figures = run(&[&["transfers", "--one-down"][..], &small].concat());
+    assert_eq!(figures["benchmark"].as_str(), Some("one_down"), "{figures}");
+    for figure in ["idle", "idle_one_down", "half_load", "half_load_one_down"] {
+        assert!(figures[figure].as_f64().is_some_and(|ms| ms > 0.0), "{figure}: {figures}");
+    }
+}
+
 /// Backups need no agent. A machine without restic or root says what lacks, and leaves nothing behind either.
 #[test]
 fn the_xnode_is_measured_beside_its_peer_or_what_lacks_is_said() {

@@ -27,6 +27,15 @@ pub struct TransfersArgs {
     /// Connections to each validator.
     #[arg(long, default_value_t = 32)]
     pub connections: usize,
+    /// Tell the processor time of a transfer by part after the first run, instead of the further runs.
+    #[arg(long)]
+    pub profile: bool,
+    /// Tell the pause between blocks with one validator down beside that of the whole network, instead of the further runs.
+    #[arg(long, conflicts_with = "profile")]
+    pub one_down: bool,
+    /// Length of the idle time over which an idle network is measured, seconds.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(2..))]
+    pub idle_seconds: u64,
     /// Keep the validators' homes and logs in this folder, which must not exist.
     #[arg(long, value_name = "DIR")]
     pub home: Option<PathBuf>,

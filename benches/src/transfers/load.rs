@@ -45,6 +45,10 @@ pub struct Outcome {
     pub busy: u64,
     /// Taken, and in no block.
     pub lost: u64,
+    /// Processor time of the validators over the run.
+    pub cpu_nodes: Duration,
+    /// Of it, that of their threads that fill the tables.
+    pub cpu_tables: Duration,
     /// Processors that the validators kept busy on average.
     pub cores_nodes: f64,
     /// Processors that this process kept busy.
@@ -62,6 +66,11 @@ impl Outcome {
         self.committed() as f64 / self.elapsed.as_secs_f64().max(1e-9)
     }
 
+    /// Processor time of each validator for a committed transfer, microseconds.
+    pub fn cpu_us_each(&self, validators: usize) -> f64 {
+        self.cpu_nodes.as_secs_f64() * 1e6 / (self.committed().max(1) * validators.max(1)) as f64
+    }
+
     /// So many per cent took no longer.
     pub fn latency(&self, percent: usize) -> Option<Duration> {
         let at = (self.latencies.len() * percent).div_ceil(100).max(1) - 1;
@@ -75,10 +84,14 @@ impl Outcome {
     }
 }
 
-struct Prepared {
+/// Transfers of a run, as they are handed in.
+pub struct Prepared {
     hash: String,
     request: Vec<u8>,
 }
+
+/// First letters of the names of a validator's threads that fill its tables.
+const TABLES: &str = "tables";
 
 /// A block as the watcher was told of it.
 #[derive(Clone, Copy)]
@@ -96,23 +109,50 @@ const BUSY_STATUS: u16 = 429;
 
 /// Runs a plan.
 pub async fn run(net: &mut Net, plan: &Plan) -> anyhow::Result<Outcome> {
-    // The doors of a validator get the transfers of the same accounts, each account's in order.
-    let prepared = Arc::new(sign(net, plan.count)?);
+    let prepared = prepare(net, plan.count)?;
+    run_prepared(net, plan, &prepared).await
+}
+
+/// Hands a plan's transfers in, and watches them into blocks.
+pub async fn run_prepared(net: &Net, plan: &Plan, prepared: &Arc<Vec<Prepared>>) -> anyhow::Result<Outcome> {
     let host = net.hosts[0].clone();
     let blocks = Door::open(&host).await.context(DOOR)?.blocks(&host).await.context(DOOR)?;
     let (sender, told) = watch::channel(Vec::new());
     let watching = tokio::spawn(watch_blocks(blocks, sender));
     let (nodes_before, own_before) = (net.processor_time(), processor_time(std::process::id()));
+    let tables_before = net.processor_time_of_threads(TABLES);
     let started = Instant::now();
-    let answers = submit(net, plan, &prepared, started).await?;
+    let answers = submit(net, plan, prepared, started).await?;
     let taken = answers.iter().flatten().filter(|a| a.status == 202).count() as u64;
     let told = wait(told, taken).await;
     let (nodes, own) = (net.processor_time() - nodes_before, processor_time(std::process::id()) - own_before);
+    let cpu_tables = net.processor_time_of_threads(TABLES).saturating_sub(tables_before);
     watching.abort();
     let wall = started.elapsed().as_secs_f64();
-    let mut outcome = count(net, plan, &prepared, &answers, &told, started).await?;
+    let mut outcome = count(net, plan, prepared, &answers, &told, started).await?;
+    (outcome.cpu_nodes, outcome.cpu_tables) = (nodes, cpu_tables);
     (outcome.cores_nodes, outcome.cores_own) = (nodes.as_secs_f64() / wall, own.as_secs_f64() / wall);
     Ok(outcome)
+}
+
+/// Hands the transfers of a run in once more, of which every validator knows that they were committed: each is refused after a
+/// look, so that the processor time of this is that of the doors. Returns it, and how many were handed in.
+pub async fn hand_in_again(
+    net: &Net,
+    plan: &Plan,
+    prepared: &Arc<Vec<Prepared>>,
+) -> anyhow::Result<(Duration, usize)> {
+    let before = net.processor_time();
+    let answers = submit(net, plan, prepared, Instant::now()).await?;
+    let took = net.processor_time() - before;
+    let taken = answers.iter().flatten().filter(|answer| answer.status == 202).count();
+    anyhow::ensure!(taken == 0, "{taken} transfers that were committed before were taken once more");
+    Ok((took, answers.iter().flatten().count()))
+}
+
+/// Transfers for a run. The doors of a validator get those of the same accounts, each account's in order.
+pub fn prepare(net: &mut Net, count: u64) -> anyhow::Result<Arc<Vec<Prepared>>> {
+    Ok(Arc::new(sign(net, count)?))
 }
 
 /// Transfers of the run's accounts in turn, from one to the next; signing is not what is measured. Every run has accounts of
@@ -246,6 +286,8 @@ async fn count(
         refused: BTreeMap::new(),
         busy: answers.iter().flatten().map(|a| a.busy).sum(),
         lost: 0,
+        cpu_nodes: Duration::ZERO,
+        cpu_tables: Duration::ZERO,
         cores_nodes: 0.0,
         cores_own: 0.0,
     };

@@ -7,16 +7,25 @@
 //! answers (so a slow moment is not hidden by waiting for it), and the figure is the time from the moment a transfer was
 //! due to the moment the watcher is told of its block. The generator's own share of the processors is told besides,
 //! because it runs on the same machine.
+//!
+//! With `--profile` the run that hands in as fast as the doors take it is followed by the processor time of a transfer by part
+//! ([`profile`]), with `--one-down` by the pause between blocks while a validator is down ([`one_down`]).
 
 mod arguments;
+mod gossip;
 mod load;
 mod net;
+mod one_down;
+mod profile;
+mod replay;
+mod report;
 
 use std::time::Duration;
 
 pub use self::arguments::TransfersArgs;
-use self::load::{Outcome, Plan};
+use self::load::Plan;
 use self::net::{Net, SHARES};
+use self::report::report;
 
 /// Pause between two runs, so that the tables of one are not written during the next.
 const PAUSE: Duration = Duration::from_secs(3);
@@ -31,6 +40,12 @@ pub async fn run(arguments: &TransfersArgs) -> anyhow::Result<()> {
 
 async fn measure(arguments: &TransfersArgs, net: &mut Net) -> anyhow::Result<()> {
     let plan = Plan { count: arguments.transfers, rate: None, connections: arguments.connections };
+    if arguments.profile {
+        return profile::run(net, &plan, Duration::from_secs(arguments.idle_seconds)).await;
+    }
+    if arguments.one_down {
+        return one_down::run(net, &plan, Duration::from_secs(arguments.idle_seconds), arguments.seconds).await;
+    }
     let saturated = load::run(net, &plan).await?;
     report(net, &plan, &saturated);
     let rates = match arguments.rates.as_slice() {
@@ -45,49 +60,4 @@ async fn measure(arguments: &TransfersArgs, net: &mut Net) -> anyhow::Result<()>
         report(net, &plan, &outcome);
     }
     Ok(())
-}
-
-/// One JSON object a line for programs; the same words for people on standard error.
-fn report(net: &Net, plan: &Plan, outcome: &Outcome) {
-    let ms = |percent| outcome.latency(percent).map_or(0, |l| l.as_millis());
-    let kind = plan.rate.map_or_else(|| "saturation".to_string(), |rate| format!("{rate} transfers a second offered"));
-    eprintln!(
-        "{kind}: {} of {} committed, {:.0} a second; submit to commit p50 {} ms, p99 {} ms; {} blocks, highest round {}; \
-         refused {}, asked to come again {}, not committed {}; processors: validators {:.2}, this generator {:.2}",
-        outcome.committed(),
-        plan.count,
-        outcome.per_second(),
-        ms(50),
-        ms(99),
-        outcome.blocks,
-        outcome.round,
-        outcome.refused_text(),
-        outcome.busy,
-        outcome.lost,
-        outcome.cores_nodes,
-        outcome.cores_own,
-    );
-    println!(
-        "{}",
-        serde_json::json!({
-            "benchmark": "transfers",
-            "validators": net.len(),
-            "processes": net.len(),
-            "offered_per_second": plan.rate,
-            "transfers": plan.count,
-            "committed": outcome.committed(),
-            "committed_per_second": outcome.per_second().round(),
-            "p50_ms": ms(50),
-            "p99_ms": ms(99),
-            "max_ms": ms(100),
-            "blocks": outcome.blocks,
-            "highest_round": outcome.round,
-            "refused": outcome.refused,
-            "busy_answers": outcome.busy,
-            "not_committed": outcome.lost,
-            "seconds": outcome.elapsed.as_secs_f64(),
-            "cores_validators": outcome.cores_nodes,
-            "cores_generator": outcome.cores_own,
-        })
-    );
 }

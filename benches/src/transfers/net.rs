@@ -11,7 +11,7 @@ use openmesh_primitives::{AccountKey, Amount, Timestamp, ValidatorKey, sha256};
 
 use super::arguments::TransfersArgs;
 use crate::network::Process;
-use crate::proc::processor_time;
+use crate::proc::{processor_time, processor_time_of_threads};
 
 /// A network of nobody else.
 const CHAIN_ID: u64 = 84_299;
@@ -105,16 +105,43 @@ impl Net {
         self.children.iter().filter_map(Process::pid).map(processor_time).sum()
     }
 
-    /// Stops the validators, and removes what they wrote where nobody asked to keep it.
-    pub async fn stop(&mut self) {
+    /// Processor time that those threads of the validators have used whose name begins so.
+    pub fn processor_time_of_threads(&self, name: &str) -> Duration {
+        self.children.iter().filter_map(Process::pid).map(|pid| processor_time_of_threads(pid, name)).sum()
+    }
+
+    /// The home of the first validator.
+    pub fn first_home(&self) -> PathBuf {
+        home(&self.root, 0)
+    }
+
+    /// Stops the last validator, whose door is used no more.
+    pub async fn stop_last(&mut self) {
+        self.hosts.pop();
+        if let Some(child) = self.children.pop() {
+            child.stop().await;
+        }
+    }
+
+    /// Stops the validators; what they wrote stays.
+    pub async fn halt(&mut self) {
         let stops = std::mem::take(&mut self.children).into_iter().map(Process::stop);
         futures::future::join_all(stops).await;
+    }
+
+    /// Stops the validators, and removes what they wrote where nobody asked to keep it.
+    pub async fn stop(&mut self) {
+        self.halt().await;
         if self.temporary
             && let Err(error) = std::fs::remove_dir_all(&self.root)
         {
             eprintln!("{} is left: {error}", self.root.display());
         }
     }
+}
+
+fn home(root: &Path, number: usize) -> PathBuf {
+    root.join(format!("validator-{number}"))
 }
 
 fn sender(number: u32) -> anyhow::Result<AccountKey> {
@@ -150,7 +177,7 @@ fn free_ports(count: usize) -> anyhow::Result<Vec<Ports>> {
 
 /// The home of each validator: a key, the genesis and the settings.
 fn prepare(root: &Path, count: usize, senders: &[AccountKey]) -> anyhow::Result<Vec<PathBuf>> {
-    let homes: Vec<PathBuf> = (0..count).map(|number| root.join(format!("validator-{number}"))).collect();
+    let homes: Vec<PathBuf> = (0..count).map(|number| home(root, number)).collect();
     let mut validators = Vec::new();
     for (number, home) in homes.iter().enumerate() {
         std::fs::create_dir_all(home).with_context(|| home.display().to_string())?;

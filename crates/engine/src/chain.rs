@@ -1,20 +1,20 @@
 //! The only writer of the chain: builds, judges and commits blocks, one after the other, on a thread of its own.
 //!
 //! A thread and not a lock, because the order of these steps matters and none of them may stall the async runtime. The
-//! host posts closures; the answer comes through a channel. A judged block keeps its execution, so that deciding it
-//! costs only the commit.
+//! host posts closures; the answer comes through a channel. A block that was built or judged keeps its execution
+//! ([`crate::known`]), so that deciding it costs only the commit.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use openmesh_ledger::{
-    Block, Certificate, Execution, RuleSets, Upcoming, VerifiedTransaction, base_fee, build_block_on, commit_hash,
-    execute_block_on, transactions_root, validate_proposal_on, verify_stateless,
+    Block, Certificate, CheckedBlock, ExecuteError, Execution, ProposalError, RuleSets, UnverifiedTransaction, Upcoming,
+    base_fee, build_block_on, commit_hash, execute_checked, transactions_root, validate_checked,
 };
-use openmesh_primitives::{Address, Digest, Height, Timestamp, ValidatorKey, canonical, sha256};
-use openmesh_storage::{Prepared, Store, StoreError};
+use openmesh_primitives::{Address, Digest, Height, Timestamp, ValidatorKey, canonical};
+use openmesh_storage::{Store, StoreError};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::admission::processors;
@@ -22,14 +22,13 @@ use crate::committed::CommittedBlock;
 use crate::consensus::parts::block_bytes_max;
 use crate::error::EngineError;
 use crate::fill::Fill;
+use crate::known::{Executed, Known, KnownBlocks};
 use crate::mempool::Mempool;
 use crate::metrics::Metrics;
 
 /// A proposed block may be so far ahead of this node's clock, nanoseconds. Validators are expected to run NTP; two
 /// seconds allow for a bad one and still keep block time useful.
 const TIME_AHEAD_NANOS_MAX: i64 = 2_000_000_000;
-/// Blocks of the next height that are kept with their execution; a height rarely sees a second one.
-const KNOWN_MAX: usize = 8;
 /// Share of the proposal's time-out that may go into verifying signatures that a validator has not seen.
 const VERIFY_SHARE: u32 = 3;
 /// A block may have so many transactions whatever the measurement says, so that a hiccup cannot stop the chain.
@@ -38,13 +37,6 @@ const TRANSACTIONS_MIN: u64 = 128;
 const ROUND_NOT_JUDGED: i64 = -1;
 /// Candidates for a block: some more than fit, because some will be refused.
 const CANDIDATES_FACTOR: usize = 2;
-
-/// A block of the next height.
-struct Known {
-    block: Block,
-    bytes: Bytes,
-    executed: Option<(Execution, Prepared)>,
-}
 
 /// A block as consensus refers to it.
 #[derive(Clone, Debug)]
@@ -76,7 +68,7 @@ pub(crate) struct Chain {
     fill: Fill,
     /// Rounds of the height that is being decided in which it has proposed.
     proposed: (Height, BTreeSet<i64>),
-    known: BTreeMap<Digest, Known>,
+    known: KnownBlocks,
     /// Commit of the last block, with the precommits that came after the decision.
     last_commit: Option<Certificate>,
     rule_sets: RuleSets,
@@ -134,7 +126,7 @@ impl Chain {
         committed: broadcast::Sender<Arc<CommittedBlock>>,
         metrics: Metrics,
     ) -> Chain {
-        let (fill, proposed, known) = (Fill::default(), (0, BTreeSet::new()), BTreeMap::new());
+        let (fill, proposed, known) = (Fill::default(), (0, BTreeSet::new()), KnownBlocks::default());
         let (rule_sets, upcoming, last_commit) = (RuleSets::built_in(), None, None);
         Chain { store, mempool, key, propose, fill, proposed, known, last_commit, rule_sets, upcoming, committed, metrics }
     }
@@ -194,7 +186,8 @@ impl Chain {
         let prepared = self.store.prepare(&execution)?;
         self.metrics.execute_seconds.observe(started.elapsed().as_secs_f64());
         let candidate = candidate(&block);
-        self.know(candidate.id, Known { block, bytes: candidate.bytes.clone(), executed: Some((execution, prepared)) });
+        let known = Known { block, bytes: candidate.bytes.clone(), executed: Some((execution, prepared)) };
+        self.known.keep(candidate.id, known);
         self.store.put_undecided(height, round, &candidate.id, &candidate.bytes)?;
         self.metrics.proposals_built.inc();
         Ok(Some(candidate))
@@ -216,6 +209,11 @@ impl Chain {
         }
         self.proposed.1.insert(round);
         self.fill.after(self.proposed.1.range(..round).count())
+    }
+
+    /// Forgets the executions of the next height's blocks: they are executed anew, from their stored bodies.
+    pub(crate) fn forget_executions(&mut self) {
+        self.known.clear();
     }
 
     /// Takes in what consensus knows of a decision when the next height begins: the precommits that came meanwhile too.
@@ -286,23 +284,16 @@ impl Chain {
             return Ok(Judged::Invalid { id, proposer, reason, again: true });
         }
         let bytes = Bytes::from(bytes);
-        let known = self.known.get(&id).map(|known| known.bytes == bytes);
+        let known = self.known.bytes(&id).map(|known| *known == bytes);
         if known == Some(false) {
             return Ok(Judged::Useless(format!("another body under the header of block {id}")));
         }
         if known.is_none() {
-            let (state, upcoming) = (self.store.state()?, self.upcoming()?);
-            match validate_proposal_on(&upcoming, &state, &tip, &block) {
-                Ok(()) => {}
-                Err(openmesh_ledger::ProposalError::State(error)) => return Err(error.into()),
-                Err(error) => return refused(report(&error)),
-            }
-            match self.execute(id, block, bytes.clone()) {
-                Ok(()) => {}
-                Err(EngineError::Execute(openmesh_ledger::ExecuteError::Block(error))) => {
-                    return refused(report(&error));
+            match self.execute(&block)? {
+                Ok(executed) => {
+                    self.known.keep(id, Known { block, bytes: bytes.clone(), executed: Some(executed) });
                 }
-                Err(error) => return Err(error),
+                Err(reason) => return refused(reason),
             }
         }
         self.store.put_undecided(height, round, &id, &bytes)?;
@@ -318,7 +309,7 @@ impl Chain {
         // The certificate speaks about the header; this ties the transactions to it. The rules of a height after the next are
         // not known yet.
         let fits = match upcoming.height() == height {
-            true => upcoming.decode(&block).is_ok(),
+            true => block.hashed().check(&upcoming, &[]).is_ok(),
             false => {
                 transactions_root(&block.transactions) == block.header.transactions_root
                     && commit_hash(block.last_commit.as_ref()) == block.header.last_commit_hash
@@ -334,8 +325,8 @@ impl Chain {
 
     /// Bytes of a block of the next height.
     pub(crate) fn body(&self, height: Height, id: &Digest) -> Result<Option<Bytes>, EngineError> {
-        if let Some(known) = self.known.get(id) {
-            return Ok(Some(known.bytes.clone()));
+        if let Some(bytes) = self.known.bytes(id) {
+            return Ok(Some(bytes.clone()));
         }
         let stored = self.store.undecided(height)?.into_iter().find(|(_, other, _)| other == id);
         Ok(stored.map(|(_, _, bytes)| bytes.into()))
@@ -345,7 +336,7 @@ impl Chain {
     /// neither go on without the block nor change its mind about it.
     pub(crate) fn commit(&mut self, certificate: Certificate) -> Result<Arc<CommittedBlock>, EngineError> {
         let (height, hash) = (certificate.height, certificate.block_hash);
-        let known = match self.known.remove(&hash) {
+        let known = match self.known.take(&hash, &self.store.tip().block_hash) {
             Some(known) => known,
             None => {
                 let bytes = self.body(height, &hash)?.ok_or(EngineError::UnknownDecision { height, hash })?;
@@ -355,7 +346,8 @@ impl Chain {
         let block = known.block;
         let (execution, prepared) = match known.executed {
             Some(executed) => executed,
-            None => self.execute_decided(&block)?,
+            // The network has decided it; if it does not fit here, this node's state has gone another way.
+            None => self.execute(&block)?.map_err(|reason| EngineError::Diverged { height, reason })?,
         };
         self.learn(certificate.round);
         let started = Instant::now();
@@ -380,56 +372,49 @@ impl Chain {
         self.metrics.transactions_failed.inc_by((committed.receipts.len() - ok) as u64);
     }
 
-    fn execute_decided(&mut self, block: &Block) -> Result<(Execution, Prepared), EngineError> {
-        let (state, upcoming) = (self.store.state()?, self.upcoming()?);
-        // The network has decided it; if it does not fit here, this node's state has gone another way.
-        validate_proposal_on(&upcoming, &state, &self.store.tip(), block)
-            .map_err(|error| EngineError::Diverged { height: block.header.height, reason: report(&error) })?;
-        self.run(block)
-    }
-
-    fn execute(&mut self, id: Digest, block: Block, bytes: Bytes) -> Result<(), EngineError> {
-        let executed = self.run(&block)?;
-        self.know(id, Known { block, bytes, executed: Some(executed) });
-        Ok(())
-    }
-
-    fn know(&mut self, id: Digest, known: Known) {
-        if self.known.len() >= KNOWN_MAX {
-            self.known.clear();
-        }
-        self.known.insert(id, known);
-    }
-
-    fn run(&mut self, block: &Block) -> Result<(Execution, Prepared), EngineError> {
+    /// Checks and executes a block of the next height. Each transaction is hashed once, and decoded and verified only where none with
+    /// its hash waits here or was verified lately. Returns the rule that it breaks, if it breaks one.
+    ///
+    /// Fails if the store does.
+    fn execute(&mut self, block: &Block) -> Result<Result<Executed, String>, EngineError> {
         let started = Instant::now();
-        let (verified, upcoming) = (self.verify(block), self.upcoming()?);
-        let execution = execute_block_on(&upcoming, &self.store.state()?, block, &verified)?;
+        let (state, upcoming) = (self.store.state()?, self.upcoming()?);
+        let hashed = block.hashed();
+        let known = self.mempool.verified_before(hashed.hashes());
+        let mut checked = match hashed.check(&upcoming, &known) {
+            Ok(checked) => checked,
+            Err(error) => return Ok(Err(report(&ProposalError::from(error)))),
+        };
+        match validate_checked(&upcoming, &state, &self.store.tip(), &checked) {
+            Ok(()) => {}
+            Err(ProposalError::State(error)) => return Err(error.into()),
+            Err(error) => return Ok(Err(report(&error))),
+        }
+        if verify(&mut checked) > 0 {
+            self.mempool.remember(checked.verified());
+        }
+        let execution = match execute_checked(&upcoming, &state, checked) {
+            Ok(execution) => execution,
+            Err(ExecuteError::Block(error)) => return Ok(Err(report(&error))),
+            Err(error) => return Err(error.into()),
+        };
         let prepared = self.store.prepare(&execution)?;
         self.metrics.execute_seconds.observe(started.elapsed().as_secs_f64());
-        Ok((execution, prepared))
+        Ok(Ok((execution, prepared)))
     }
+}
 
-    /// Signatures: those of waiting transactions are known, the others are verified on all processors.
-    fn verify(&self, block: &Block) -> Vec<Option<Arc<VerifiedTransaction>>> {
-        let hashes: Vec<Digest> = block.transactions.iter().map(|bytes| sha256(&[bytes])).collect();
-        let mut verified = self.mempool.verified(&hashes);
-        let mut missing: Vec<(&Vec<u8>, &mut Option<Arc<VerifiedTransaction>>)> =
-            block.transactions.iter().zip(&mut verified).filter(|(_, known)| known.is_none()).collect();
-        let threads = processors();
-        let share = missing.len().div_ceil(threads).max(1);
-        std::thread::scope(|scope| {
-            for part in missing.chunks_mut(share) {
-                scope.spawn(move || {
-                    for (bytes, slot) in part {
-                        // A wrong one stays unknown: the ledger says in its receipt what is wrong.
-                        **slot = verify_stateless(bytes).ok().map(Arc::new);
-                    }
-                });
-            }
-        });
-        verified
-    }
+/// Verifies the signatures that nobody here has verified yet, on all processors, and returns how many that were. A wrong one keeps
+/// its error for the receipt.
+fn verify(checked: &mut CheckedBlock<'_>) -> usize {
+    let mut missing = checked.unverified();
+    let share = missing.len().div_ceil(processors()).max(1);
+    std::thread::scope(|scope| {
+        for part in missing.chunks_mut(share) {
+            scope.spawn(move || part.iter_mut().for_each(UnverifiedTransaction::verify));
+        }
+    });
+    missing.len()
 }
 
 fn candidate(block: &Block) -> Candidate {

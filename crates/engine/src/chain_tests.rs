@@ -5,7 +5,8 @@ use openmesh_ledger::{
     Origin, Params, SourceKind, SourceSpec, Transaction, TransactionError, WindowsError, WindowsParams, build_block,
     params, precommit_sign_bytes,
 };
-use openmesh_primitives::{AccountKey, Amount};
+use openmesh_primitives::{AccountKey, Amount, SplitMix64, sha256};
+use openmesh_storage::{StoreConfig, VirtualDisk};
 use prometheus_client::registry::Registry;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -38,6 +39,10 @@ fn source() -> SourceSpec {
 }
 
 fn open(dir: &TempDir) -> Chain {
+    on(Store::open(dir.path()).unwrap())
+}
+
+fn on(store: Store) -> Chain {
     let validator =
         |n: u8| GenesisValidator { public_key: key(n).public(), power: 1, name: String::new(), payout: None };
     let genesis = Genesis {
@@ -54,7 +59,6 @@ fn open(dir: &TempDir) -> Chain {
             ..Params::default()
         },
     };
-    let store = Store::open(dir.path()).unwrap();
     store.initialise(&genesis).unwrap();
     let metrics = Metrics::register(&mut Registry::default());
     let mempool = Mempool::new(MempoolConfig::default(), None, store.clone(), mpsc::channel(1).0, metrics.clone());
@@ -111,6 +115,32 @@ fn a_proposal_is_the_same_after_a_crash() {
     assert_eq!((chain.store.tip().height, chain.store.tip().state_root), (1, block.state_root));
     assert!(chain.build(1, 0, NOW).unwrap().is_none());
     assert!(chain.store.undecided(1).unwrap().is_empty());
+}
+
+/// Clause of `docs/spec/state.md`, "In the database": for its body before anybody hears of it, and for the commit. The log of consensus
+/// has syncs of its own.
+#[test]
+fn a_block_waits_for_the_disk_twice() {
+    let disk = VirtualDisk::default();
+    let mut chain = on(Store::open_virtual(&disk, StoreConfig::default()).unwrap());
+    for height in 1..=6 {
+        let before = disk.syncs();
+        let id = if height % 2 == 0 {
+            chain.build(height, 0, NOW).unwrap().unwrap().id
+        } else {
+            let bytes = canonical::encode(&theirs(&chain));
+            // Streamed twice, it is written once.
+            for _ in 0..2 {
+                let judged = chain.judge(height, 0, other(), true, bytes.clone(), NOW).unwrap();
+                assert!(matches!(judged, Judged::Valid(_)), "{judged:?}");
+            }
+            canonical::decode::<Block>(&bytes).unwrap().hash()
+        };
+        assert_eq!(disk.syncs() - before, 1, "the body of height {height}");
+        let committed = chain.commit(certificate(height, id)).unwrap();
+        chain.mempool.recheck(&committed).unwrap();
+        assert_eq!(disk.syncs() - before, 2, "body and commit of height {height}");
+    }
 }
 
 #[test]
@@ -187,12 +217,7 @@ fn what_a_block_refused_waits_on() {
     let first = theirs(&chain);
     assert!(matches!(judge(&mut chain, &first, true), Judged::Valid(_)));
     chain.commit(certificate(1, first.hash())).unwrap();
-    let transfer = |nonce| {
-        let action = Action::Accounts(AccountsAction::Transfer { to: other(), amount: Amount(1) });
-        let signed =
-            AccountTransaction::sign(&account(), 1, nonce, Params::default().accounts.fee_min, action).unwrap();
-        Transaction::Account(signed).encode()
-    };
+    let transfer = |nonce| Transaction::Account(transfer(nonce)).encode();
     // Its window ends after any block of these seconds, and a mempool has patience.
     let early = Attestation::sign(&key(1), 1, &source().id, 105, 0, vec![], vec![]);
     let waiting = [Transaction::Attestation(early).encode(), transfer(0), transfer(1)];
@@ -229,6 +254,60 @@ fn what_a_block_refused_waits_on() {
     assert_eq!(chain.mempool.verified(&hashes).iter().filter(|known| known.is_some()).count(), 1);
     let again = chain.mempool.admit_blocking(vec![waiting[1].clone().into()], WorkClass::Api);
     assert_eq!(again, [Err(crate::mempool::error::PoolError::Known.into())]);
+}
+
+fn transfer(nonce: u64) -> AccountTransaction {
+    let action = Action::Accounts(AccountsAction::Transfer { to: other(), amount: Amount(1) });
+    AccountTransaction::sign(&account(), 1, nonce, Params::default().accounts.fee_min, action).unwrap()
+}
+
+/// What the network must agree on of a committed block.
+fn outcome(committed: &CommittedBlock) -> (Digest, &[openmesh_ledger::Receipt], &[openmesh_ledger::LedgerEvent]) {
+    (committed.state_root, &committed.receipts, &committed.events)
+}
+
+/// A proposer that commits what it executed while building, one that commits what it executed while judging, one that has forgotten
+/// its execution, and one that never judged: with signatures known and unknown, and blocks that a proposer stuffed with refusals.
+#[test]
+fn a_block_comes_to_the_same_whenever_it_was_executed() {
+    for seed in 0..6 {
+        let mut random = SplitMix64::new(seed);
+        let dirs: [TempDir; 4] = std::array::from_fn(|_| TempDir::new().unwrap());
+        let mut chains = dirs.each_ref().map(open);
+        let (mut nonce, us) = (0, key(1).public().address());
+        for height in 1..=5 {
+            let now = Timestamp(NOW.0 + height as i64 * 1_000);
+            for next in nonce..nonce + random.below(4) {
+                let bytes = Transaction::Account(transfer(next)).encode();
+                // The others have heard of some of them.
+                for chain in chains.iter_mut().take(1 + random.index(4)) {
+                    chain.mempool.admit_blocking(vec![Submission::Bytes(bytes.clone())], WorkClass::Api);
+                }
+            }
+            let built = chains[0].build(height, 0, now).unwrap().unwrap();
+            let mut block = decode_stored(height, &built.bytes).unwrap();
+            if random.chance(1, 2) {
+                let (gap, mut forged) = (transfer(nonce + 9), transfer(nonce));
+                forged.signature.0[64] = 99;
+                block.transactions.extend([gap, forged].map(|refused| Transaction::Account(refused).encode()));
+                block.header.transactions_root = transactions_root(&block.transactions);
+            }
+            let (id, bytes) = (block.hash(), canonical::encode(&block));
+            for chain in chains.iter_mut().take(3) {
+                let judged = chain.judge(height, 0, us, true, bytes.clone(), now).unwrap();
+                assert!(matches!(judged, Judged::Valid(_)), "{judged:?}");
+            }
+            chains[2].forget_executions();
+            chains[3].adopt(height, &bytes).unwrap().unwrap();
+            let committed = chains.each_mut().map(|chain| chain.commit(certificate(height, id)).unwrap());
+            assert!(committed.iter().all(|c| outcome(c) == outcome(&committed[0])), "seed {seed}, height {height}");
+            nonce += committed[0].receipts.iter().filter(|receipt| receipt.ok()).count() as u64;
+            for (chain, committed) in chains.iter().zip(&committed) {
+                chain.mempool.recheck(committed).unwrap();
+            }
+        }
+        assert!(nonce > 0, "seed {seed}: nothing was transferred");
+    }
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! The handle of the running engine: submission, gossip, committed blocks, status.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use malachite_app::engine::network::NetworkRef;
-use openmesh_ledger::RuleSets;
+use openmesh_ledger::{RawTransaction, RuleSets};
 use openmesh_primitives::{Address, Digest, Height};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{broadcast, mpsc, watch};
@@ -55,7 +56,7 @@ pub(crate) struct HandleInner {
     pub(crate) listen: SocketAddr,
     pub(crate) peer_id: String,
     pub(crate) network: NetworkRef<Context>,
-    pub(crate) envelopes: Mutex<Option<mpsc::Receiver<Bytes>>>,
+    pub(crate) announcements: Mutex<Option<mpsc::Receiver<Vec<Digest>>>>,
     pub(crate) rule_sets: RuleSets,
 }
 
@@ -130,22 +131,65 @@ impl Handle {
         crate::consensus::node::add_peer(&self.0.network, address).await
     }
 
-    /// Envelopes of transactions for the other nodes. There is one stream: the second call returns `None`.
-    pub fn gossip_out(&self) -> Option<mpsc::Receiver<Bytes>> {
-        self.0.envelopes.lock().ok().and_then(|mut slot| slot.take())
+    /// Hashes of the transactions that this node's clients brought, to be announced to the other nodes. There is one stream: the
+    /// second call returns `None`.
+    pub fn gossip_out(&self) -> Option<mpsc::Receiver<Vec<Digest>>> {
+        self.0.announcements.lock().ok().and_then(|mut slot| slot.take())
     }
 
-    /// Takes an envelope in that came from a peer, and judges it; only accepted ones should be forwarded.
+    /// Those of the announced transactions that neither wait here nor were committed just now.
+    pub fn unknown(&self, hashes: Vec<Digest>) -> Vec<Digest> {
+        self.0.mempool.unknown(hashes)
+    }
+
+    /// An envelope with those of the transactions that wait here, as many as fit; `None` where none does.
+    pub fn bodies(&self, hashes: &[Digest]) -> Option<Bytes> {
+        gossip::encode(self.0.mempool.verified(hashes).into_iter().flatten())
+    }
+
+    /// Takes an envelope in that a peer sent when it was asked for these transactions, and judges it. One with anything else in
+    /// it is rejected unread.
+    pub async fn take_bodies(&self, asked: &BTreeSet<Digest>, envelope: &[u8], from: &str) -> Bodies {
+        let rejected = Bodies { verdict: GossipVerdict::Reject, got: BTreeSet::new(), admitted: Vec::new() };
+        let Some(batch) = gossip::decode(envelope) else { return rejected };
+        let batch: Vec<RawTransaction> = batch.into_iter().map(RawTransaction::new).collect();
+        let got: BTreeSet<Digest> = batch.iter().map(RawTransaction::hash).collect();
+        if !got.is_subset(asked) {
+            return rejected;
+        }
+        let batch = batch.into_iter().map(|raw| Submission::Hashed(Box::new(raw))).collect();
+        let (verdict, outcomes) = self.judge(batch, from).await;
+        Bodies { verdict, got, admitted: outcomes.into_iter().flatten().collect() }
+    }
+
+    /// Takes an envelope in that came from a peer, whatever it was asked for, and judges it.
     pub async fn gossip_in(&self, envelope: Bytes, from: String) -> GossipVerdict {
         let Some(batch) = gossip::decode(&envelope) else {
             tracing::debug!(from, "not an envelope of transactions");
             return GossipVerdict::Reject;
         };
-        let batch = batch.into_iter().map(Submission::Bytes).collect();
-        let Ok(outcomes) = self.0.mempool.admit(batch, WorkClass::Gossip).await else { return GossipVerdict::Ignore };
+        self.judge(batch.into_iter().map(Submission::Bytes).collect(), &from).await.0
+    }
+
+    /// Admits what a peer sent, and judges the peer by what became of it.
+    async fn judge(&self, batch: Vec<Submission>, from: &str) -> (GossipVerdict, Vec<Result<Digest, SubmitError>>) {
+        let Ok(outcomes) = self.0.mempool.admit(batch, WorkClass::Gossip).await else {
+            return (GossipVerdict::Ignore, Vec::new());
+        };
         let (height, time) = self.0.mempool.tip();
         let judged = verdict(&outcomes, height, age_of(time) < STATE_FRESH);
         tracing::debug!(from, ?judged, transactions = outcomes.len(), "an envelope");
-        judged
+        (judged, outcomes)
     }
+}
+
+/// What became of an envelope that a peer was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bodies {
+    /// What it was worth.
+    pub verdict: GossipVerdict,
+    /// The transactions that were in it, whatever the mempool says of them.
+    pub got: BTreeSet<Digest>,
+    /// Those that wait here now.
+    pub admitted: Vec<Digest>,
 }

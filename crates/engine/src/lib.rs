@@ -3,8 +3,9 @@
 //! # What it owns
 //! Malachite (a Tendermint consensus in Rust, embedded) and everything that it leaves to its user: the types and bytes
 //! of its messages, signed streaming of blocks, the mempool, pacing, serving and taking decided blocks. The rules of the
-//! ledger are elsewhere (`openmesh-ledger`), and so is the disk (`openmesh-storage`). Transactions travel through
-//! [`Handle::gossip_out`] and [`Handle::gossip_in`]: whoever composes the node joins them with a network.
+//! ledger are elsewhere (`openmesh-ledger`), and so is the disk (`openmesh-storage`). Transactions are announced and asked for by
+//! the rules of [`relay`]: whoever composes the node joins [`Handle::gossip_out`], [`Handle::bodies`] and [`Handle::take_bodies`] with
+//! a network.
 //!
 //! # How a block comes about
 //! A proposer that is told to go on ([`pace`]) takes candidates from the [`mempool`], builds, executes and stores the
@@ -29,10 +30,12 @@ pub mod fuzz;
 mod handle;
 mod host;
 mod keyfile;
+mod known;
 pub mod machine;
 mod mempool;
 mod metrics;
 mod pace;
+pub mod relay;
 mod serve;
 mod start;
 
@@ -40,7 +43,7 @@ pub use admission::AdmissionLimits;
 pub use committed::CommittedBlock;
 pub use config::{Config, MempoolConfig, Pauses, Timeouts};
 pub use error::EngineError;
-pub use handle::{EngineStatus, Handle};
+pub use handle::{Bodies, EngineStatus, Handle};
 pub use mempool::Submission;
 pub use mempool::error::{PoolError, SubmitError};
 pub use mempool::verdict::GossipVerdict;

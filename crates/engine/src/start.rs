@@ -66,9 +66,9 @@ pub async fn start(
     let listen = node.listen_addr().await?;
 
     let (spread, spreading) = mpsc::channel(gossip::SPREAD_MAX);
-    let (envelopes_sent, envelopes) = mpsc::channel(gossip::ENVELOPES_MAX);
+    let (named, announcements) = mpsc::channel(gossip::ANNOUNCEMENTS_MAX);
     let stop = cancel.child_token();
-    let packer = tokio::spawn(gossip::pack(spreading, envelopes_sent, metrics.clone(), stop.clone()));
+    let naming = tokio::spawn(gossip::name(spreading, named, metrics.clone(), stop.clone()));
     let address = key.as_ref().map(|k| k.public().address());
     let (rule_sets, limits) = (config.rule_sets.clone(), config.mempool.clone());
     let mempool = Mempool::under(rule_sets.clone(), limits, address, store.clone(), spread, metrics.clone());
@@ -86,7 +86,7 @@ pub async fn start(
         listen,
         peer_id: node.peer_id.clone(),
         network: node.network.clone(),
-        envelopes: Mutex::new(Some(envelopes)),
+        announcements: Mutex::new(Some(announcements)),
         rule_sets: rule_sets.clone(),
     }));
     let parts = Parts {
@@ -103,7 +103,7 @@ pub async fn start(
     };
     let host = Host::new(parts, node)?;
     tracing::info!(%listen, height = tip.height, "consensus: listening");
-    Ok((handle, tokio::spawn(guarded(host.run(first, stop.clone()), packer, stop))))
+    Ok((handle, tokio::spawn(guarded(host.run(first, stop.clone()), naming, stop))))
 }
 
 /// Runs the host as long as its helper runs: whatever ends the helper ends the engine, because a node that takes

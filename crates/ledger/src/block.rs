@@ -1,15 +1,11 @@
 //! Blocks, headers and the certificates that decide them. Clause B of `docs/spec/transactions.md`.
 
-use std::collections::BTreeSet;
-
 use borsh::{BorshDeserialize, BorshSerialize};
 use openmesh_primitives::{Address, Digest, Height, Timestamp, ValidatorSignature, VrfProof, canonical, sha256};
 use serde::{Deserialize, Serialize};
 
-use crate::merkle::transactions_root;
 use crate::modules::evidence::EVIDENCE_PER_BLOCK_MAX;
 use crate::params::Params;
-use crate::transaction::{Class, Transaction};
 
 /// Version of the header under the first rule set; 1, without the last commit, and 2, without the beacon, were never released. The two
 /// bytes of the version stand first in a header, and with it in a block, so that every later form can be told from this one.
@@ -206,82 +202,6 @@ impl Block {
     /// Sum of the transactions' bytes.
     pub fn transaction_bytes(&self) -> u64 {
         self.transactions.iter().map(|t| t.len() as u64).sum()
-    }
-
-    /// Checks everything that needs no state, and decodes the transactions. The header is one of the first rule set.
-    pub fn verify_basic(&self, limits: &BlockLimits) -> Result<Vec<Transaction>, BlockError> {
-        self.verify_of_version(HEADER_VERSION, limits)
-    }
-
-    /// The same for a header of this version.
-    pub(crate) fn verify_of_version(
-        &self,
-        expected: u16,
-        limits: &BlockLimits,
-    ) -> Result<Vec<Transaction>, BlockError> {
-        let got = self.header.version;
-        if got != expected {
-            return Err(BlockError::Version { expected, got });
-        }
-        if transactions_root(&self.transactions) != self.header.transactions_root {
-            return Err(BlockError::TransactionsRoot);
-        }
-        if commit_hash(self.last_commit.as_ref()) != self.header.last_commit_hash {
-            return Err(BlockError::LastCommit);
-        }
-        self.verify_sizes(limits)?;
-        let mut seen: BTreeSet<&[u8]> = BTreeSet::new();
-        let mut decoded = Vec::with_capacity(self.transactions.len());
-        for (index, bytes) in self.transactions.iter().enumerate() {
-            if !seen.insert(bytes) {
-                return Err(BlockError::Twice(index));
-            }
-            let transaction: Transaction =
-                canonical::decode(bytes).map_err(|e| BlockError::Undecodable { index, reason: e.to_string() })?;
-            decoded.push(transaction);
-        }
-        self.verify_classes(&decoded, limits)?;
-        Ok(decoded)
-    }
-
-    fn verify_sizes(&self, limits: &BlockLimits) -> Result<(), BlockError> {
-        let (bytes, count) = (self.transaction_bytes(), self.transactions.len() as u64);
-        if bytes > limits.bytes_max {
-            return Err(BlockError::Bytes { bytes, bytes_max: limits.bytes_max });
-        }
-        if count > limits.transactions_max {
-            return Err(BlockError::Count { count, count_max: limits.transactions_max });
-        }
-        Ok(())
-    }
-
-    /// Evidence and attestations come first, and account transactions leave them their room.
-    fn verify_classes(&self, decoded: &[Transaction], limits: &BlockLimits) -> Result<(), BlockError> {
-        let (mut account_bytes, mut evidence, mut rank) = (0, 0, 0);
-        let (count, count_max) = (decoded.iter().map(Transaction::weight).sum(), limits.transactions_max);
-        if count > count_max {
-            return Err(BlockError::Count { count, count_max });
-        }
-        for (index, transaction) in decoded.iter().enumerate() {
-            let class = transaction.class();
-            if class.rank() < rank {
-                return Err(BlockError::Order(index));
-            }
-            rank = class.rank();
-            match class {
-                Class::Account => account_bytes += self.transactions[index].len() as u64,
-                Class::Attestation | Class::Upgrade => {}
-                Class::Evidence => evidence += 1,
-            }
-        }
-        if evidence > EVIDENCE_PER_BLOCK_MAX {
-            return Err(BlockError::Evidence(evidence));
-        }
-        let bytes_max = limits.account_bytes_max();
-        if account_bytes > bytes_max {
-            return Err(BlockError::ReservedRoom { bytes: account_bytes, bytes_max });
-        }
-        Ok(())
     }
 }
 

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use openmesh_primitives::{Address, Amount, Digest, Height, Timestamp, ValidatorKey};
 
 use crate::block::{Block, BlockError, BlockLimits, Certificate, Header, Tip, commit_hash};
+use crate::checked::CheckedBlock;
 use crate::error::{CheckError, TransactionError};
 use crate::event::Execution;
 use crate::execute::{ExecuteError, Executor};
 use crate::light::{self, LightError};
-use crate::merkle::transactions_root;
+use crate::merkle::root_over_hashes;
 use crate::modules::accounts::AccountsError;
 use crate::modules::beacon::{beacon, beacon_input};
 use crate::modules::evidence::EVIDENCE_PER_BLOCK_MAX;
@@ -179,8 +180,8 @@ pub fn build_block_on(
     picker.pick_account_transactions(candidates)?;
     picker.pick_attestations(left.into_iter(), limits.bytes_max)?;
     let Picker { executor, picked, .. } = picker;
-    let transactions = picked.map(|picked| picked.transactions).concat();
-    header.transactions_root = transactions_root(&transactions);
+    let (hashes, transactions): (Vec<_>, Vec<_>) = picked.into_iter().flat_map(|picked| picked.transactions).unzip();
+    header.transactions_root = root_over_hashes(&hashes);
     Ok((Block { header, last_commit, transactions }, executor.finish()?))
 }
 
@@ -198,8 +199,18 @@ pub fn validate_proposal_on(
     tip: &Tip,
     block: &Block,
 ) -> Result<(), ProposalError> {
+    validate_checked(upcoming, state, tip, &block.hashed().check(upcoming, &[])?)
+}
+
+/// The part of [`validate_proposal_on`] for a block whose form was checked under the same rule set.
+pub fn validate_checked(
+    upcoming: &Upcoming,
+    state: &dyn StateRead,
+    tip: &Tip,
+    checked: &CheckedBlock<'_>,
+) -> Result<(), ProposalError> {
+    let block = checked.block();
     let header = &block.header;
-    upcoming.decode(block)?;
     let state = &upcoming.state(state);
     let expected = chain_id(state)?;
     if header.chain_id != expected {
@@ -267,7 +278,8 @@ struct Picker<'a> {
 struct Picked {
     bytes: u64,
     weight: u64,
-    transactions: Vec<Vec<u8>>,
+    /// Hash and bytes of each.
+    transactions: Vec<(Digest, Vec<u8>)>,
 }
 
 /// The outcome of trying a transaction.
@@ -340,7 +352,7 @@ impl Picker<'_> {
             Ok(()) => {
                 class.bytes += length;
                 class.weight += candidate.transaction().weight();
-                class.transactions.push(candidate.bytes().to_vec());
+                class.transactions.push((candidate.hash(), candidate.bytes().to_vec()));
                 Ok(Tried::Picked)
             }
             Err(CheckError::Refused(error)) => Ok(Tried::Refused(error)),

@@ -26,6 +26,10 @@ pub(crate) struct Context<'a> {
     pub facts: Vec<Fact>,
     /// Heights at which validators were last seen, once the block has touched them; written at its end.
     pub presence: Option<BTreeMap<Address, Height>>,
+    /// Seed of the turns of the epoch that begins with this block, if one does.
+    pub turns_seed: Option<Digest>,
+    /// Validators whose turns of the last height decided nothing.
+    pub failed_turns: BTreeSet<Address>,
     /// Incidents of the block so far.
     pub incidents: u32,
     /// Stamps of the block so far.
@@ -55,6 +59,8 @@ impl<'a> Context<'a> {
             events: Vec::new(),
             facts: Vec::new(),
             presence: None,
+            turns_seed: None,
+            failed_turns: BTreeSet::new(),
             incidents: 0,
             stamps: 0,
             accounts: BTreeMap::new(),

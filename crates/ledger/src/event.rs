@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use openmesh_primitives::{Address, Amount, Digest, sha256};
+use openmesh_primitives::{Address, Amount, Digest};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TransactionError;
@@ -17,9 +17,9 @@ use crate::modules::sources::SourcesEvent;
 use crate::modules::stamps::StampsEvent;
 use crate::modules::upgrades::UpgradesEvent;
 use crate::modules::windows::WindowsEvent;
-use crate::transaction::{Class, Transaction};
+use crate::transaction::Class;
 use crate::upcoming::Migration;
-use crate::verify::VerifiedTransaction;
+use crate::verify::{Unsigned, VerifiedTransaction};
 
 /// The outcome of a block, to be stored by the caller.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,8 +110,9 @@ impl Receipt {
     }
 
     /// Of a transaction whose signature does not verify; its position is filled in at the end of the block.
-    pub(crate) fn unverified(bytes: &[u8], transaction: &Transaction, error: TransactionError) -> Receipt {
-        let (hash, class, nonce) = (sha256(&[bytes]), transaction.class(), transaction.nonce());
+    pub(crate) fn unverified(unsigned: Unsigned) -> Receipt {
+        let Unsigned { hash, transaction, error } = unsigned;
+        let (class, nonce) = (transaction.class(), transaction.nonce());
         let (fee, tip) = (Amount::ZERO, Amount::ZERO);
         Receipt { hash, index: 0, class, sender: None, nonce, fee, tip, error: Some(error) }
     }

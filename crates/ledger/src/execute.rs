@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::block::{Block, BlockError, Certificate, Header};
+use crate::checked::CheckedBlock;
 use crate::context::Context;
 use crate::dispatch;
 use crate::error::CheckError;
@@ -16,9 +17,8 @@ use crate::retention;
 use crate::rule_set::{RuleSets, RulesError};
 use crate::rules::{BlockMeta, Rules};
 use crate::state::{StateError, StateRead};
-use crate::transaction::Transaction;
 use crate::upcoming::{Migration, Upcoming};
-use crate::verify::{VerifiedTransaction, verify_decoded};
+use crate::verify::{Unsigned, VerifiedTransaction};
 
 /// A failure to execute a block.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,11 +68,19 @@ pub fn execute_block_on(
     block: &Block,
     verified: &[Option<Arc<VerifiedTransaction>>],
 ) -> Result<Execution, ExecuteError> {
-    let decoded = upcoming.decode(block)?;
+    execute_checked(upcoming, state, block.hashed().check(upcoming, verified)?)
+}
+
+/// Executes a block whose form was checked under the same rule set. Fails as [`execute_block`].
+pub fn execute_checked(
+    upcoming: &Upcoming,
+    state: &dyn StateRead,
+    checked: CheckedBlock<'_>,
+) -> Result<Execution, ExecuteError> {
+    let block = checked.block();
     let mut executor = Executor::begin(upcoming, state, &block.header, block.last_commit.as_ref())?;
-    for (index, (bytes, transaction)) in block.transactions.iter().zip(decoded).enumerate() {
-        let known = verified.get(index).and_then(Option::as_deref).filter(|known| known.bytes() == bytes);
-        executor.execute(bytes, transaction, known)?;
+    for transaction in checked.into_transactions() {
+        executor.execute(transaction)?;
     }
     Ok(executor.finish()?)
 }
@@ -114,39 +122,23 @@ impl<'a> Executor<'a> {
             beacon::advance(&mut context, &output)?;
         }
         validators::count_signers(&mut context, last_commit)?;
+        validators::note_failed_turns(&mut context, last_commit)?;
         let before = std::mem::take(&mut context.events);
         Ok(Executor { context, before, executed: Vec::new(), migration: upcoming.migration() })
     }
 
     /// Executes a transaction of the block and writes its receipt.
-    fn execute(
-        &mut self,
-        bytes: &[u8],
-        transaction: Transaction,
-        known: Option<&VerifiedTransaction>,
-    ) -> Result<(), StateError> {
-        let fresh;
-        let verified = match known {
-            Some(known) => known,
-            None => match verify_decoded(bytes, transaction.clone()) {
-                Ok(verified) => {
-                    fresh = verified;
-                    &fresh
-                }
-                Err(error) => {
-                    self.executed.push((Receipt::unverified(bytes, &transaction, error), Vec::new()));
-                    return Ok(());
-                }
+    fn execute(&mut self, transaction: Result<Arc<VerifiedTransaction>, Box<Unsigned>>) -> Result<(), StateError> {
+        let refused = match transaction {
+            Ok(verified) => match self.apply(&verified) {
+                Ok(()) => return Ok(()),
+                Err(CheckError::Refused(error)) => Receipt::of(&verified, Err(error)),
+                Err(CheckError::State(error)) => return Err(error),
             },
+            Err(unsigned) => Receipt::unverified(*unsigned),
         };
-        match self.apply(verified) {
-            Ok(()) => Ok(()),
-            Err(CheckError::Refused(error)) => {
-                self.executed.push((Receipt::of(verified, Err(error)), Vec::new()));
-                Ok(())
-            }
-            Err(CheckError::State(error)) => Err(error),
-        }
+        self.executed.push((refused, Vec::new()));
+        Ok(())
     }
 
     /// Lets a transaction take effect and writes its receipt, or leaves everything as it was, without a receipt.
@@ -175,6 +167,7 @@ impl<'a> Executor<'a> {
         supply::close(&mut context)?;
         let meta = BlockMeta { height: context.height, time: context.rules.time };
         context.state.put(keys::BLOCK.to_vec(), &meta);
+        validators::rotate_turns(&mut context)?;
         validators::store_presence(&mut context)?;
         validators::rotate(&mut context)?;
         let first_fact = epochs::append_facts(&mut context)?;

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::keys;
 use crate::modules::accounts::Account;
 use crate::modules::beacon::first_beacon;
-use crate::modules::epochs::{CurrentEpoch, DRAWN_AHEAD_EPOCHS, EpochRecord, Turns, epoch_seed, turns_seed};
+use crate::modules::epochs::{CurrentEpoch, DRAWN_AHEAD_EPOCHS, EpochRecord, epoch_seed, turns_seed};
 use crate::modules::sources::{SourceError, SourceRecord, SourceSpec};
 use crate::modules::supply::{Allocation, AllocationError};
-use crate::modules::validators::{Validator, ValidatorRecord, ValidatorSet, ValidatorSetError};
+use crate::modules::validators::{NearTurns, Validator, ValidatorRecord, ValidatorSet, ValidatorSetError};
 use crate::params::Params;
 use crate::rules::BlockMeta;
 
@@ -172,8 +172,7 @@ pub fn initial_state(genesis: &Genesis) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, Ge
     put(keys::EPOCH_VALIDATORS.to_vec(), canonical::encode(&validators));
     let beacon = first_beacon(&genesis.hash());
     put(keys::BEACON.to_vec(), canonical::encode(&beacon));
-    let seed = turns_seed(&beacon);
-    put(keys::TURNS.to_vec(), canonical::encode(&Turns { first_height: 0, seed, before: seed }));
+    put(keys::TURNS.to_vec(), canonical::encode(&NearTurns::first(turns_seed(&beacon))));
     for epoch in 0..=DRAWN_AHEAD_EPOCHS {
         let seed = epoch_seed(&beacon, epoch);
         let draw = EpochRecord { seed, drawn_height: 0, validators: validators.clone() };

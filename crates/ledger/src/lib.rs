@@ -28,6 +28,7 @@
 mod action;
 mod block;
 mod build;
+mod checked;
 mod context;
 mod descriptor;
 mod dispatch;
@@ -57,11 +58,14 @@ pub use action::{Action, TypedField, TypedMessage};
 pub use block::{
     Block, BlockError, BlockLimits, Certificate, HEADER_VERSION, HEADER_VERSIONS, Header, Tip, commit_hash,
 };
-pub use build::{ProposalError, build_block, build_block_on, validate_proposal, validate_proposal_on};
+pub use build::{
+    ProposalError, build_block, build_block_on, validate_checked, validate_proposal, validate_proposal_on,
+};
+pub use checked::{CheckedBlock, HashedBlock, UnverifiedTransaction};
 pub use descriptor::{ActionDescriptor, FieldDescriptor, FieldError, FieldInput, FieldKind, Fields};
 pub use error::{CheckError, EnvelopeError, TransactionError};
 pub use event::{Execution, LedgerEvent, Receipt};
-pub use execute::{ExecuteError, execute_block, execute_block_on, execute_block_verified};
+pub use execute::{ExecuteError, execute_block, execute_block_on, execute_block_verified, execute_checked};
 pub use fact::{Fact, FactProof};
 pub use genesis::{Genesis, GenesisError, GenesisValidator, initial_state};
 pub use limits::*;
@@ -72,8 +76,8 @@ pub use modules::beacon::{beacon, beacon_input, first_beacon, next_beacon};
 pub use modules::deposits::{Deposit, DepositsEvent, deposit};
 pub use modules::epochs::{
     ClosedEpoch, CurrentEpoch, DRAWN_AHEAD_EPOCHS, EPOCH_MS_MAX, EPOCH_MS_MIN, EPOCHS_KEPT, EpochRecord, EpochsEvent,
-    EpochsParams, MIX_BLOCKS_MAX, Turns, assign, assigned, closed_epoch, current_epoch_record, epoch, epoch_seed,
-    epoch_validators, fact_peaks, turn_seed, turns_seed,
+    EpochsParams, MIX_BLOCKS_MAX, assign, assigned, closed_epoch, current_epoch_record, epoch, epoch_seed,
+    epoch_validators, fact_peaks, turns_seed,
 };
 pub use modules::evidence::{
     CONSENSUS, EVIDENCE_AGE_BLOCKS_MAX, EVIDENCE_PER_BLOCK_MAX, Evidence, EvidenceError, EvidenceFact, SignedBlock,
@@ -104,8 +108,9 @@ pub use modules::upgrades::{
     plans_at, rules_in_force, standing, upgrades,
 };
 pub use modules::validators::{
-    PRESENCE_BLOCKS, VALIDATORS_MAX, Validator, ValidatorRecord, ValidatorSet, ValidatorSetError, last_validators,
-    next_validators, presence, validator_record, validators,
+    NearTurns, PRESENCE_BLOCKS, Share, Turns, VALIDATORS_MAX, Validator, ValidatorRecord, ValidatorSet,
+    ValidatorSetError, last_validators, near_turns, next_validators, presence, proposer, proposer_index,
+    validator_record, validators,
 };
 pub use modules::windows::{
     Abstention, AcceptedChunk, Attestation, CHUNK_CLAIMS_MAX, COMMIT_GRACE_MS_MAX, ChunkClaim, Commitment,
@@ -122,5 +127,5 @@ pub use rules::{BlockMeta, block_meta, current_epoch};
 pub use state::{Overlay, Pairs, StateError, StateRead};
 pub use transaction::{AccountTransaction, Class, Transaction};
 pub use upcoming::{Migration, Upcoming};
-pub use verify::{VerifiedTransaction, check_transactions_batch, verify_stateless, verify_transaction};
+pub use verify::{RawTransaction, VerifiedTransaction, check_transactions_batch, verify_stateless};
 pub use vote::{VoteKind, precommit_sign_bytes, vote_sign_bytes};

@@ -17,7 +17,13 @@ const PATH_HASHES_MAX: usize = 64;
 
 /// The root over a block's transactions, leaves being their hashes, as in CometBFT; of none it is the hash of nothing.
 pub fn transactions_root<T: AsRef<[u8]>>(transactions: &[T]) -> Digest {
-    let leaves: Vec<Digest> = transactions.iter().map(|bytes| leaf_hash(&sha256(&[bytes.as_ref()]).0)).collect();
+    let hashes: Vec<Digest> = transactions.iter().map(|bytes| sha256(&[bytes.as_ref()])).collect();
+    root_over_hashes(&hashes)
+}
+
+/// The same where the transactions' hashes are known.
+pub(crate) fn root_over_hashes(hashes: &[Digest]) -> Digest {
+    let leaves: Vec<Digest> = hashes.iter().map(|hash| leaf_hash(&hash.0)).collect();
     root_of(&leaves)
 }
 

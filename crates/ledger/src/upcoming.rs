@@ -9,14 +9,12 @@ use std::sync::Arc;
 
 use openmesh_primitives::Height;
 
-use crate::block::{Block, BlockError, BlockLimits};
 use crate::modules::supply::check_supply;
 use crate::modules::upgrades::{PlanRecord, Standing, UpgradePlan, plans_at, rules_in_force, standing};
 use crate::modules::validators::validators;
 use crate::params::{Params, params};
 use crate::rule_set::{MigrationWrites, RuleSet, RuleSets, RulesError, of_consensus, of_supply};
 use crate::state::{Overlay, StateError, StateRead};
-use crate::transaction::Transaction;
 
 /// The beginning of the block of a height.
 #[derive(Clone, Debug)]
@@ -151,20 +149,6 @@ impl Upcoming {
     /// The state on which its transactions are executed: the last one with the writes of the migrations.
     pub fn state<'a>(&self, base: &'a dyn StateRead) -> Overlay<&'a dyn StateRead> {
         Overlay::with_writes(base, MigrationWrites::clone(&self.writes))
-    }
-
-    /// Checks everything of the block that needs no state but these parameters, and decodes its transactions.
-    pub fn decode(&self, block: &Block) -> Result<Vec<Transaction>, BlockError> {
-        let decoded = block.verify_of_version(self.set.header_version, &BlockLimits::of(&self.params))?;
-        for (index, transaction) in decoded.iter().enumerate() {
-            let Transaction::Account(inner) = transaction else { continue };
-            let (tag, version) = (inner.action.tag(), self.set.version);
-            // A program that knows this rule set alone cannot decode it.
-            if !self.sets.has_action(version, tag) {
-                return Err(BlockError::Action { index, tag, version });
-            }
-        }
-        Ok(decoded)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::error::{EnvelopeError, TransactionError};
 use crate::limits::TRANSACTION_BYTES_HARD_MAX;
 use crate::transaction::{Class, Transaction};
 
-/// A transaction whose signature has been verified. There is no other way to make one than [`verify_stateless`].
+/// A transaction whose signature has been verified. It is made by verifying one, and in no other way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedTransaction {
     bytes: Vec<u8>,
@@ -42,50 +42,104 @@ impl VerifiedTransaction {
     }
 }
 
+/// A transaction that was hashed and not looked at otherwise, so that whoever knows it by its hash need not pay for more.
+#[derive(Clone, Debug)]
+pub struct RawTransaction {
+    bytes: Vec<u8>,
+    hash: Digest,
+    /// The transaction that the bytes were made of here.
+    decoded: Option<Transaction>,
+}
+
+impl RawTransaction {
+    /// Hashes a transaction's bytes.
+    pub fn new(bytes: Vec<u8>) -> RawTransaction {
+        RawTransaction { hash: sha256(&[&bytes]), bytes, decoded: None }
+    }
+
+    /// SHA-256 of the bytes.
+    pub const fn hash(&self) -> Digest {
+        self.hash
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Decodes it and verifies its signature. Pure in the bytes, so it may run on any thread and the result be kept.
+    ///
+    /// Fails if the bytes are too long or no transaction, or the signature is not the sender's.
+    pub fn verify(self) -> Result<VerifiedTransaction, TransactionError> {
+        let RawTransaction { bytes, hash, decoded } = self;
+        fits(&bytes)?;
+        let transaction = match decoded {
+            Some(transaction) => transaction,
+            None => canonical::decode(&bytes).map_err(|e| EnvelopeError::Encoding { reason: e.to_string() })?,
+        };
+        verify_decoded(bytes, hash, transaction).map_err(|unsigned| unsigned.error)
+    }
+}
+
+impl From<Transaction> for RawTransaction {
+    fn from(transaction: Transaction) -> RawTransaction {
+        let raw = RawTransaction::new(transaction.encode());
+        RawTransaction { decoded: Some(transaction), ..raw }
+    }
+}
+
 /// Decodes a transaction and verifies its signature. Pure in the bytes, so it may run on any thread and be kept.
 pub fn verify_stateless(bytes: &[u8]) -> Result<VerifiedTransaction, TransactionError> {
-    if bytes.len() as u64 > TRANSACTION_BYTES_HARD_MAX {
-        let bytes_max = TRANSACTION_BYTES_HARD_MAX;
-        return Err(EnvelopeError::Size { bytes: bytes.len() as u64, bytes_max }.into());
-    }
-    let transaction = canonical::decode(bytes).map_err(|e| EnvelopeError::Encoding { reason: e.to_string() })?;
-    verify_decoded(bytes, transaction)
+    fits(bytes)?;
+    RawTransaction::new(bytes.to_vec()).verify()
 }
 
-/// Verifies the signature of a transaction that was made here rather than read from bytes.
-///
-/// Fails if its canonical bytes are too long, or the signature is not the sender's.
-pub fn verify_transaction(transaction: Transaction) -> Result<VerifiedTransaction, TransactionError> {
-    let bytes = transaction.encode();
-    if bytes.len() as u64 > TRANSACTION_BYTES_HARD_MAX {
-        let bytes_max = TRANSACTION_BYTES_HARD_MAX;
-        return Err(EnvelopeError::Size { bytes: bytes.len() as u64, bytes_max }.into());
-    }
-    verify_decoded(&bytes, transaction)
+fn fits(bytes: &[u8]) -> Result<(), EnvelopeError> {
+    let (bytes, bytes_max) = (bytes.len() as u64, TRANSACTION_BYTES_HARD_MAX);
+    if bytes > bytes_max { Err(EnvelopeError::Size { bytes, bytes_max }) } else { Ok(()) }
 }
 
-/// The same for bytes that were decoded already.
-pub(crate) fn verify_decoded(bytes: &[u8], transaction: Transaction) -> Result<VerifiedTransaction, TransactionError> {
-    let sender = match &transaction {
-        Transaction::Account(inner) => inner.sender().map_err(|_| EnvelopeError::Signature)?,
+/// A transaction whose signature is none, or not one of its sender.
+#[derive(Debug)]
+pub(crate) struct Unsigned {
+    pub hash: Digest,
+    pub transaction: Transaction,
+    pub error: TransactionError,
+}
+
+/// Verifies the signature of a transaction that was decoded from these bytes with this hash.
+pub(crate) fn verify_decoded(
+    bytes: Vec<u8>,
+    hash: Digest,
+    transaction: Transaction,
+) -> Result<VerifiedTransaction, Box<Unsigned>> {
+    match signer(&transaction) {
+        Ok(sender) => Ok(VerifiedTransaction { bytes, hash, sender, transaction }),
+        Err(error) => Err(Box::new(Unsigned { hash, transaction, error: error.into() })),
+    }
+}
+
+/// The account or validator that signed.
+fn signer(transaction: &Transaction) -> Result<Address, EnvelopeError> {
+    match transaction {
+        Transaction::Account(inner) => inner.sender().map_err(|_| EnvelopeError::Signature),
         Transaction::Attestation(inner) => {
             inner.verify().map_err(|_| EnvelopeError::Signature)?;
-            inner.validator()
+            Ok(inner.validator())
         }
         Transaction::Commitment(inner) => {
             inner.verify().map_err(|_| EnvelopeError::Signature)?;
-            inner.validator()
+            Ok(inner.validator())
         }
         Transaction::Evidence(inner) => {
             inner.verify().map_err(|_| EnvelopeError::Signature)?;
-            inner.validator()
+            Ok(inner.validator())
         }
         Transaction::Upgrade(inner) => {
             inner.verify().map_err(|_| EnvelopeError::Signature)?;
-            inner.validator()
+            Ok(inner.validator())
         }
-    };
-    Ok(VerifiedTransaction { bytes: bytes.to_vec(), hash: sha256(&[bytes]), sender, transaction })
+    }
 }
 
 /// [`verify_stateless`] for several, in their order. A caller with threads splits its list into several such calls.

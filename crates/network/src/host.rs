@@ -29,6 +29,7 @@ use crate::questions::QuestionCodec;
 use crate::scores::Scores;
 use crate::shared::{Command, ProviderScore, Shared};
 use crate::visit;
+use crate::wants::{WantCodec, Wants};
 
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
@@ -39,6 +40,7 @@ pub(crate) struct Behaviour {
     blocks: request_response::Behaviour<BlockCodec>,
     questions: request_response::Behaviour<QuestionCodec>,
     hello: request_response::Behaviour<QuestionCodec>,
+    wants: request_response::Behaviour<WantCodec>,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
 }
@@ -100,6 +102,9 @@ fn behaviour(config: &Config, key: &identity::Keypair) -> Result<Behaviour, Netw
     let requests = asks(ASKS_MAX + SERVES_PER_PEER_MAX);
     let questions = asks(QUESTIONS_MAX + QUESTION_SERVES_PER_PEER_MAX);
     let hello = asks(HELLO_SERVES_PER_PEER_MAX);
+    let wants = request_response::Config::default()
+        .with_request_timeout(WANT_TIMEOUT)
+        .with_max_concurrent_streams(2 * WANT_SERVES_PER_PEER_MAX + 1);
     let limits = connection_limits::ConnectionLimits::default()
         .with_max_established_incoming(Some(CONNECTIONS_INCOMING_MAX))
         .with_max_established(Some(CONNECTIONS_MAX))
@@ -115,6 +120,7 @@ fn behaviour(config: &Config, key: &identity::Keypair) -> Result<Behaviour, Netw
         blocks: request_response::Behaviour::new([(protocol("block")?, ProtocolSupport::Full)], requests),
         questions: request_response::Behaviour::new([(protocol("question")?, ProtocolSupport::Full)], questions),
         hello: request_response::Behaviour::new([(visit::PROTOCOL, ProtocolSupport::Inbound)], hello),
+        wants: request_response::Behaviour::new([(protocol("want")?, ProtocolSupport::Full)], wants),
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::default(),
     })
@@ -140,6 +146,7 @@ pub(crate) struct Host {
     /// Answers of both kinds that are read or sent. Their numbers are those of the protocol that they came by.
     answering: HashMap<(Asked, InboundRequestId), Serving>,
     answers: (mpsc::UnboundedSender<Served>, mpsc::UnboundedReceiver<Served>),
+    wants: Wants,
     bans: VecDeque<(Instant, PeerId)>,
     scores: Scores,
     /// Room for received envelopes: of each peer, and of all.
@@ -191,6 +198,7 @@ impl Host {
             hello_places: Arc::new(Semaphore::new(HELLO_SERVES_MAX)),
             answering: HashMap::new(),
             answers: mpsc::unbounded_channel(),
+            wants: Wants::default(),
             bans: VecDeque::new(),
             scores: Scores::default(),
             room_of_peers: HashMap::new(),
@@ -248,6 +256,9 @@ impl Host {
                 event = self.swarm.select_next_some() => self.event(event)?,
                 Some(command) = commands.recv() => self.command(command),
                 Some((asked, channel, answer)) = self.answers.1.recv() => self.answer(asked, channel, answer),
+                Some((channel, answer)) = self.wants.answers.1.recv() => {
+                    self.wants.answer(&mut self.swarm.behaviour_mut().wants, &self.shared, channel, answer);
+                }
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
             self.pardon(Instant::now());
@@ -279,6 +290,10 @@ impl Host {
                 let id = self.swarm.behaviour_mut().questions.send_request(&peer, question);
                 self.questions_asked.insert(id, (reply, permit));
             }
+            Command::Want { peer, want, reply, permit } => {
+                self.wants.ask(&mut self.swarm.behaviour_mut().wants, &peer, want, (reply, permit));
+            }
+            Command::Judge { peer, bytes, verdict } => self.judge(peer, bytes, verdict),
             Command::AddPeer(address) => self.book.add(address, Instant::now()),
             Command::Ban(peer) => self.ban(peer),
         }
@@ -305,6 +320,11 @@ impl Host {
             Verdict::Reject => MessageAcceptance::Reject,
         };
         self.swarm.behaviour_mut().gossip.report_message_validation_result(id, &from, acceptance);
+        self.judge(from, bytes, verdict);
+    }
+
+    /// Counts what a peer has brought for it or against it.
+    fn judge(&mut self, from: PeerId, bytes: usize, verdict: Verdict) {
         match verdict {
             Verdict::Accept => {
                 self.scores.forgive(from, Instant::now());
@@ -527,6 +547,9 @@ impl Host {
             }
             BehaviourEvent::Questions(event) => self.question_event(Asked::Question, event),
             BehaviourEvent::Hello(event) => self.question_event(Asked::Hello, event),
+            BehaviourEvent::Wants(event) => {
+                self.wants.event(&mut self.swarm.behaviour_mut().wants, &self.shared, event);
+            }
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. })
                 if info.protocol_version != identity_protocol(self.chain_id) =>
             {

@@ -1,4 +1,4 @@
-//! Our libp2p host: gossip of transactions and fetching of blocks by CID.
+//! Our libp2p host: gossip of what transactions there are, fetching of them and of blocks by CID.
 //!
 //! Malachite runs a swarm of its own for consensus, with a fixed list of topics; this host is the other one, on a port
 //! of its own, so that bulk content can never starve a vote. It carries envelopes and does not read them: whoever
@@ -11,7 +11,8 @@
 //! it; a peer whose bytes do not match is shut out for ten minutes and the next peer is asked.
 //!
 //! Everything else that one node asks another (parts of the state, the way of a light client) is a short question to one named peer,
-//! answered by a [`Responder`]: [`Handle::ask`]. The host does not read it either. Whoever does not know the chain yet visits an address
+//! answered by a [`Responder`]: [`Handle::ask`]. The host does not read it either. Nor does it read what a node wants of what a peer
+//! has announced, and what comes of that: [`Handle::want`], [`Handle::judge`]. Whoever does not know the chain yet visits an address
 //! with questions of its own ([`Visit`]), which every host answers.
 //!
 //! What happens on failure: a configured peer that is away is dialled for ever (see `book`); full queues refuse or
@@ -31,8 +32,8 @@ mod questions;
 mod scores;
 mod service;
 mod shared;
-mod turns;
 mod visit;
+mod wants;
 
 pub use libp2p::{Multiaddr, PeerId};
 
@@ -42,5 +43,4 @@ pub use fetch::FetchError;
 pub use host::peer_id;
 pub use questions::AskError;
 pub use service::{Handle, start};
-pub use turns::Turns;
 pub use visit::{Visit, VisitError};

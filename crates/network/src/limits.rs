@@ -40,6 +40,16 @@ pub(crate) const HELLO_SERVES_PER_PEER_MAX: usize = 2;
 pub(crate) const HELLO_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Our own open questions of that kind: eight peers with two each.
 pub(crate) const QUESTIONS_MAX: usize = 16;
+/// Longest want of what a peer has announced, bytes: a thousand hashes.
+pub const WANT_BYTES_MAX: usize = 33 * 1024;
+/// Answers to wants for others at the same time: 32 MiB of envelopes. Further ones are told that we are busy.
+pub(crate) const WANT_SERVES_MAX: usize = 64;
+/// Of these, answers for one peer, which asks for one thing at a time and again when we were silent for a second.
+pub(crate) const WANT_SERVES_PER_PEER_MAX: usize = 4;
+/// Our own open wants: of each peer one, and those that it did not answer in time.
+pub(crate) const WANTS_MAX: usize = 256;
+/// Longest time for a want and its answer. Whoever wanted it has asked another peer long before.
+pub(crate) const WANT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest time for one question and its answer, or for our answer.
 pub(crate) const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 /// A peer that has not answered for a block after this is raced by the next one: a peer that has the block and a good

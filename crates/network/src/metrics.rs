@@ -14,6 +14,7 @@ pub(crate) struct Metrics {
     pub(crate) envelopes_dropped: Counter,
     pub(crate) blocks_served: Counter,
     pub(crate) questions_answered: Counter,
+    pub(crate) wants_answered: Counter,
     pub(crate) blocks_missing: Counter,
     pub(crate) blocks_fetched: Counter,
     pub(crate) blocks_refused: Counter,
@@ -41,6 +42,11 @@ impl Metrics {
             "questions_answered",
             "Questions of peers about the state and the way to it, answered or refused",
             m.questions_answered.clone(),
+        );
+        registry.register(
+            "wants_answered",
+            "Requests of peers for what we announced, answered or refused",
+            m.wants_answered.clone(),
         );
         registry.register("blocks_missing", "Requests for blocks that we do not hold", m.blocks_missing.clone());
         registry.register("blocks_fetched", "Blocks fetched and verified", m.blocks_fetched.clone());

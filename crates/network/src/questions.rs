@@ -25,8 +25,8 @@ pub enum AskError {
     /// It went away, took too long, or sent what is no answer.
     #[error("the peer did not answer")]
     Silent,
-    /// The question is longer than [`QUESTION_BYTES_MAX`].
-    #[error("the question has {0} bytes, at most {QUESTION_BYTES_MAX} are sent")]
+    /// The question is longer than [`QUESTION_BYTES_MAX`], or the want than [`crate::limits::WANT_BYTES_MAX`].
+    #[error("the question has {0} bytes, which is more than is sent")]
     TooLong(usize),
     /// The host has stopped.
     #[error("the host has stopped")]

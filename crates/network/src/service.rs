@@ -93,13 +93,33 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         let command = Command::Question { peer, question, reply, permit };
         self.commands.send(command).await.map_err(|_| AskError::Stopped)?;
-        match answer.await {
-            Ok(Answer::Block(bytes)) => Ok(bytes),
-            Ok(Answer::Missing) => Err(AskError::Missing),
-            Ok(Answer::Busy) => Err(AskError::Busy),
-            // Dropped: it went away, or the transport's time is up.
-            Err(_) => Err(AskError::Silent),
+        answered(answer).await
+    }
+
+    /// Asks one peer for what it has announced, and returns the envelope as it came: the caller judges it
+    /// ([`Handle::judge`]).
+    ///
+    /// # Errors
+    /// Where the peer has nothing of it any more, is busy, is not connected or does not answer in time.
+    pub async fn want(&self, peer: PeerId, want: Vec<u8>) -> Result<Vec<u8>, AskError> {
+        if want.len() > limits::WANT_BYTES_MAX {
+            return Err(AskError::TooLong(want.len()));
         }
+        let permit = Arc::clone(&self.shared.wants).acquire_owned().await.map_err(|_| AskError::Stopped)?;
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Want { peer, want, reply, permit }).await.map_err(|_| AskError::Stopped)?;
+        answered(answer).await
+    }
+
+    /// Answers the wants of peers from now on; before, they are told that nothing is here. The first call counts.
+    pub fn answer_wants_with(&self, responder: Responder) {
+        let _ = self.shared.want_responder.0.set(responder);
+    }
+
+    /// Judges a peer by what it delivered, or did not: as an envelope of so many bytes would be.
+    pub async fn judge(&self, peer: PeerId, bytes: usize, verdict: Verdict) {
+        // After the host has stopped there is nobody to hold anything against.
+        let _ = self.commands.send(Command::Judge { peer, bytes, verdict }).await;
     }
 
     /// Answers the questions of peers from now on; before, they are told that nothing is here. The first call counts.
@@ -117,6 +137,17 @@ impl Handle {
     pub async fn shut_out(&self, peer: PeerId) {
         // As above.
         let _ = self.commands.send(Command::Ban(peer)).await;
+    }
+}
+
+/// The answer to a question or want.
+async fn answered(answer: oneshot::Receiver<Answer>) -> Result<Vec<u8>, AskError> {
+    match answer.await {
+        Ok(Answer::Block(bytes)) => Ok(bytes),
+        Ok(Answer::Missing) => Err(AskError::Missing),
+        Ok(Answer::Busy) => Err(AskError::Busy),
+        // Dropped: it went away, or the transport's time is up.
+        Err(_) => Err(AskError::Silent),
     }
 }
 
@@ -140,6 +171,8 @@ pub async fn start(
         questions: Arc::new(Semaphore::new(limits::QUESTIONS_MAX)),
         responder: Default::default(),
         greeter: Default::default(),
+        wants: Arc::new(Semaphore::new(limits::WANTS_MAX)),
+        want_responder: Default::default(),
         metrics,
     });
     let mut host = Host::new(swarm, &config, provider, Arc::clone(&shared), incoming_sent);

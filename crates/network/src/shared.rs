@@ -30,6 +30,10 @@ pub(crate) struct Shared {
     pub(crate) responder: Answers,
     /// Answers those of visitors, who may not know the chain.
     pub(crate) greeter: Answers,
+    /// Places for open wants.
+    pub(crate) wants: Arc<Semaphore>,
+    /// Answers those of others.
+    pub(crate) want_responder: Answers,
     pub(crate) metrics: Metrics,
 }
 
@@ -59,6 +63,8 @@ pub(crate) enum Command {
     Report { id: MessageId, from: PeerId, bytes: usize, verdict: Verdict },
     Ask { peer: PeerId, cid: ContentId, reply: oneshot::Sender<Answer>, permit: OwnedSemaphorePermit },
     Question { peer: PeerId, question: Vec<u8>, reply: oneshot::Sender<Answer>, permit: OwnedSemaphorePermit },
+    Want { peer: PeerId, want: Vec<u8>, reply: oneshot::Sender<Answer>, permit: OwnedSemaphorePermit },
+    Judge { peer: PeerId, bytes: usize, verdict: Verdict },
     AddPeer(Multiaddr),
     Ban(PeerId),
 }

@@ -520,6 +520,45 @@ async fn a_visit_to_nobody_says_why() {
     assert!(matches!(&error, VisitError::Unreachable(_)), "{error}");
 }
 
+/// What a peer announced is asked of it, and what it does not deliver is held against it until it loses its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn announced_things_are_delivered_or_cost_the_announcer_its_place() {
+    let mut b = node(2, 1, &[], nothing()).await;
+    let a = node(1, 1, &[&b], nothing()).await;
+    let announced = until_heard(&a.handle, &mut b.incoming).await;
+    b.handle.report(&announced, Verdict::Ignore).await;
+    let want = |bytes: &[u8]| {
+        let (handle, peer, bytes) = (b.handle.clone(), announced.from, bytes.to_vec());
+        async move { timeout(DEADLINE, handle.want(peer, bytes)).await.expect("an answer in time") }
+    };
+    assert_eq!(want(b"early").await, Err(AskError::Missing), "it answers nothing yet");
+    let deliver = |bytes: &[u8]| match bytes {
+        b"long" => Some(vec![7; 600_000]),
+        b"full" => Some(vec![7; 512 * 1024]),
+        bytes => bytes.strip_prefix(b"want ").map(<[u8]>::to_vec),
+    };
+    a.handle.answer_wants_with(Arc::new(deliver));
+    assert_eq!(want(b"want this").await, Ok(b"this".to_vec()));
+    assert_eq!(want(b"full").await.map(|bytes| bytes.len()), Ok(512 * 1024));
+    assert_eq!(want(b"long").await, Err(AskError::Missing), "no envelope is longer");
+    assert_eq!(want(b"unknown").await, Err(AskError::Missing));
+    assert_eq!(want(&[0; 40_000]).await, Err(AskError::TooLong(40_000)));
+    // As much silence as a peer has credit for, but one.
+    for _ in 0..31 {
+        b.handle.judge(announced.from, 1, Verdict::Reject).await;
+    }
+    assert_eq!(want(b"want more").await, Ok(b"more".to_vec()));
+    b.handle.judge(announced.from, 1, Verdict::Reject).await;
+    timeout(DEADLINE, async {
+        while !b.handle.peers().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("shut out in time");
+    assert_eq!(want(b"want more").await, Err(AskError::Silent));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hosts_of_another_chain_part() {
     let b = node(2, 1, &[], nothing()).await;

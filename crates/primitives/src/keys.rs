@@ -1,17 +1,18 @@
 //! Keys and signatures: ed25519 for validators, secp256k1 for accounts.
 //!
 //! Validator signatures are verified by the rules of ZIP-215, so that every verifier, single or batched, accepts the
-//! same set. Account signatures are Ethereum's: recoverable, over a 32-byte hash, with a low `s` (EIP-2).
+//! same set. Account signatures are Ethereum's: recoverable, over a 32-byte hash, with a low `s` (EIP-2). They are made by one
+//! library and their signers recovered by another, since recovering is what a validator spends most of its time on; a property
+//! test holds the two against each other.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use k256::ecdsa::{Signature, SigningKey as K256SigningKey, VerifyingKey};
-use k256::elliptic_curve::PrimeField as _;
-use k256::elliptic_curve::ops::{Invert as _, LinearCombination as _, Reduce};
-use k256::elliptic_curve::point::DecompressPoint as _;
-use k256::{AffinePoint, ProjectivePoint, Scalar, U256};
+use k256::ecdsa::{SigningKey as K256SigningKey, VerifyingKey};
+use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
+use secp256k1::{Message, Secp256k1, VerifyOnly};
 
 use crate::vrf::{self, VrfOutput, VrfProof};
 use crate::{Address, Digest, keccak256, sha256};
@@ -32,6 +33,12 @@ pub enum KeyError {
     #[error("no randomness to be had from the operating system")]
     Randomness,
 }
+
+/// Half of the order of secp256k1's group, rounded down, big-endian: an `s` above it is high. Sources: SEC 2 v2, 2.4.1; EIP-2.
+const HALF_ORDER: [u8; 32] = [
+    0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x5d, 0x57, 0x6e, 0x73,
+    0x57, 0xa4, 0x50, 0x1d, 0xdf, 0xe9, 0x2f, 0x46, 0x68, 0x1b, 0x20, 0xa0,
+];
 
 /// A validator's secret key (ed25519).
 #[derive(Clone)]
@@ -204,9 +211,15 @@ impl fmt::Debug for AccountKey {
 
 impl AccountSignature {
     /// The address whose key signed this hash. `v` may be 27/28 or 0/1.
+    ///
+    /// # Errors
+    /// [`KeyError::Signature`] where a scalar is zero or not below the group's order, `s` is high, or `v` is another number;
+    /// [`KeyError::Mismatch`] where no key can have made it.
     pub fn recover(&self, hash: &Digest) -> Result<Address, KeyError> {
-        let signature = Signature::from_slice(&self.0[..64]).map_err(|_| KeyError::Signature)?;
-        if signature.normalize_s().is_some() {
+        let (r, s) = (&self.0[..32], &self.0[32..64]);
+        let is_zero = |scalar: &[u8]| scalar.iter().all(|byte| *byte == 0);
+        // The library takes both signs of `s`, and finds a scalar of zero only later.
+        if is_zero(r) || is_zero(s) || s > HALF_ORDER.as_slice() {
             return Err(KeyError::Signature);
         }
         let v = match self.0[64] {
@@ -214,32 +227,35 @@ impl AccountSignature {
             v @ (27 | 28) => v - 27,
             _ => return Err(KeyError::Signature),
         };
-        recover_key(hash, &signature, v == 1).map(|key| address_of(&key))
+        let signature = RecoverableSignature::from_compact(&self.0[..64], RecoveryId::from_u8_masked(v));
+        let signature = signature.map_err(|_| KeyError::Signature)?;
+        let key = context().recover_ecdsa(Message::from_digest(hash.0), &signature);
+        key.map(|key| address_of_point(&key.serialize_uncompressed())).map_err(|_| KeyError::Mismatch)
     }
 }
 
-/// The key that made a signature: `Q = (s R - z G) / r`, where `R` is the point with abscissa `r` and the given parity.
-/// Source: SEC 1 v2, 4.1.6. Half the work of [`VerifyingKey::recover_from_prehash`], which verifies the signature with the
-/// recovered key afterwards: that holds by construction, since `(z G + r Q) / s = R`.
-fn recover_key(hash: &Digest, signature: &Signature, odd: bool) -> Result<VerifyingKey, KeyError> {
-    let (r, s) = signature.split_scalars();
-    let z = <Scalar as Reduce<U256>>::reduce_bytes(&hash.0.into());
-    let point: Option<AffinePoint> = AffinePoint::decompress(&r.to_repr(), u8::from(odd).into()).into();
-    let point = ProjectivePoint::from(point.ok_or(KeyError::Mismatch)?);
-    let inverse = *r.invert();
-    let key = ProjectivePoint::lincomb(&ProjectivePoint::GENERATOR, &-(inverse * z), &point, &(inverse * *s));
-    VerifyingKey::from_affine(key.into()).map_err(|_| KeyError::Mismatch)
+/// The library's tables, made once: they can be shared between threads.
+fn context() -> &'static Secp256k1<VerifyOnly> {
+    static CONTEXT: OnceLock<Secp256k1<VerifyOnly>> = OnceLock::new();
+    CONTEXT.get_or_init(Secp256k1::verification_only)
 }
 
 fn address_of(key: &VerifyingKey) -> Address {
-    let point = key.to_encoded_point(false);
+    address_of_point(key.to_encoded_point(false).as_bytes())
+}
+
+/// The address of a key in its uncompressed form: a tag of one byte and the two coordinates.
+fn address_of_point(uncompressed: &[u8]) -> Address {
     let mut address = [0; 20];
-    address.copy_from_slice(&keccak256(&[&point.as_bytes()[1..]]).0[12..]);
+    address.copy_from_slice(&keccak256(&[&uncompressed[1..]]).0[12..]);
     Address(address)
 }
 
 #[cfg(test)]
 mod tests {
+    use k256::ecdsa::{RecoveryId, Signature};
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -267,20 +283,96 @@ mod tests {
         assert_ne!(signature.recover(&keccak256(&[b"hullo"])), Ok(key.address()));
     }
 
-    #[test]
-    fn recovery_agrees_with_the_library() {
-        for n in 1u8..40 {
-            let key = AccountKey::from_bytes([n; 32]).unwrap();
-            let hash = keccak256(&[&[n]]);
-            let mut signature = key.sign_hash(&hash).unwrap();
-            // The other parity and another hash give another key, and the same one as the library.
-            for (v, hash) in [(0, hash), (1, hash), (0, keccak256(&[b"other"]))] {
-                signature.0[64] = v;
-                let parsed = Signature::from_slice(&signature.0[..64]).unwrap();
-                let id = k256::ecdsa::RecoveryId::from_byte(v).unwrap();
-                let theirs = VerifyingKey::recover_from_prehash(&hash.0, &parsed, id).unwrap();
-                assert_eq!(signature.recover(&hash), Ok(address_of(&theirs)));
-            }
+    /// The signer by k256 and by this crate's rules as they were written for it: what a change of the library must not change.
+    fn oracle(signature: &AccountSignature, hash: &Digest) -> Result<Address, KeyError> {
+        let parsed = Signature::from_slice(&signature.0[..64]).map_err(|_| KeyError::Signature)?;
+        if parsed.normalize_s().is_some() {
+            return Err(KeyError::Signature);
+        }
+        let v = match signature.0[64] {
+            v @ (0 | 1) => v,
+            v @ (27 | 28) => v - 27,
+            _ => return Err(KeyError::Signature),
+        };
+        let id = RecoveryId::from_byte(v).ok_or(KeyError::Signature)?;
+        let key = VerifyingKey::recover_from_prehash(&hash.0, &parsed, id).map_err(|_| KeyError::Mismatch)?;
+        Ok(address_of(&key))
+    }
+
+    /// A number of 256 bits that lies so far from another one.
+    fn near(number: [u8; 32], distance: i8) -> [u8; 32] {
+        let mut near = number;
+        let mut carry = i16::from(distance);
+        for byte in near.iter_mut().rev() {
+            let sum = i16::from(*byte) + carry;
+            (*byte, carry) = (sum.rem_euclid(256) as u8, sum.div_euclid(256));
+        }
+        near
+    }
+
+    /// The order of the group. Source: SEC 2 v2, 2.4.1.
+    fn order() -> [u8; 32] {
+        let mut order = [0; 32];
+        let text = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141";
+        hex::decode_to_slice(text, &mut order).unwrap();
+        order
+    }
+
+    /// The order less a number below it.
+    fn negated(number: &[u8]) -> [u8; 32] {
+        let mut difference = order();
+        let mut borrow = 0;
+        for (byte, other) in difference.iter_mut().zip(number).rev() {
+            let left = i16::from(*byte) - i16::from(*other) - borrow;
+            (*byte, borrow) = (left.rem_euclid(256) as u8, i16::from(left < 0));
+        }
+        difference
+    }
+
+    /// Scalars, many of them where the rules change.
+    fn scalar() -> impl Strategy<Value = [u8; 32]> {
+        let edges = [[0; 32], HALF_ORDER, order()];
+        let edges: Vec<[u8; 32]> = edges.iter().flat_map(|edge| [-1, 0, 1].map(|by| near(*edge, by))).collect();
+        let low = any::<[u8; 32]>().prop_map(|mut bytes| {
+            bytes[0] &= 0x7f;
+            bytes
+        });
+        prop_oneof![2 => low, 1 => any::<[u8; 32]>(), 1 => prop::sample::select(edges)]
+    }
+
+    proptest! {
+        /// Whatever the bytes are: the same signer, or the same error.
+        #[test]
+        fn recovery_agrees_with_another_library(
+            r in scalar(),
+            s in scalar(),
+            v in prop::sample::select(vec![0u8, 1, 2, 26, 27, 28, 29, 255]),
+            hash in scalar(),
+        ) {
+            let mut signature = AccountSignature([v; 65]);
+            signature.0[..32].copy_from_slice(&r);
+            signature.0[32..64].copy_from_slice(&s);
+            prop_assert_eq!(signature.recover(&Digest(hash)), oracle(&signature, &Digest(hash)));
+        }
+
+        /// The signer of a signature as it is made, of the one with the other parity, and over another hash; its twin with a high
+        /// `s` has none.
+        #[test]
+        fn signatures_that_were_made_agree_too(
+            secret in any::<[u8; 32]>(),
+            hash in any::<[u8; 32]>(),
+            other in any::<[u8; 32]>(),
+        ) {
+            let Ok(key) = AccountKey::from_bytes(secret) else { return Ok(()) };
+            let (hash, other) = (Digest(hash), Digest(other));
+            let made = key.sign_hash(&hash).unwrap();
+            prop_assert_eq!(made.recover(&hash), Ok(key.address()));
+            prop_assert_eq!(made.recover(&other), oracle(&made, &other));
+            let mut flipped = made;
+            flipped.0[64] = 55 - made.0[64];
+            prop_assert_eq!(flipped.recover(&hash), oracle(&flipped, &hash));
+            flipped.0[32..64].copy_from_slice(&negated(&made.0[32..64]));
+            prop_assert_eq!(flipped.recover(&hash), Err(KeyError::Signature));
         }
     }
 }

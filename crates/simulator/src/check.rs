@@ -15,6 +15,8 @@ pub struct Report {
     pub crashes: u64,
     /// Highest round in which a block was decided.
     pub round: i64,
+    /// Blocks that were not decided in the first round of their height.
+    pub late: u64,
     /// Incidents that named the liar for signing twice.
     pub equivocations: u64,
     /// Incidents that named the copier for repeating another's commitment.

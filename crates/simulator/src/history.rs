@@ -45,6 +45,7 @@ impl History {
             messages: 0,
             crashes: 0,
             round: 0,
+            late: 0,
             equivocations: 0,
             copied: 0,
             agreement_blocks: Vec::new(),
@@ -104,6 +105,7 @@ impl History {
         }
         self.follow_beacon(block)?;
         self.report.round = self.report.round.max(block.certificate.round);
+        self.report.late += u64::from(block.certificate.round > 0);
         self.report.transfers += block.receipts.iter().filter(|r| r.ok() && r.nonce.is_some()).count() as u64;
         block.events.iter().try_for_each(|event| self.judge(event))
     }

@@ -39,4 +39,6 @@ mod world;
 
 pub use check::{Report, Violation};
 pub use random::Random;
-pub use world::{run, run_calm, run_long, run_upgrades, run_with_a_copier, run_with_forgetful_disks, run_year};
+pub use world::{
+    run, run_calm, run_long, run_quiet, run_upgrades, run_with_a_copier, run_with_forgetful_disks, run_year,
+};

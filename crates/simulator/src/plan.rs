@@ -16,6 +16,10 @@ const MINUTE: u64 = 60 * SECOND;
 const DAY: u64 = 24 * 60 * MINUTE;
 /// Sources of the long runs.
 const SIX_VENUES: &[&str] = &["binance", "bybit", "coinbase", "deribit", "kraken", "okx"];
+/// A quiet run lasts so long, with time for some hundred blocks.
+const QUIET: u64 = 60 * SECOND;
+/// In a quiet run with one validator down it goes after so long, and comes back so long before the end.
+const DOWN_MARGIN: u64 = 10 * SECOND;
 /// Faults of a short run happen for so long.
 const CHAOS: u64 = 12 * SECOND;
 /// A run without faults takes so long.
@@ -136,6 +140,14 @@ impl Plan {
             length: CALM,
             ..plan
         }
+    }
+
+    /// A run in which nothing is lost and nobody lies. One validator is `down` most of the time, if one is given.
+    pub fn quiet(random: &mut Random, down: Option<usize>) -> Plan {
+        let mut plan = Plan::chaos(random);
+        plan.network.heal();
+        let gone = down.map(|node| (DOWN_MARGIN, Event::Fill { node, until: QUIET - DOWN_MARGIN }));
+        Plan { liar: None, length: QUIET, faults: gone.into_iter().collect(), ..plan }
     }
 
     /// A long run at the default pace with six sources. In each period of an hour (or the whole of a shorter run) a

@@ -26,6 +26,9 @@ const PROGRESS: u64 = 3;
 const SKEW: u64 = 300 * MS;
 /// A validator that crashed, or whose disk has room again, starts within so much.
 const RESTART_DELAY: u64 = 3_000 * MS;
+/// So many times of a thousand a validator loses what it has executed and not committed: those who have it and those who execute it
+/// once more must come to the same roots.
+const FORGOTTEN_PERMILLE: u64 = 20;
 /// Windows after a fault in which what waited during it goes: they close within three of their lengths, and two may be due.
 const CALM_WINDOWS: u64 = 6;
 
@@ -85,6 +88,11 @@ pub fn run_with_forgetful_disks(seed: u64) -> Result<Report, Violation> {
 /// Runs a network that upgrades twice, with crashes and with programs that do not know the rules.
 pub fn run_upgrades(seed: u64) -> Result<Report, Violation> {
     World::new(seed, Plan::upgrades).run(|_| {})
+}
+
+/// Runs a network in which nothing is lost, with one validator down most of the time if one is given.
+pub fn run_quiet(seed: u64, down: Option<usize>) -> Result<Report, Violation> {
+    World::new(seed, |random| Plan::quiet(random, down)).run(|_| {})
 }
 
 /// Runs a network at the default pace for minutes of virtual time, with restarts, partitions and full disks, and tells
@@ -351,7 +359,11 @@ impl World {
             Input::Submit(bytes) => (99, bytes.as_slice()),
         };
         self.trace(number, kind, bytes);
+        let forgets = self.random.permille(FORGOTTEN_PERMILLE);
         let Some(machine) = &mut self.nodes[number].machine else { return Ok(()) };
+        if forgets {
+            machine.forget_executions();
+        }
         let handled = machine.handle(input, now);
         self.handled(number, handled)
     }

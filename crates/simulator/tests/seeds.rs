@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use openmesh_simulator::{Report, Violation, run, run_upgrades, run_with_forgetful_disks};
+use openmesh_simulator::{Report, Violation, run, run_quiet, run_upgrades, run_with_forgetful_disks};
 
 /// Seeds of a test run; more with OPENMESH_SIMULATION_SEEDS.
 const SEEDS: u64 = 200;
@@ -103,6 +103,20 @@ fn a_seed_replays() {
     let upgraded = run_upgrades(seed).unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
     println!("seed {seed} with upgrades: {upgraded:?}");
     assert_eq!(run_upgrades(seed).unwrap(), upgraded, "the same seed, the same history");
+}
+
+/// The one that is down fails the turn in which it goes, and perhaps one or two while it comes back; in between the others propose
+/// in its place at once (clause P of `docs/spec/transactions.md`). Without that, each fourth block would be late.
+#[test]
+fn one_of_four_down_costs_a_round_and_not_one_of_each_four() {
+    for seed in 0..4 {
+        let run = |down| run_quiet(seed, down).unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
+        let (whole, one_down) = (run(None), run(Some(seed as usize)));
+        println!("seed {seed}: {} blocks, {} late; one down: {one_down:?}", whole.height, whole.late);
+        assert!(whole.late <= 1, "seed {seed}: nothing is in the way of a healthy network: {whole:?}");
+        assert!(one_down.crashes > 0 && (1..=4).contains(&one_down.late), "seed {seed}: {one_down:?}");
+        assert!(one_down.height * 3 > whole.height * 2, "seed {seed}: {one_down:?}, {whole:?}");
+    }
 }
 
 /// Validators that forget what they signed sign again, and are caught by the evidence on the ledger.

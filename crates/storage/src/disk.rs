@@ -24,6 +24,8 @@ struct Image {
     synced: Content,
     /// Changes since.
     pending: Vec<Change>,
+    /// Syncs since the disk was made.
+    syncs: u64,
     /// So many operations still succeed.
     operations_left: Option<u64>,
 }
@@ -96,6 +98,11 @@ impl VirtualDisk {
         (image.now.written_most + image.synced.written_most) as u64
     }
 
+    /// How often somebody has waited for the disk to hold everything, since it was made.
+    pub fn syncs(&self) -> u64 {
+        self.image().syncs
+    }
+
     /// Lets so many more writes and syncs succeed, and fails everything after that until power comes back.
     pub fn fail_after(&self, operations: u64) {
         self.image().operations_left = Some(operations);
@@ -160,6 +167,7 @@ impl StorageBackend for VirtualDisk {
     fn sync_data(&self) -> Result<()> {
         let mut image = self.image();
         image.operation()?;
+        image.syncs += 1;
         let Image { synced, pending, .. } = &mut *image;
         pending.drain(..).for_each(|change| change.apply(synced));
         Ok(())
@@ -180,6 +188,9 @@ mod tests {
         let disk = VirtualDisk::default();
         disk.write(2, b"abc").unwrap();
         disk.set_len(1 << 40).unwrap();
+        assert_eq!(disk.syncs(), 0);
+        disk.sync_data().unwrap();
+        assert_eq!(disk.syncs(), 1);
         let read = |at: u64| {
             let mut out = [9; 4];
             disk.read(at, &mut out).map(|()| out)

@@ -45,8 +45,14 @@ pub fn parts(data: &[u8]) {
     }
 }
 
-/// An envelope of transactions: within its limits, and in one form.
+/// An envelope of transactions, and the lists of hashes before it: within their limits, and in one form.
 pub fn envelope(data: &[u8]) {
+    if let Some(hashes) = openmesh_engine::relay::wire::wanted(data) {
+        assert_eq!(openmesh_engine::relay::wire::want(&hashes), data, "two encodings of one want");
+    }
+    if let Some(hashes) = openmesh_engine::relay::wire::announced(data) {
+        assert!(!hashes.is_empty() && hashes.len() <= openmesh_engine::relay::ANNOUNCED_MAX);
+    }
     let Some(transactions) = engine::envelope(data) else { return };
     assert_eq!(canonical::encode(&transactions), data, "two encodings of one envelope");
     assert!(!transactions.is_empty() && transactions.len() <= 4_096);

@@ -5,7 +5,6 @@ pub(crate) mod context;
 pub(crate) mod evidence;
 pub(crate) mod node;
 pub(crate) mod parts;
-pub(crate) mod proposer;
 mod scheme;
 pub(crate) mod signing;
 pub(crate) mod types;

@@ -7,9 +7,8 @@ use std::sync::Arc;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use malachite_app::types::core::{self, NilOrVal, Round, VoteType};
+use openmesh_ledger::{Share, Turns, proposer_index};
 use openmesh_primitives::{Digest, ValidatorPublicKey, ValidatorSignature};
-
-use super::proposer;
 
 /// A height; the first decided one is 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
@@ -71,8 +70,10 @@ pub struct Validator {
     pub public_key: ValidatorPublicKey,
     /// Its voting power.
     pub power: u64,
-    /// Its phase in the schedule of proposers, 1 to 2^32.
+    /// Its phase in the schedule of proposers, 1 to 2^32 (clause P of `docs/spec/transactions.md`).
     pub phase: u64,
+    /// It has no turns as a proposer at this height.
+    pub passed_over: bool,
 }
 
 /// The validators of a height, ascending by address; cheap to clone.
@@ -80,21 +81,23 @@ pub struct Validator {
 pub struct ValidatorSet(pub(crate) Arc<Vec<Validator>>);
 
 impl ValidatorSet {
-    /// The validators of a height, who take turns by this seed.
-    pub(crate) fn of(set: &openmesh_ledger::ValidatorSet, turns: &Digest) -> ValidatorSet {
-        let validator = |v: &openmesh_ledger::Validator| Validator {
+    /// The validators of a height, with their turns at it.
+    pub(crate) fn of(set: &openmesh_ledger::ValidatorSet, turns: &Turns) -> ValidatorSet {
+        let validator = |(v, share): (&openmesh_ledger::Validator, Share)| Validator {
             address: Address(v.address),
             public_key: v.public_key,
             power: v.power,
-            phase: proposer::phase(turns, &v.address),
+            phase: share.phase,
+            passed_over: share.passed_over,
         };
-        ValidatorSet(Arc::new(set.iter().map(validator).collect()))
+        ValidatorSet(Arc::new(set.iter().zip(turns.shares(set)).map(validator).collect()))
     }
 
     /// The proposer of a height and round.
     pub fn proposer(&self, height: Height, round: Round) -> &Validator {
-        let shares: Vec<(u64, u64)> = self.0.iter().map(|v| (v.power, v.phase)).collect();
-        &self.0[proposer::select(&shares, height.0, round.as_u32().unwrap_or(0))]
+        let share = |v: &Validator| Share { power: v.power, phase: v.phase, passed_over: v.passed_over };
+        let shares: Vec<Share> = self.0.iter().map(share).collect();
+        &self.0[proposer_index(&shares, height.0, round.as_u32().unwrap_or(0))]
     }
 }
 

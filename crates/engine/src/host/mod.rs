@@ -18,7 +18,7 @@ use malachite_app::engine::host::{HeightParams, LocallyProposedValue, Next, Sync
 use malachite_app::engine::network::NetworkMsg;
 use malachite_app::types::core::{CommitCertificate, LinearTimeouts, Round, ValueOrigin};
 use malachite_channel::{AppMsg, Reply};
-use openmesh_ledger::{Certificate, Evidence, RuleSets, Transaction, Upcoming, turn_seed};
+use openmesh_ledger::{Certificate, Evidence, NearTurns, RuleSets, Transaction, Turns, Upcoming, near_turns};
 use openmesh_primitives::{Digest, Timestamp, ValidatorKey};
 use openmesh_storage::Store;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -438,15 +438,13 @@ pub(crate) fn ours(certificate: &CommitCertificate<Context>) -> Certificate {
     }
 }
 
-/// The validators of the two heights after a committed one.
+/// The validators of the two heights after the last committed one, which is `tip`, with their turns.
 ///
 /// Fails if the store cannot be read.
 pub(crate) fn load_sets(store: &Store, tip: Height) -> Result<[ValidatorSet; 2], EngineError> {
-    let state = store.state()?;
-    let set = |height| -> Result<ValidatorSet, EngineError> {
-        Ok(ValidatorSet::of(&store.validators_at(height)?, &turn_seed(&state, height)?))
-    };
-    Ok([set(tip.0 + 1)?, set(tip.0 + 2)?])
+    let NearTurns { current, next, .. } = near_turns(&store.state()?)?;
+    let set = |height, turns: &Turns| store.validators_at(height).map(|set| ValidatorSet::of(&set, turns));
+    Ok([set(tip.0 + 1, &current)?, set(tip.0 + 2, &next)?])
 }
 
 /// Answers a question; whoever asked may have stopped, which the loop notices by itself.

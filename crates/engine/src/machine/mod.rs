@@ -125,6 +125,11 @@ impl Machine {
         &self.env.store
     }
 
+    /// Loses what it has executed and not committed, which must not be seen in anything that it does.
+    pub fn forget_executions(&mut self) {
+        self.env.chain.forget_executions();
+    }
+
     /// Lets something happen, and returns what the validator does about it.
     pub fn handle(&mut self, input: Input, now: Timestamp) -> Result<Vec<Output>, EngineError> {
         self.env.now = now;

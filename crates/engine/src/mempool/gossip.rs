@@ -1,35 +1,39 @@
-//! Envelopes: what carries transactions between nodes. Borsh of a list of transactions, at most
-//! [`ENVELOPE_BYTES`] unless a single one is longer.
-//!
-//! Several small transactions travel together, because every envelope costs each node a hash, a lookup and a message;
-//! the first one waits a few milliseconds for company.
+//! Envelopes, which carry the bodies of transactions between nodes: Borsh of a list of transactions, at most
+//! [`ENVELOPE_BYTES`] unless a single one is longer. They answer whoever asks for what was announced ([`crate::relay`]).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use openmesh_ledger::VerifiedTransaction;
+use openmesh_primitives::Digest;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
+use crate::relay::ANNOUNCED_MAX;
 
-/// An envelope is sent when it has reached so many bytes.
-pub(crate) const ENVELOPE_BYTES: usize = 64 * 1024;
+/// An envelope is full when it has so many bytes: what was asked for beside is asked for again.
+const ENVELOPE_BYTES: usize = 256 * 1024;
 /// Longer envelopes are refused unread; matches the largest that the network carries.
 pub(crate) const ENVELOPE_BYTES_MAX: usize = 512 * 1024;
 /// More transactions in an envelope are refused: the smallest transfer has over 100 bytes.
 const ENVELOPE_TRANSACTIONS_MAX: usize = 4_096;
-/// Time for which the first transaction of an envelope waits for others.
-const COMPANY_DELAY: Duration = Duration::from_millis(5);
-/// Envelopes that may wait for whoever carries them; further ones are lost and counted.
-pub(crate) const ENVELOPES_MAX: usize = 1_024;
-/// Transactions that may wait to be put in an envelope.
+/// Lists of hashes that may wait for whoever announces them; further ones are lost and counted.
+pub(crate) const ANNOUNCEMENTS_MAX: usize = 1_024;
+/// Transactions that may wait to be announced.
 pub(crate) const SPREAD_MAX: usize = 8_192;
 
-pub(crate) fn encode(transactions: &[Arc<VerifiedTransaction>]) -> Bytes {
-    let list: Vec<&[u8]> = transactions.iter().map(|t| t.bytes()).collect();
-    openmesh_primitives::canonical::encode(&list).into()
+/// As many of the transactions as fit into one envelope; `None` of none.
+pub(crate) fn encode(transactions: impl Iterator<Item = Arc<VerifiedTransaction>>) -> Option<Bytes> {
+    let mut bytes = 0;
+    let fitting = transactions.take_while(|transaction| {
+        let is_first = bytes == 0;
+        bytes += transaction.bytes().len();
+        is_first || bytes <= ENVELOPE_BYTES
+    });
+    let fitting: Vec<Arc<VerifiedTransaction>> = fitting.collect();
+    let list: Vec<&[u8]> = fitting.iter().map(|transaction| transaction.bytes()).collect();
+    (!list.is_empty()).then(|| openmesh_primitives::canonical::encode(&list).into())
 }
 
 /// The transactions' bytes; `None` if it is no envelope.
@@ -41,35 +45,24 @@ pub(crate) fn decode(envelope: &[u8]) -> Option<Vec<Vec<u8>>> {
     (!list.is_empty() && list.len() <= ENVELOPE_TRANSACTIONS_MAX).then_some(list)
 }
 
-/// Puts transactions into envelopes until it is cancelled.
-pub(crate) async fn pack(
+/// Names transactions of this node's clients to whoever announces them, until it is cancelled.
+pub(crate) async fn name(
     mut transactions: mpsc::Receiver<Arc<VerifiedTransaction>>,
-    envelopes: mpsc::Sender<Bytes>,
+    announcements: mpsc::Sender<Vec<Digest>>,
     metrics: Metrics,
     cancel: CancellationToken,
 ) {
     loop {
-        let first = tokio::select! {
+        let mut batch = Vec::new();
+        let count = tokio::select! {
             () = cancel.cancelled() => return,
-            first = transactions.recv() => first,
+            count = transactions.recv_many(&mut batch, ANNOUNCED_MAX) => count,
         };
-        let Some(first) = first else { return };
-        let mut bytes = first.bytes().len();
-        let mut batch = vec![first];
-        let company = tokio::time::sleep(COMPANY_DELAY);
-        tokio::pin!(company);
-        while bytes < ENVELOPE_BYTES && batch.len() < ENVELOPE_TRANSACTIONS_MAX {
-            tokio::select! {
-                () = &mut company => break,
-                next = transactions.recv() => {
-                    let Some(next) = next else { break };
-                    bytes += next.bytes().len();
-                    batch.push(next);
-                }
-            }
+        if count == 0 {
+            return;
         }
-        if envelopes.try_send(encode(&batch)).is_err() {
-            metrics.gossip_dropped.inc_by(batch.len() as u64);
+        if announcements.try_send(batch.iter().map(|transaction| transaction.hash()).collect()).is_err() {
+            metrics.gossip_dropped.inc_by(count as u64);
         }
     }
 }

@@ -4,7 +4,7 @@ use openmesh_ledger::{
     AccountTransaction, AccountsAction, AccountsError, Action, Genesis, GenesisValidator, HEADER_VERSION, Overlay,
     Params, RuleSet, StateRead, Transaction, TransactionError, UpgradeBallot, UpgradePlan, UpgradeVote, rules_in_force,
 };
-use openmesh_primitives::{AccountKey, Amount, ValidatorKey};
+use openmesh_primitives::{AccountKey, Amount, ValidatorKey, sha256};
 use prometheus_client::registry::Registry;
 use tempfile::TempDir;
 
@@ -98,6 +98,21 @@ fn a_replayed_old_transaction_costs_a_look_and_no_signature() {
     let replayed = later.admit_blocking(vec![transaction.encode().into(); 3], WorkClass::Gossip);
     assert_eq!(replayed, vec![Err(PoolError::Committed { height: 1 }.into()); 3]);
     assert_eq!(later.check_cost(), CHECK_COST_GUESS, "no signature was looked at");
+}
+
+#[test]
+fn a_signature_that_was_verified_for_a_block_is_not_verified_again() {
+    let dir = TempDir::new().unwrap();
+    let (_, mempool) = open(&dir);
+    let transaction = transfer(1, 0);
+    let verified = Arc::new(openmesh_ledger::verify_stateless(&transaction.encode()).unwrap());
+    let hashes = [verified.hash()];
+    assert!(mempool.verified_before(&hashes)[0].is_none());
+    mempool.remember([&verified].into_iter());
+    assert_eq!(mempool.verified_before(&hashes)[0].as_ref(), Some(&verified));
+    assert!(mempool.verified(&hashes)[0].is_none(), "it does not wait here");
+    assert_eq!(take(&mempool, transaction.encode()), Ok(verified.hash()));
+    assert_eq!(mempool.check_cost(), CHECK_COST_GUESS, "no signature was looked at");
 }
 
 #[test]

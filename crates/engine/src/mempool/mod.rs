@@ -1,7 +1,7 @@
 //! The mempool: checks transactions on threads of their own, keeps them in the [`pool`], tells when there is work.
 //!
-//! Signatures are verified here once for each transaction, and the result is kept with it: the execution of a block asks
-//! for it and verifies only what it has never seen. Before a signature is looked at, the hash is: what waits or was
+//! Signatures are verified here once for each transaction, and the result is kept with it and for a while after it: the execution of
+//! a block asks for it and verifies only what it has never seen, and what it verified is asked for here. Before a signature is looked at, the hash is: what waits or was
 //! committed before costs a look and nothing else. Checks are admitted by class ([`crate::admission`]): a flood of
 //! clients or of peers can starve neither the other class nor this node's own attestations, and a long envelope is
 //! checked in slices between which others have their turn.
@@ -14,6 +14,7 @@ pub(crate) mod attestations;
 pub(crate) mod entry;
 pub(crate) mod error;
 pub(crate) mod gossip;
+pub(crate) mod lately;
 pub(crate) mod place;
 pub(crate) mod pool;
 pub(crate) mod recheck;
@@ -23,10 +24,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use openmesh_ledger::{
-    Class, MempoolRules, RuleSets, StateError, Transaction, VerifiedTransaction, verify_stateless, verify_transaction,
-};
-use openmesh_primitives::{Address, Amount, Digest, Height, Timestamp, sha256};
+use openmesh_ledger::{Class, MempoolRules, RawTransaction, RuleSets, StateError, Transaction, VerifiedTransaction};
+use openmesh_primitives::{Address, Amount, Digest, Height, Timestamp};
 use openmesh_storage::{StateView, Store};
 use tokio::sync::{mpsc, watch};
 
@@ -35,6 +34,7 @@ use crate::committed::CommittedBlock;
 use crate::config::MempoolConfig;
 use crate::metrics::Metrics;
 use error::{PoolError, SubmitError};
+use lately::Lately;
 use place::place;
 use pool::{Load, Pool};
 
@@ -52,6 +52,8 @@ pub enum Submission {
     Bytes(Vec<u8>),
     /// Decoded, by whoever made it.
     Decoded(Box<Transaction>),
+    /// Hashed, by whoever had to know what it is.
+    Hashed(Box<RawTransaction>),
 }
 
 impl Submission {
@@ -60,6 +62,7 @@ impl Submission {
         match self {
             Submission::Bytes(bytes) => bytes.clone(),
             Submission::Decoded(transaction) => transaction.encode(),
+            Submission::Hashed(raw) => raw.bytes().to_vec(),
         }
     }
 }
@@ -87,6 +90,7 @@ struct Snapshot {
 
 struct Inner {
     pool: Mutex<Pool>,
+    lately: Mutex<Lately>,
     store: Store,
     rule_sets: RuleSets,
     /// Of the last block that anybody asked for.
@@ -127,6 +131,7 @@ impl Mempool {
         Mempool(Arc::new(Inner {
             admission: Admission::new(limits.admission),
             pool: Mutex::new(Pool::new(limits, own)),
+            lately: Mutex::default(),
             store,
             rule_sets,
             snapshot: Mutex::new(None),
@@ -140,6 +145,10 @@ impl Mempool {
     fn pool(&self) -> MutexGuard<'_, Pool> {
         // The pool's operations do not panic half-way through a change of several indices.
         self.0.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lately(&self) -> MutexGuard<'_, Lately> {
+        self.0.lately.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opening a view and reading parameters from it costs as much as checking some transactions.
@@ -193,10 +202,34 @@ impl Mempool {
         self.pool().accounts.end_of(account)
     }
 
-    /// The verified transactions of a block, as far as they wait here.
+    /// Those of the hashes that neither wait here nor were committed just now.
+    pub(crate) fn unknown(&self, mut hashes: Vec<Digest>) -> Vec<Digest> {
+        let pool = self.pool();
+        hashes.retain(|hash| !pool.knows(hash));
+        hashes
+    }
+
+    /// The verified transactions of these hashes, as far as they wait here.
     pub(crate) fn verified(&self, hashes: &[Digest]) -> Vec<Option<Arc<VerifiedTransaction>>> {
         let pool = self.pool();
         hashes.iter().map(|hash| pool.verified(hash)).collect()
+    }
+
+    /// The same, and those whose signatures were verified here lately, for the check of a block.
+    pub(crate) fn verified_before(&self, hashes: &[Digest]) -> Vec<Option<Arc<VerifiedTransaction>>> {
+        let mut found = self.verified(hashes);
+        if found.iter().any(Option::is_none) {
+            let lately = self.lately();
+            let missing = found.iter_mut().zip(hashes).filter(|(slot, _)| slot.is_none());
+            missing.for_each(|(slot, hash)| *slot = lately.get(hash));
+        }
+        found
+    }
+
+    /// Remembers transactions of a block whose signatures have been verified: they may come as transactions yet.
+    pub(crate) fn remember<'a>(&self, verified: impl Iterator<Item = &'a Arc<VerifiedTransaction>>) {
+        let mut lately = self.lately();
+        verified.for_each(|verified| lately.keep(verified));
     }
 
     /// Checks transactions and takes those in that are valid and new; one result for each, in order. An envelope of a
@@ -255,7 +288,7 @@ impl Mempool {
 
     /// `local`: it came from a client of this node, so it is spread; the others are forwarded by the network itself.
     fn take(&self, snapshot: &Snapshot, transaction: Submission, local: bool) -> Outcome {
-        let verified = Arc::new(self.verify(transaction)?);
+        let verified = self.verify(transaction)?;
         let hash = verified.hash();
         let ahead_max = self.pool().nonces_ahead_max();
         let place = place(&snapshot.rules, &snapshot.state, &verified, ahead_max)?;
@@ -268,12 +301,13 @@ impl Mempool {
     }
 
     /// Looks whether the transaction is new, and only then at its signature.
-    fn verify(&self, transaction: Submission) -> Result<VerifiedTransaction, SubmitError> {
-        let (bytes, decoded) = match transaction {
-            Submission::Bytes(bytes) => (bytes, None),
-            Submission::Decoded(transaction) => (transaction.encode(), Some(*transaction)),
+    fn verify(&self, transaction: Submission) -> Result<Arc<VerifiedTransaction>, SubmitError> {
+        let raw = match transaction {
+            Submission::Bytes(bytes) => RawTransaction::new(bytes),
+            Submission::Decoded(transaction) => RawTransaction::from(*transaction),
+            Submission::Hashed(raw) => *raw,
         };
-        let hash = sha256(&[&bytes]);
+        let hash = raw.hash();
         if self.pool().knows(&hash) {
             return Err(PoolError::Known.into());
         }
@@ -281,14 +315,15 @@ impl Mempool {
         if let Some((height, _)) = committed {
             return Err(PoolError::Committed { height }.into());
         }
+        if let Some(verified) = self.lately().get(&hash) {
+            return Ok(verified);
+        }
         let started = Instant::now();
-        let verified = match decoded {
-            None => verify_stateless(&bytes)?,
-            Some(transaction) => verify_transaction(transaction)?,
-        };
+        let verified = Arc::new(raw.verify()?);
         if verified.class() == Class::Account {
             self.measured(started.elapsed());
         }
+        self.lately().keep(&verified);
         Ok(verified)
     }
 

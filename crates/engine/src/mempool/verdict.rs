@@ -13,16 +13,15 @@ use super::error::{PoolError, SubmitError};
 /// that is further behind than this does not forward.
 const STALE_BLOCKS: Height = 100;
 
-/// Worth of an envelope from a peer, for whoever decides about forwarding.
+/// Worth of an envelope from a peer, for whoever keeps the peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GossipVerdict {
-    /// At least one transaction was new and valid, and most were not worthless: forward it.
+    /// At least one transaction was new and valid, and most were not worthless.
     Accept,
-    /// Nothing new, or no time to look: do not forward.
+    /// Nothing new, or no time to look.
     Ignore,
     /// Mostly transactions that no honest neighbour with our blocks would have forwarded, such as those of accounts that
-    /// do not exist, with nonces that were used, or committed long ago: do not forward, and do not take too many from
-    /// this neighbour.
+    /// do not exist, with nonces that were used, or committed long ago: do not take too many from this neighbour.
     Worthless,
     /// Not an envelope, or a transaction with a wrong signature: the neighbour should have seen that.
     Reject,

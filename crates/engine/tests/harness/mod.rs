@@ -124,12 +124,14 @@ impl Network {
         let mut registry = Registry::default();
         let started = start(config, self.keys[n].clone(), store.clone(), cancel.clone(), &mut registry).await;
         let (handle, task) = started.unwrap();
-        let mut envelopes = handle.gossip_out().unwrap();
+        let mut announced = handle.gossip_out().unwrap();
         assert!(handle.gossip_out().is_none());
         self.hub.lock().unwrap().insert(n, handle.clone());
-        let hub = Arc::clone(&self.hub);
+        let (hub, own) = (Arc::clone(&self.hub), handle.clone());
         tokio::spawn(async move {
-            while let Some(envelope) = envelopes.recv().await {
+            while let Some(hashes) = announced.recv().await {
+                // Committed meanwhile: nobody needs to hear of them.
+                let Some(envelope) = own.bodies(&hashes) else { continue };
                 let others: Vec<Handle> =
                     hub.lock().unwrap().iter().filter(|(m, _)| **m != n).map(|(_, h)| h.clone()).collect();
                 for other in others {

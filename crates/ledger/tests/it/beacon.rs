@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use openmesh_ledger::{
     BlockError, EpochsParams, ExecuteError, GenesisError, Overlay, Params, ProposalError, StateRead, Validator,
     ValidatorRecord, ValidatorSet, beacon, beacon_input, build_block, epoch, epoch_seed, epoch_validators,
-    execute_block, first_beacon, keys, light, light::LightError, next_beacon, turn_seed, turns_seed, validate_proposal,
+    execute_block, first_beacon, keys, light, light::LightError, near_turns, next_beacon, turns_seed, validate_proposal,
     validators,
 };
 use openmesh_primitives::{Amount, Digest, Timestamp, ValidatorKey, ValidatorPublicKey, VrfProof, canonical, sha256};
@@ -165,9 +165,8 @@ fn turns_go_by_the_seed_of_the_epoch_two_heights_before() {
     let mut seeds = vec![first];
     let mut by_height: BTreeMap<u64, Digest> = BTreeMap::new();
     while chain.tip.height < 30 {
-        let tip = chain.tip.height;
-        for height in [tip + 1, tip + 2] {
-            let seed = turn_seed(&chain.state, height).unwrap();
+        let (tip, turns) = (chain.tip.height, near_turns(&chain.state).unwrap());
+        for (height, seed) in [(tip, turns.last.seed), (tip + 1, turns.current.seed), (tip + 2, turns.next.seed)] {
             assert_eq!(*by_height.entry(height).or_insert(seed), seed, "height {height} as it was known before");
         }
         let before = beacon(&chain.state).unwrap();

@@ -3,10 +3,11 @@
 use openmesh_ledger::light::LightError;
 use openmesh_ledger::{
     Block, BlockError, BlockLimits, BlocksParams, Certificate, ExecuteError, Overlay, Params, ProposalError, StateRead,
-    Transaction, Validator, ValidatorSet, build_block, commit_hash, execute_block, execute_block_verified, keys,
-    next_validators, transactions_root, validate_proposal, validator_record, validators,
+    RuleSets, Transaction, UnverifiedTransaction, Upcoming, Validator, ValidatorSet, build_block, commit_hash,
+    execute_block, execute_block_verified, execute_checked, keys, next_validators, transactions_root,
+    validate_proposal, validator_record, validators,
 };
-use openmesh_primitives::{Address, Amount, Digest, Timestamp, ValidatorKey};
+use openmesh_primitives::{Address, Amount, Digest, Timestamp, ValidatorKey, canonical};
 
 use crate::chain::{Chain, FEE, TRADES, claim, verified};
 
@@ -217,6 +218,31 @@ fn verified_hints_do_not_change_the_result() {
     assert_eq!(execute_block_verified(&chain.state, &block, &hints[..1]).unwrap(), plain);
     let wrong = vec![hints[2].clone(), None, hints[1].clone()];
     assert_eq!(execute_block_verified(&chain.state, &block, &wrong).unwrap(), plain, "hints of other transactions");
+}
+
+#[test]
+fn signatures_that_are_verified_beforehand_do_not_change_the_result() {
+    let chain = Chain::four();
+    let Transaction::Account(mut forged) = canonical::decode(&chain.transfer(2, TO, Amount(1), 0)).unwrap() else {
+        panic!("a transfer is an account's")
+    };
+    forged.signature.0[64] = 99;
+    let transactions = vec![
+        chain.attest(0, 1, 0, vec![]),
+        chain.transfer(0, TO, Amount(1), 0),
+        chain.transfer(1, TO, Amount(1), 5),
+        Transaction::Account(forged).encode(),
+    ];
+    let block = chain.block(transactions.clone());
+    let plain = execute_block(&chain.state, &block).unwrap();
+    assert_eq!(plain.receipts[3].sender, None, "its signature is none");
+    let known: Vec<_> = verified(&transactions[..2]).into_iter().map(Some).collect();
+    let upcoming = Upcoming::of(&RuleSets::built_in(), &chain.state, block.header.height).unwrap();
+    let mut checked = block.hashed().check(&upcoming, &known).unwrap();
+    assert_eq!(checked.unverified().len(), 2);
+    checked.unverified().iter_mut().for_each(UnverifiedTransaction::verify);
+    assert!(checked.unverified().is_empty());
+    assert_eq!(execute_checked(&upcoming, &chain.state, checked).unwrap(), plain);
 }
 
 #[test]

@@ -31,6 +31,8 @@ pub struct Chain {
     /// The validators that take part in consensus, by their numbers: they propose, and the next block carries their
     /// precommits.
     pub signers: Vec<usize>,
+    /// The round in which they decided the last block.
+    pub round: i64,
     /// Time that passes before the next block beyond its second, milliseconds.
     pause_ms: i64,
 }
@@ -101,7 +103,7 @@ impl Chain {
         let state = initial_state(&genesis).unwrap();
         let tip = Tip { height: 0, block_hash: genesis.hash(), state_root: root_of(&state), time: genesis.time };
         let signers = (0..validators.len()).collect();
-        Chain { genesis, state, tip, validators, accounts, signers, pause_ms: 0 }
+        Chain { genesis, state, tip, validators, accounts, signers, round: 0, pause_ms: 0 }
     }
 
     /// Four equal validators, default parameters.
@@ -115,15 +117,15 @@ impl Chain {
 
     /// The commit of the last block, signed by [`Chain::signers`].
     pub fn last_commit(&self) -> Option<Certificate> {
-        let (height, block_hash) = (self.tip.height, self.tip.block_hash);
+        let (height, round, block_hash) = (self.tip.height, self.round, self.tip.block_hash);
         let sign = |n: &usize| {
             let address = self.address(*n);
-            let bytes = precommit_sign_bytes(CHAIN_ID, height, 0, &block_hash, &address);
+            let bytes = precommit_sign_bytes(CHAIN_ID, height, round, &block_hash, &address);
             (address, self.validators[*n].sign(&bytes))
         };
         let mut signatures: Vec<_> = self.signers.iter().map(sign).collect();
         signatures.sort_by_key(|(address, _)| *address);
-        (height > 0).then_some(Certificate { height, round: 0, block_hash, signatures })
+        (height > 0).then_some(Certificate { height, round, block_hash, signatures })
     }
 
     /// The next block of these transactions.

@@ -15,6 +15,7 @@ mod golden;
 mod guide;
 mod light;
 mod properties;
+mod proposers;
 mod sources;
 mod stamps;
 mod supply;

@@ -7,13 +7,13 @@ use super::events::EpochsEvent;
 use super::keys;
 use super::limits::{DRAWN_AHEAD_EPOCHS, EPOCHS_KEPT};
 use super::records::{
-    ClosedEpoch, CurrentEpoch, EpochRecord, Turns, current_epoch_record, epoch, epoch_validators, fact_peaks,
+    ClosedEpoch, CurrentEpoch, EpochRecord, current_epoch_record, epoch, epoch_validators, fact_peaks,
 };
 use crate::context::Context;
 use crate::merkle::MerklePeaks;
 use crate::modules::beacon::beacon;
 use crate::modules::validators::ValidatorSet;
-use crate::state::{StateError, need};
+use crate::state::StateError;
 
 /// Begins an epoch, if the block is its first, and makes the draw of the next one where it is due: `mix_blocks` after the beginning,
 /// or with the first block of that next epoch, if it comes earlier. The seed follows from the beacon before the block. Returns
@@ -35,9 +35,7 @@ pub(crate) fn begin(context: &mut Context<'_>, validators: &ValidatorSet) -> Res
         return Ok(false);
     }
     close(context, &before)?;
-    let turns: Turns = need(&context.state, keys::TURNS)?;
-    let seed = turns_seed(&beacon(&context.state)?);
-    context.state.put(keys::TURNS.to_vec(), &Turns { first_height: height, seed, before: turns.seed });
+    context.turns_seed = Some(turns_seed(&beacon(&context.state)?));
     draw_if_due(context, number, height)?;
     if let Some(old) = number.checked_sub(EPOCHS_KEPT) {
         context.state.delete(keys::epoch(old));

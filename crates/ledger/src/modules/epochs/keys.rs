@@ -5,8 +5,6 @@ pub const CURRENT_EPOCH: &[u8] = b"current-epoch";
 /// Key of the [`crate::ValidatorSet`] that was in force when the current epoch began: who takes part in its beacon, and in the draw
 /// that is made in it.
 pub const EPOCH_VALIDATORS: &[u8] = b"validators/epoch";
-/// Key of the [`crate::Turns`].
-pub const TURNS: &[u8] = b"turns";
 /// Key of the [`crate::MerklePeaks`] over the facts of the current epoch so far.
 pub const FACTS: &[u8] = b"facts";
 /// Prefix of [`closed_epoch`].

@@ -15,6 +15,5 @@ pub use events::EpochsEvent;
 pub use limits::*;
 pub use params::EpochsParams;
 pub use records::{
-    ClosedEpoch, CurrentEpoch, EpochRecord, Turns, closed_epoch, current_epoch_record, epoch, epoch_validators,
-    fact_peaks, turn_seed,
+    ClosedEpoch, CurrentEpoch, EpochRecord, closed_epoch, current_epoch_record, epoch, epoch_validators, fact_peaks,
 };

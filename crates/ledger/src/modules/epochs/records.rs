@@ -31,17 +31,6 @@ pub struct EpochRecord {
     pub validators: ValidatorSet,
 }
 
-/// The seeds by which validators take turns as proposers, in the current epoch and the one before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
-pub struct Turns {
-    /// Height of the current epoch's first block; 0 in the first epoch.
-    pub first_height: Height,
-    /// Of the current epoch.
-    pub seed: Digest,
-    /// Of the epoch before; in the first one the same.
-    pub before: Digest,
-}
-
 /// A closed epoch: the root over its facts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct ClosedEpoch {
@@ -74,13 +63,6 @@ pub fn closed_epoch(state: &dyn StateRead, number: u64) -> Result<Option<ClosedE
 /// The validators that were in force when the current epoch began. Fails if the store does, or is not of a network.
 pub fn epoch_validators(state: &dyn StateRead) -> Result<ValidatorSet, StateError> {
     need(state, keys::EPOCH_VALIDATORS)
-}
-
-/// The seed by which validators take turns at a height, which is one or two above the state's last block: that of the epoch in which the
-/// block two heights before it lies, so that the order is known as long before as the validators are. Fails if the store does.
-pub fn turn_seed(state: &dyn StateRead, height: Height) -> Result<Digest, StateError> {
-    let turns: Turns = need(state, keys::TURNS)?;
-    Ok(if turns.first_height > height.saturating_sub(2) { turns.before } else { turns.seed })
 }
 
 /// The peaks over the facts of the current epoch so far. Fails if the store does.

@@ -10,6 +10,8 @@ pub const VALIDATORS_NEXT: &[u8] = b"validators/next";
 pub const VALIDATORS_LAST: &[u8] = b"validators/last";
 /// Key of the heights at which the validators in force were last seen: addresses in ascending order.
 pub const PRESENCE: &[u8] = b"presence";
+/// Key of the [`crate::NearTurns`].
+pub const TURNS: &[u8] = b"turns";
 /// Prefix of [`validator`].
 pub const VALIDATORS: &[u8] = b"validator/";
 
