@@ -67,7 +67,7 @@ pub struct WindowInfo {
     pub window_start: String,
     /// First moment after it.
     pub window_end: String,
-    /// Epoch that its first attestation pinned.
+    /// Epoch that its first commitment or attestation pinned.
     pub epoch: u64,
     /// Validator that opened it.
     pub opened_by: String,
@@ -96,6 +96,8 @@ pub struct WindowValidator {
     pub validator: String,
     /// Its voting power.
     pub power: u64,
+    /// True where it has committed to what it will say; once the window has closed, where it never opened that.
+    pub committed: bool,
     /// True where it attested the window.
     pub attested: bool,
     /// Streams that it abstained from.
@@ -110,7 +112,7 @@ pub struct TransactionDetail {
     /// As in lists.
     #[serde(flatten)]
     pub summary: crate::TransactionSummary,
-    /// Fields of the action of an account, or of a ballot, in the order in which they were signed.
+    /// Fields of the action of an account, of a ballot or of a commitment, in the order in which they were signed.
     pub fields: Vec<ActionValue>,
     /// Content of an attestation.
     pub attestation: Option<AttestationInfo>,

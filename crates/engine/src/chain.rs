@@ -128,7 +128,20 @@ impl Chain {
     ) -> Chain {
         let (fill, proposed, known) = (Fill::default(), (0, BTreeSet::new()), KnownBlocks::default());
         let (rule_sets, upcoming, last_commit) = (RuleSets::built_in(), None, None);
-        Chain { store, mempool, key, propose, fill, proposed, known, last_commit, rule_sets, upcoming, committed, metrics }
+        Chain {
+            store,
+            mempool,
+            key,
+            propose,
+            fill,
+            proposed,
+            known,
+            last_commit,
+            rule_sets,
+            upcoming,
+            committed,
+            metrics,
+        }
     }
 
     /// The same with these rule sets.

@@ -70,8 +70,8 @@ fn call<'a>(rules: &Rules, sender: Address, action: &'a RegisteredAction) -> Reg
     RegisteredCall { sender, height: rules.height, version: rules.version, action }
 }
 
-/// Lets a transaction take effect, or leaves everything as it was. Returns the fee that it paid: attestations, evidence and ballots
-/// pay none.
+/// Lets a transaction take effect, or leaves everything as it was. Returns the fee that it paid: attestations, commitments, evidence
+/// and ballots pay none.
 pub(crate) fn apply(context: &mut Context<'_>, verified: &VerifiedTransaction) -> Result<Fee, CheckError> {
     context.rules.size(verified.bytes())?;
     context.transaction = verified.hash();

@@ -3022,7 +3022,7 @@ export interface components {
         TransactionDetail: components["schemas"]["TransactionSummary"] & {
             attestation?: components["schemas"]["AttestationInfo"] | null;
             evidence?: components["schemas"]["EvidenceInfo"] | null;
-            /** @description Fields of the action of an account, or of a ballot, in the order in which they were signed. */
+            /** @description Fields of the action of an account, of a ballot or of a commitment, in the order in which they were signed. */
             fields: components["schemas"]["ActionValue"][];
         };
         /** @description A transaction to send: either its canonical bytes, or its parts. */
@@ -3495,7 +3495,7 @@ export interface components {
             disputed: string[];
             /**
              * Format: int64
-             * @description Epoch that its first attestation pinned.
+             * @description Epoch that its first commitment or attestation pinned.
              */
             epoch: number;
             /** @description Validator that opened it. */
@@ -3532,6 +3532,8 @@ export interface components {
             abstained: string[];
             /** @description True where it attested the window. */
             attested: boolean;
+            /** @description True where it has committed to what it will say; once the window has closed, where it never opened that. */
+            committed: boolean;
             /** @description Streams in which it differs from what was decided. */
             differing: string[];
             /**

@@ -1,30 +1,30 @@
 //! Windows of sources.
 
 use openmesh_api as api;
-use openmesh_ledger::{SourceSpec, WindowRecord};
+use openmesh_ledger::{SourceKind, SourceSpec, WindowRecord};
 use openmesh_primitives::Address;
 
 use super::chunks::window_time;
 
 /// A window with how each assigned validator stood to it. `abstentions` are known from the record once it has closed, and from the
-/// statements before.
+/// statements before; `None` in them is every stream.
 pub fn info(
     spec: &SourceSpec,
     window: u64,
     record: &WindowRecord,
-    abstentions: &[(Address, Vec<String>)],
+    abstentions: &[(Address, Option<Vec<String>>)],
 ) -> api::WindowInfo {
     let time = |window: u64| window_time(spec.kind, spec.window_ms, window);
     let validator = |(address, power): &(Address, u64)| {
-        let streams = |of: &[(Address, Vec<String>)]| -> Vec<String> {
-            of.iter().filter(|(who, _)| who == address).flat_map(|(_, streams)| streams.clone()).collect()
-        };
+        let of_it = abstentions.iter().filter(|(who, _)| who == address);
+        let abstained = of_it.flat_map(|(_, streams)| streams.clone().unwrap_or_else(|| all_streams(spec)));
         let differing = record.differing.iter().filter(|differing| differing.validator == *address);
         api::WindowValidator {
             validator: address.to_string(),
             power: *power,
+            committed: record.seal_of(address).is_some() || record.unopened.contains(address),
             attested: record.attested.contains(address),
-            abstained: streams(abstentions),
+            abstained: abstained.collect(),
             differing: differing.map(|differing| differing.stream.clone()).collect(),
         }
     };
@@ -46,10 +46,20 @@ pub fn info(
     }
 }
 
+/// Every stream that a source may have.
+fn all_streams(spec: &SourceSpec) -> Vec<String> {
+    let of_symbol = |symbol: &String| spec.feeds.iter().map(|feed| format!("{symbol}/{feed}")).collect::<Vec<_>>();
+    let of_symbols = spec.symbols.iter().flat_map(of_symbol);
+    match spec.kind {
+        SourceKind::Market => of_symbols.collect(),
+        SourceKind::Chain => spec.feeds.iter().cloned().chain(of_symbols).collect(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use openmesh_ledger::{Differing, Origin, SourceKind};
+    use openmesh_ledger::{Differing, Origin};
 
     #[test]
     fn each_assigned_validator_stands_to_a_window_in_its_own_way() {
@@ -68,21 +78,25 @@ mod tests {
             disputed: Vec::new(),
             uncovered: Vec::new(),
             abstained: Vec::new(),
+            committed: Vec::new(),
+            commits_until: 0,
+            quorum: None,
+            unopened: vec![silent],
         };
         let spec = SourceSpec {
             id: "kraken".into(),
             exchange: "kraken".into(),
             kind: SourceKind::Market,
             symbols: vec!["BTC.USD".into()],
-            feeds: vec!["trades".into()],
+            feeds: vec!["book".into(), "trades".into()],
             window_ms: 10_000,
             origin: Origin::Live,
         };
-        let info = info(&spec, 3, &record, &[(abstains, vec!["BTC.USD/trades".into()])]);
+        let info = info(&spec, 3, &record, &[(abstains, Some(vec!["BTC.USD/trades".into()])), (silent, None)]);
         let times = (info.window_start.as_str(), info.window_end.as_str());
         assert_eq!(times, ("1970-01-01T00:00:30Z", "1970-01-01T00:00:40Z"));
-        let stood: Vec<(bool, usize, usize)> =
-            info.validators.iter().map(|v| (v.attested, v.abstained.len(), v.differing.len())).collect();
-        assert_eq!(stood, [(true, 0, 0), (true, 0, 1), (true, 1, 0), (false, 0, 0)]);
+        let stood: Vec<(bool, bool, usize, usize)> =
+            info.validators.iter().map(|v| (v.committed, v.attested, v.abstained.len(), v.differing.len())).collect();
+        assert_eq!(stood, [(false, true, 0, 0), (false, true, 0, 1), (false, true, 1, 0), (true, false, 2, 0)]);
     }
 }

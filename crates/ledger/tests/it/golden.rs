@@ -1,8 +1,8 @@
 //! Bytes that must never change: other programs and stored data depend on them.
 
 use openmesh_ledger::{
-    AccountTransaction, AccountsAction, Action, Attestation, ChunkClaim, Commitment, EpochRecord, Fact, FeeOffer, Origin,
-    SourceKind, SourceSpec, SourcesAction, StampRecord, StampsAction, Transaction, TypedMessage, Validator,
+    AccountTransaction, AccountsAction, Action, Attestation, ChunkClaim, Commitment, EpochRecord, Fact, FeeOffer,
+    Origin, SourceKind, SourceSpec, SourcesAction, StampRecord, StampsAction, Transaction, TypedMessage, Validator,
     ValidatorSet, assign, keys, verify_stateless,
 };
 use openmesh_primitives::{

@@ -72,7 +72,7 @@ function Facts({ of }: { of: WindowInfo }) {
   return (
     <Card
       title="What it is"
-      actions={of.closed ? <Badge>closed</Badge> : <Badge tone="warn">open for attestations</Badge>}
+      actions={of.closed ? <Badge>closed</Badge> : <Badge tone="warn">open for commitments and attestations</Badge>}
     >
       <dl className="facts">
         {of.window_start ? (
@@ -128,8 +128,10 @@ function Validators({ of }: { of: WindowInfo }) {
           { head: "Power", number: true, cell: ({ power }) => count(power) },
           {
             head: "Word",
-            cell: ({ attested, differing }) =>
-              !attested ? (
+            cell: ({ attested, committed, differing }) =>
+              !attested && committed ? (
+                <Badge tone={of.closed ? "warn" : "plain"}>{of.closed ? "never opened" : "committed"}</Badge>
+              ) : !attested ? (
                 <Badge tone={of.closed ? "warn" : "plain"}>{of.closed ? "missing" : "not yet"}</Badge>
               ) : differing.length > 0 ? (
                 <Badge tone="bad">differing</Badge>
