@@ -205,7 +205,10 @@ fn trust(config: &NodeConfig) -> Result<Trust, Failure> {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work).await.or_fail("ledger")?.or_fail("ledger")
+    tokio::task::spawn_blocking(work).await.or_fail("ledger")?.map_err(|error| match error {
+        StoreError::FormatNewer { .. } => Failure::outdated(format!("ledger: {error}")),
+        other => Failure::from_error("ledger", &other),
+    })
 }
 
 /// The answer of the API meanwhile.
