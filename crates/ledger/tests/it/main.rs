@@ -15,3 +15,4 @@ mod properties;
 mod sources;
 mod transactions;
 mod upgrades;
+mod upgrades_at_the_height;
