@@ -5,8 +5,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use openmesh_api::ErrorCode;
+use openmesh_engine::EngineError;
 use openmesh_gateway::{Waiting, answer_waiting};
-use openmesh_ledger::Genesis;
+use openmesh_ledger::{Genesis, RuleSets, Upcoming};
 use openmesh_network as network;
 use openmesh_primitives::{Height, Timestamp};
 use openmesh_storage::{Store, StoreConfig, StoreError};
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::{Drill, NodeConfig};
 use super::drill;
+use super::running::consensus_failed;
 use crate::failure::{Failure, OrFail as _};
 
 /// Age of the last block from which a start asks the peers for the way, milliseconds: whoever was away for a minute is not waited for.
@@ -93,6 +95,8 @@ pub struct Opening<'a> {
     pub network: &'a network::Handle,
     /// Counters of joining.
     pub metrics: &'a Metrics,
+    /// The rule sets that this program knows.
+    pub rule_sets: &'a RuleSets,
 }
 
 impl Opening<'_> {
@@ -101,6 +105,7 @@ impl Opening<'_> {
     pub async fn open(&self) -> Result<Store, Failure> {
         let (dir, config) = (self.dir.to_path_buf(), self.store_config());
         let store = blocking(move || Store::open_with(&dir, config)).await?;
+        self.check_rules(&store)?;
         let tip = store.tip();
         let age_ms = Timestamp::now().millis() - tip.time.millis();
         let idle_ms = i64::try_from(self.config.consensus.idle_block_ms).unwrap_or(i64::MAX);
@@ -124,6 +129,18 @@ impl Opening<'_> {
         // Writes the genesis' state where there is none yet, which is not little: only where the way begins there.
         let genesis = self.genesis.clone();
         blocking(move || store.initialise(&genesis).map(|()| store)).await
+    }
+
+    /// Checks that this program can go on from the store's last block. One that cannot asks nobody for the way: whenever it is started
+    /// again it would lose its blocks to a snapshot that it cannot go on from either.
+    fn check_rules(&self, store: &Store) -> Result<(), Failure> {
+        let height = store.tip().height;
+        if height == 0 {
+            return Ok(());
+        }
+        let state = store.state().or_fail("ledger")?;
+        Upcoming::check(self.rule_sets, &state, height + 1)
+            .map_err(|error| consensus_failed("ledger", &EngineError::from(error)))
     }
 
     async fn join(&self, peers: Peers, height: Height) -> Result<Store, Failure> {

@@ -57,7 +57,7 @@ pub async fn start(
     let (network, network_stage) = start_network(config, &genesis, &key, &contents, &answers, &mut registry).await?;
     let metrics = openmesh_sync::Metrics::register(&mut registry);
     let dir = files.data("ledger");
-    let opening = Opening { config, dir: &dir, genesis: &genesis, network: &network, metrics: &metrics };
+    let opening = Opening { config, dir: &dir, genesis: &genesis, network: &network, metrics: &metrics, rule_sets };
     let store = opening.open().await?;
     answers.open(&store, config, &metrics);
     let stores = Stores::open(store, contents, files, config).await?;
