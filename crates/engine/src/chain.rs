@@ -43,8 +43,12 @@ const CANDIDATES_FACTOR: usize = 2;
 struct Known {
     block: Block,
     bytes: Bytes,
-    executed: Option<(Execution, Prepared)>,
+    executed: Option<Executed>,
 }
+
+/// An execution with the tree that it leads to. The tree is made when the block is decided where a migration is among the writes: a vote
+/// does not need it, and it may take longer to hash than a round lasts.
+type Executed = (Execution, Option<Prepared>);
 
 /// A block as consensus refers to it.
 #[derive(Clone, Debug)]
@@ -202,7 +206,7 @@ impl Chain {
         let started = Instant::now();
         let (block, execution) =
             build_block_on(&upcoming, &state, &tip, last_commit, &candidates, proposer, now, &limits)?;
-        let prepared = self.store.prepare(&execution)?;
+        let prepared = self.prepare(&execution)?;
         self.metrics.execute_seconds.observe(started.elapsed().as_secs_f64());
         let candidate = candidate(&block);
         self.know(candidate.id, Known { block, bytes: candidate.bytes.clone(), executed: Some((execution, prepared)) });
@@ -370,6 +374,10 @@ impl Chain {
         };
         self.learn(certificate.round);
         let started = Instant::now();
+        let prepared = match prepared {
+            Some(prepared) => prepared,
+            None => self.store.prepare(&execution)?,
+        };
         let state_root = prepared.state_root;
         self.store.commit(&block, &certificate, &execution, prepared)?;
         self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
@@ -391,7 +399,7 @@ impl Chain {
         self.metrics.transactions_failed.inc_by((committed.receipts.len() - ok) as u64);
     }
 
-    fn execute_decided(&mut self, block: &Block) -> Result<(Execution, Prepared), EngineError> {
+    fn execute_decided(&mut self, block: &Block) -> Result<Executed, EngineError> {
         let (state, upcoming) = (self.store.state()?, self.upcoming()?);
         // The network has decided it; if it does not fit here, this node's state has gone another way.
         validate_proposal_on(&upcoming, &state, &self.store.tip(), block)
@@ -412,13 +420,21 @@ impl Chain {
         self.known.insert(id, known);
     }
 
-    fn run(&mut self, block: &Block) -> Result<(Execution, Prepared), EngineError> {
+    fn run(&mut self, block: &Block) -> Result<Executed, EngineError> {
         let started = Instant::now();
         let (verified, upcoming) = (self.verify(block), self.upcoming()?);
         let execution = execute_block_on(&upcoming, &self.store.state()?, block, &verified)?;
-        let prepared = self.store.prepare(&execution)?;
+        let prepared = self.prepare(&execution)?;
         self.metrics.execute_seconds.observe(started.elapsed().as_secs_f64());
         Ok((execution, prepared))
+    }
+
+    /// The tree after an execution, but where a migration is among its writes.
+    fn prepare(&self, execution: &Execution) -> Result<Option<Prepared>, EngineError> {
+        match execution.migration {
+            Some(_) => Ok(None),
+            None => Ok(Some(self.store.prepare(execution)?)),
+        }
     }
 
     /// Signatures: those of waiting transactions are known, the others are verified on all processors.

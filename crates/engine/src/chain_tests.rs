@@ -304,6 +304,8 @@ fn a_program_without_the_rules_commits_the_block_before_and_takes_no_part_in_the
     let mut new = open(&dir).under(two_sets());
     assert!(new.next_bytes_max().unwrap() > narrow);
     let built = new.build(2, 0, NOW).unwrap().unwrap();
+    let known = new.known[&built.id].executed.as_ref().unwrap();
+    assert!(known.0.migration.is_some() && known.1.is_none(), "no vote waits for the tree of the migrated state");
     let committed = new.commit(certificate(2, built.id)).unwrap();
     assert!(matches!(committed.events[..], [openmesh_ledger::LedgerEvent::Upgrades(_), ..]), "{:?}", committed.events);
     assert_eq!(new.store.migrated_roots().unwrap().len(), 1);

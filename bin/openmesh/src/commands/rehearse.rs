@@ -17,10 +17,6 @@ use crate::failure::{Failure, OrFail as _};
 use crate::node::config::Files;
 use crate::presence;
 
-/// Longest time of migrating and hashing after which a person is told that the network may need several rounds for the first block:
-/// the time-out of a first proposal.
-const LONG: Duration = Duration::from_millis(1_500);
-
 /// Rehearses a rule set of this program, and prints what came of it.
 ///
 /// # Errors
@@ -252,10 +248,17 @@ impl Outcome {
         if let Some(height) = self.plan {
             text += &format!("plan         for height {height}: the root is the same there if the state is\n");
         }
-        if self.migrating + self.hashing > LONG {
-            text += "note         the first block takes longer than a round's time-out: expect some rounds, or a shorter migration\n";
-        }
+        text += &format!(
+            "pause        about {} at the height: the migration is made before its first round, the hashes after its decision\n",
+            seconds(self.pause())
+        );
         text
+    }
+
+    /// Time for which the network stands still at the height: each node makes the migration, and hashes the migrated state and that after
+    /// the block. No time-out of consensus runs meanwhile.
+    fn pause(&self) -> Duration {
+        self.migrating + self.hashing * 2
     }
 
     fn json(&self, copying: Duration) -> serde_json::Value {
@@ -278,6 +281,7 @@ impl Outcome {
             "copying_ms": ms(copying),
             "migrating_ms": ms(self.migrating),
             "hashing_ms": ms(self.hashing),
+            "pause_ms": ms(self.pause()),
         })
     }
 }
@@ -340,6 +344,8 @@ mod tests {
         assert_eq!(outcome.changes, [(2, "Something else.")]);
         assert_eq!(outcome.keys["params"], Changes { changed: 1, ..Changes::default() });
         assert!(outcome.root != tip.state_root && store.tip() == tip);
+        assert!(outcome.text(Duration::ZERO).contains("at the height: the migration is made before its first round"));
+        assert!(outcome.pause() >= outcome.migrating + outcome.hashing);
         let refused = |migrate: Migrate, rules| match rehearse(&store, &sets(migrate), rules) {
             Ok(_) => panic!("it was let through"),
             Err(failure) => failure.message().to_owned(),
