@@ -36,7 +36,7 @@ impl Failure {
         Failure::new(format!("{what}: {}", report(error)))
     }
 
-    /// A node's program does not know the rules of the next height (exit code 3): starting it again changes nothing.
+    /// The network, or the node's store, has come further than this program (exit code 3): starting it again changes nothing.
     pub fn outdated(message: impl Into<String>) -> Failure {
         Failure { message: message.into(), hint: None, code: 3 }
     }

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 const NEWEST: &str = "OPENMESH_TRIAL_RULES";
 
 fn main() -> ExitCode {
-    let newest = match std::env::var(NEWEST).map(|text| text.parse()) {
+    let newest = match std::env::var(NEWEST).map(|text| text.parse::<u32>()) {
         Ok(Ok(newest)) => newest,
         Err(std::env::VarError::NotPresent) => u32::MAX,
         Ok(Err(_)) | Err(std::env::VarError::NotUnicode(_)) => {

@@ -14,7 +14,7 @@ use openmesh_ledger::{
     base_fee, build_block_on, commit_hash, execute_checked, transactions_root, validate_checked,
 };
 use openmesh_primitives::{Address, Digest, Height, Timestamp, ValidatorKey, canonical};
-use openmesh_storage::{Store, StoreError};
+use openmesh_storage::{Prepared, Store, StoreError};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::admission::processors;
@@ -196,7 +196,7 @@ impl Chain {
         let started = Instant::now();
         let (block, execution) =
             build_block_on(&upcoming, &state, &tip, last_commit, &candidates, &proposer, now, &limits)?;
-        let prepared = self.store.prepare(&execution)?;
+        let prepared = self.prepare(&execution)?;
         self.metrics.execute_seconds.observe(started.elapsed().as_secs_f64());
         let candidate = candidate(&block);
         let known = Known { block, bytes: candidate.bytes.clone(), executed: Some((execution, prepared)) };
@@ -364,6 +364,10 @@ impl Chain {
         };
         self.learn(certificate.round);
         let started = Instant::now();
+        let prepared = match prepared {
+            Some(prepared) => prepared,
+            None => self.store.prepare(&execution)?,
+        };
         let state_root = prepared.state_root;
         self.store.commit(&block, &certificate, &execution, prepared)?;
         self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
@@ -411,9 +415,17 @@ impl Chain {
             Err(ExecuteError::Block(error)) => return Ok(Err(report(&error))),
             Err(error) => return Err(error.into()),
         };
-        let prepared = self.store.prepare(&execution)?;
+        let prepared = self.prepare(&execution)?;
         self.metrics.execute_seconds.observe(started.elapsed().as_secs_f64());
         Ok(Ok((execution, prepared)))
+    }
+
+    /// The tree after an execution, but where a migration is among its writes.
+    fn prepare(&self, execution: &Execution) -> Result<Option<Prepared>, EngineError> {
+        match execution.migration {
+            Some(_) => Ok(None),
+            None => Ok(Some(self.store.prepare(execution)?)),
+        }
     }
 }
 

@@ -2,8 +2,9 @@
 
 use openmesh_ledger::{
     AccountTransaction, AccountsAction, AccountsError, Action, Attestation, BlockLimits, Genesis, GenesisValidator,
-    Origin, Params, SourceKind, SourceSpec, Transaction, TransactionError, WindowsError, WindowsParams, build_block,
-    params, precommit_sign_bytes,
+    HEADER_VERSION, Origin, Overlay, Params, RuleSet, RulesError, SourceKind, SourceSpec, StateError, StateRead,
+    Transaction, TransactionError, UpgradeBallot, UpgradePlan, UpgradeVote, WindowsError, WindowsParams, build_block,
+    keys, params, precommit_sign_bytes,
 };
 use openmesh_primitives::{AccountKey, Amount, SplitMix64, sha256};
 use openmesh_storage::{StoreConfig, VirtualDisk};
@@ -338,4 +339,60 @@ fn what_cannot_be_committed_ends_the_run() {
     let error = chain.commit(certificate(1, diverged.hash())).unwrap_err();
     assert!(matches!(&error, EngineError::Diverged { height: 1, reason } if reason.contains("state root")), "{error}");
     assert_eq!(chain.store.tip().height, 0);
+}
+
+fn wider(state: &mut Overlay<&dyn StateRead>) -> Result<(), StateError> {
+    let mut changed: Params = params(&*state)?;
+    changed.blocks.block_bytes_max *= 2;
+    state.put(keys::PARAMS.to_vec(), &changed);
+    Ok(())
+}
+
+/// The rule sets of a program that knows a second one, with blocks of twice the bytes.
+fn two_sets() -> RuleSets {
+    let second = RuleSet {
+        version: 2,
+        name: "wider",
+        changes: &[],
+        header_version: HEADER_VERSION,
+        adds: &[],
+        removes: &[],
+        migrate: wider,
+        registered: None,
+    };
+    RuleSets::built_in().with(second).unwrap()
+}
+
+/// Clauses U5 and U6 of `docs/spec/upgrades.md`.
+#[test]
+fn a_program_without_the_rules_commits_the_block_before_and_takes_no_part_in_the_height() {
+    let dir = TempDir::new().unwrap();
+    let mut old = open(&dir);
+    let plan = UpgradePlan { version: 2, height: 2, release: "r".to_owned(), digest: Digest([2; 32]) };
+    let approval = |n| Transaction::Upgrade(UpgradeBallot::sign(&key(n), 1, 0, UpgradeVote::Approve(plan.clone())));
+    let mut block = theirs(&old);
+    block.transactions = vec![approval(1).encode(), approval(2).encode()];
+    block.header.transactions_root = transactions_root(&block.transactions);
+    assert!(matches!(judge(&mut old, &block, true), Judged::Valid(_)));
+    let narrow = old.next_bytes_max().unwrap();
+    old.commit(certificate(1, block.hash())).unwrap();
+    let lacks =
+        |error: EngineError| matches!(error, EngineError::Rules(RulesError::Unknown { version: 2, height: 2, .. }));
+    assert!(lacks(old.next_bytes_max().unwrap_err()), "asked before the height begins");
+    assert!(lacks(old.build(2, 0, NOW).unwrap_err()), "it does not propose");
+    assert_eq!(old.store.tip().height, 1, "what it has committed stays");
+    drop(old);
+    // A newer program on the same store goes on, and what it proposes is as long as its rules allow.
+    let mut new = open(&dir).under(two_sets());
+    assert!(new.next_bytes_max().unwrap() > narrow);
+    let built = new.build(2, 0, NOW).unwrap().unwrap();
+    let known = new.known.executed(&built.id).unwrap();
+    assert!(known.0.migration.is_some() && known.1.is_none(), "no vote waits for the tree of the migrated state");
+    let committed = new.commit(certificate(2, built.id)).unwrap();
+    assert!(matches!(committed.events[..], [openmesh_ledger::LedgerEvent::Upgrades(_), ..]), "{:?}", committed.events);
+    assert_eq!(new.store.migrated_roots().unwrap().len(), 1);
+    // The program from before is refused at this state as well.
+    drop(new);
+    let error = open(&dir).next_bytes_max().unwrap_err();
+    assert!(matches!(error, EngineError::Rules(RulesError::Unknown { version: 2, height: 3, .. })), "{error}");
 }

@@ -13,8 +13,9 @@ use openmesh_storage::Prepared;
 /// megabytes, with those of a new network twenty.
 const KNOWN_MAX: usize = 8;
 
-/// What became of the state by a block, and its root.
-pub(crate) type Executed = (Execution, Prepared);
+/// An execution with the tree that it leads to. The tree is made when the block is decided where a migration is among the writes: a vote
+/// does not need it, and it may take longer to hash than a round lasts.
+pub(crate) type Executed = (Execution, Option<Prepared>);
 
 /// A block of the next height.
 pub(crate) struct Known {
@@ -41,6 +42,12 @@ impl KnownBlocks {
     /// The bytes of a block.
     pub(crate) fn bytes(&self, id: &Digest) -> Option<&Bytes> {
         self.0.iter().find(|(other, _)| other == id).map(|(_, known)| &known.bytes)
+    }
+
+    /// The execution of a block.
+    #[cfg(test)]
+    pub(crate) fn executed(&self, id: &Digest) -> Option<&Executed> {
+        self.0.iter().find(|(other, _)| other == id).and_then(|(_, known)| known.executed.as_ref())
     }
 
     /// Takes a block out that stands on this parent: what was executed on another one is of no use.

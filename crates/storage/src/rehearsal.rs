@@ -49,7 +49,7 @@ impl Store {
         if !source.exists() {
             return Err(StoreError::NotInitialised);
         }
-        // The lock of the database itself, held until the copy is made.
+        // The lock of the database itself, held until the copy is made: redb takes this one beside its locks of ranges.
         let held = OpenOptions::new().read(true).write(true).open(&source).map_err(failed(&source))?;
         match held.try_lock() {
             Ok(()) => {}

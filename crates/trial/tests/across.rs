@@ -183,7 +183,7 @@ fn proofs_and_headers_lead_across_upgrades() {
     }
 }
 
-/// U9: a fact of an epoch in which an upgrade happened is proved by the epoch's root.
+/// U9: facts of an epoch in which an upgrade happened, from before it and after it, are proved by the epoch's root.
 #[test]
 fn a_fact_of_the_epoch_of_an_upgrade_is_proved() {
     let dir = tempfile::tempdir().unwrap();
@@ -193,16 +193,20 @@ fn a_fact_of_the_epoch_of_an_upgrade_is_proved() {
     let second = chain.plan();
     chain.run_to(second);
     assert_eq!(current_epoch(&chain.store.state().unwrap()).unwrap(), 0, "the upgrade is in the epoch of the fact");
+    // Evidence of a height of the old rules is judged by the new ones.
+    chain.run(&[evidence(second - 1)]);
     chain.run_to(30);
     let state = chain.store.state().unwrap();
     let closed = closed_epoch(&state, 0).unwrap().unwrap();
-    assert!(closed.facts > 0 && closed.last_height >= second, "{closed:?}");
-    let proof = chain.store.fact_proof(0, 0).unwrap().unwrap();
-    light::verify_fact(&closed, &proof).unwrap();
+    assert!(closed.facts >= 2 && closed.last_height > second, "{closed:?}");
+    for position in 0..closed.facts {
+        let proof = chain.store.fact_proof(0, position).unwrap().unwrap();
+        light::verify_fact(&closed, &proof).unwrap();
+    }
     let shown = chain.proved(&keys::closed_epoch(0), chain.tip() - 1).unwrap();
     assert_eq!(shown, canonical::encode(&closed));
     let record = validator_record(&state, &own()).unwrap().unwrap();
-    assert_eq!((record.equivocations, record.name), (1, format!("{MARK}v")), "and the migration kept the rest");
+    assert_eq!((record.equivocations, record.name), (2, format!("{MARK}v")), "and the migration kept the rest");
 }
 
 /// The state after the block before the tip, as somebody who joins is shown it.

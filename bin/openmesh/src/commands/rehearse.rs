@@ -17,10 +17,6 @@ use crate::failure::{Failure, OrFail as _};
 use crate::node::config::Files;
 use crate::presence;
 
-/// Longest time of migrating and hashing after which a person is told that the network may need several rounds for the first block:
-/// the time-out of a first proposal.
-const LONG: Duration = Duration::from_millis(1_500);
-
 /// Rehearses a rule set of this program, and prints what came of it.
 ///
 /// # Errors
@@ -163,7 +159,7 @@ struct Outcome {
     root: Digest,
     migrating: Duration,
     hashing: Duration,
-    /// Height of the plan in the state, and true where it stands.
+    /// Height of the next plan for this rule set, where there is one.
     plan: Option<Height>,
 }
 
@@ -252,10 +248,17 @@ impl Outcome {
         if let Some(height) = self.plan {
             text += &format!("plan         for height {height}: the root is the same there if the state is\n");
         }
-        if self.migrating + self.hashing > LONG {
-            text += "note         the first block takes longer than a round's time-out: expect some rounds, or a shorter migration\n";
-        }
+        text += &format!(
+            "pause        about {} at the height: the migration is made before its first round, the hashes after its decision\n",
+            seconds(self.pause())
+        );
         text
+    }
+
+    /// Time for which the network stands still at the height: each node makes the migration, and hashes the migrated state and that after
+    /// the block. No time-out of consensus runs meanwhile.
+    fn pause(&self) -> Duration {
+        self.migrating + self.hashing * 2
     }
 
     fn json(&self, copying: Duration) -> serde_json::Value {
@@ -278,6 +281,7 @@ impl Outcome {
             "copying_ms": ms(copying),
             "migrating_ms": ms(self.migrating),
             "hashing_ms": ms(self.hashing),
+            "pause_ms": ms(self.pause()),
         })
     }
 }
@@ -285,10 +289,78 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use openmesh_ledger::{GenesisValidator, HEADER_VERSION, Migrate, Overlay, Params, RuleSet, keys, params};
+    use openmesh_primitives::{AccountKey, Amount, Timestamp, ValidatorKey};
+
+    fn account() -> openmesh_primitives::Address {
+        AccountKey::from_bytes([5; 32]).unwrap().address()
+    }
+
+    fn sets(migrate: Migrate) -> RuleSets {
+        let changes = &["Something else."];
+        let (version, name, header_version) = (2, "second", HEADER_VERSION);
+        let set =
+            RuleSet { version, name, changes, header_version, adds: &[], removes: &[], migrate, registered: None };
+        RuleSets::built_in().with(set).unwrap()
+    }
+
+    fn fewer(state: &mut Overlay<&dyn StateRead>) -> Result<(), StateError> {
+        let mut changed: Params = params(&*state)?;
+        changed.blocks.block_transactions_max = 7;
+        state.put(keys::PARAMS.to_vec(), &changed);
+        Ok(())
+    }
+
+    fn burning(state: &mut Overlay<&dyn StateRead>) -> Result<(), StateError> {
+        state.delete(keys::account(&account()));
+        Ok(())
+    }
+
+    fn electing(state: &mut Overlay<&dyn StateRead>) -> Result<(), StateError> {
+        state.delete(keys::VALIDATORS_NEXT.to_vec());
+        Ok(())
+    }
+
+    /// U10: a rehearsal predicts, changes nothing, and fails where the migration would do harm.
+    #[test]
+    fn a_rehearsal_refuses_a_migration_that_would_do_harm() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let public_key = ValidatorKey::from_seed([1; 32]).public();
+        let genesis = Genesis {
+            chain_id: 7,
+            name: "rehearsed".into(),
+            time: Timestamp::from_millis(1_800_000_000_000),
+            validators: vec![GenesisValidator { public_key, power: 1, name: "v".into(), payout: None }],
+            accounts: vec![(account(), Amount::open(5))],
+            sources: Vec::new(),
+            source_owners: Default::default(),
+            allocation: Default::default(),
+            params: Params::default(),
+        };
+        store.initialise(&genesis).unwrap();
+        let tip = store.tip();
+        let outcome = rehearse(&store, &sets(fewer), None).unwrap();
+        assert_eq!((outcome.height, outcome.state_root, outcome.from, outcome.to), (0, tip.state_root, 1, 2));
+        assert_eq!(outcome.changes, [(2, "Something else.")]);
+        assert_eq!(outcome.keys["params"], Changes { changed: 1, ..Changes::default() });
+        assert!(outcome.root != tip.state_root && store.tip() == tip);
+        assert!(outcome.text(Duration::ZERO).contains("at the height: the migration is made before its first round"));
+        assert!(outcome.pause() >= outcome.migrating + outcome.hashing);
+        let refused = |migrate: Migrate, rules| match rehearse(&store, &sets(migrate), rules) {
+            Ok(_) => panic!("it was let through"),
+            Err(failure) => failure.message().to_owned(),
+        };
+        assert!(refused(burning, None).contains("neither make nor lose any"), "{}", refused(burning, None));
+        assert!(refused(electing, None).contains("validators/next"), "{}", refused(electing, None));
+        assert!(refused(fewer, Some(1)).contains("is in force already"));
+        assert!(refused(fewer, Some(3)).contains("needs rule set 3"));
+    }
 
     #[test]
     fn changes_are_counted_by_the_first_part_of_a_key() {
-        let state = BTreeMap::from([(b"a/1".to_vec(), vec![1]), (b"a/2".to_vec(), vec![2]), (b"b".to_vec(), vec![3])]);
+        let state =
+            BTreeMap::from([(b"a/1".to_vec(), vec![1u8]), (b"a/2".to_vec(), vec![2]), (b"b".to_vec(), vec![3])]);
         let writes = MigrationWrites::from([
             (b"a/1".to_vec(), Some(vec![9])),
             (b"a/2".to_vec(), None),

@@ -6,8 +6,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use openmesh_api::ErrorCode;
+use openmesh_engine::EngineError;
 use openmesh_gateway::{Waiting, answer_waiting};
-use openmesh_ledger::Genesis;
+use openmesh_ledger::{Genesis, RuleSets, Upcoming};
 use openmesh_network as network;
 use openmesh_primitives::{Height, Timestamp, ValidatorPublicKey};
 use openmesh_storage::{Store, StoreConfig, StoreError};
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::{Drill, NodeConfig};
 use super::drill;
+use super::running::consensus_failed;
 use crate::failure::{Failure, OrFail as _};
 
 /// Age of the last block from which a start asks the peers for the way, milliseconds: whoever was away for a minute is not waited for.
@@ -114,17 +116,20 @@ pub struct Opening<'a> {
     pub key: ValidatorPublicKey,
     /// The number of this run, by which its own host is told from that of a twin.
     pub instance: u64,
+    /// The rule sets that this program knows.
+    pub rule_sets: &'a RuleSets,
 }
 
 impl Opening<'_> {
     /// Opens this node's own store as it is.
     ///
     /// # Errors
-    /// Where it cannot be read, or is of another network.
+    /// Where it cannot be read, is of another network, or needs rules that this program does not have.
     pub async fn own_store(&self) -> Result<Store, Failure> {
         let (dir, config) = (self.dir.to_path_buf(), self.store_config());
         let store = blocking(move || Store::open_with(&dir, config)).await?;
-        self.check_network(&store).map(|()| store)
+        self.check_network(&store)?;
+        self.check_rules(&store).map(|()| store)
     }
 
     /// Makes the store of this node one that it can go on with: its own, or by a snapshot where peers do not hold the blocks that it needs, or where there
@@ -167,6 +172,18 @@ impl Opening<'_> {
             .hint("put the genesis.json of that network back, or make another home: openmesh init --home DIR; the data is not touched")),
             _ => Ok(()),
         }
+    }
+
+    /// Checks that this program can go on from the store's last block. One that cannot asks nobody for the way: whenever it is started
+    /// again it would lose its blocks to a snapshot that it cannot go on from either.
+    fn check_rules(&self, store: &Store) -> Result<(), Failure> {
+        let height = store.tip().height;
+        if height == 0 {
+            return Ok(());
+        }
+        let state = store.state().or_fail("ledger")?;
+        Upcoming::check(self.rule_sets, &state, height + 1)
+            .map_err(|error| consensus_failed("ledger", &EngineError::from(error)))
     }
 
     async fn join(&self, peers: Peers, height: Height) -> Result<Store, Failure> {
@@ -248,7 +265,10 @@ fn trust(config: &NodeConfig) -> Result<Trust, Failure> {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work).await.or_fail("ledger")?.or_fail("ledger")
+    tokio::task::spawn_blocking(work).await.or_fail("ledger")?.map_err(|error| match error {
+        StoreError::FormatNewer { .. } => Failure::outdated(format!("ledger: {error}")),
+        other => Failure::from_error("ledger", &other),
+    })
 }
 
 /// The answer of the API meanwhile.

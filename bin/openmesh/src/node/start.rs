@@ -62,8 +62,17 @@ pub async fn start(
         start_network(config, &genesis, &key, &contents, (&answers, instance), &mut registry).await?;
     let metrics = openmesh_sync::Metrics::register(&mut registry);
     let (dir, public) = (files.data("ledger"), key.public());
-    let opening =
-        Opening { config, dir: &dir, genesis: &genesis, network: &network, metrics: &metrics, key: public, instance };
+    let (dir, network_of, metrics_of) = (dir.as_path(), &network, &metrics);
+    let opening = Opening {
+        config,
+        dir,
+        genesis: &genesis,
+        network: network_of,
+        metrics: metrics_of,
+        key: public,
+        instance,
+        rule_sets,
+    };
     let stores = open_stores(&opening, &answers, contents, files).await?;
     let queries = pythia::Pythia::start(query_config(config), stores.lake.clone()).or_fail("queries")?;
     stores.content.register(&mut registry, "content");

@@ -18,7 +18,7 @@ use crate::telemetry;
 
 /// Filter of a process's log unless another is asked for: consensus says each vote at info, which is nothing for people.
 pub(super) const LOG_FILTER: &str = "info,arc_malachitebft=warn,informalsystems=warn,libp2p=warn";
-/// Exit code of a node whose program does not know the rules of the next height ([`Failure::outdated`]).
+/// Exit code of a node that only another program can go on with ([`Failure::outdated`]).
 const OUTDATED: i32 = 3;
 /// Last lines of a process's log that are shown where it does not start.
 const LOG_LINES_SHOWN: usize = 12;
@@ -144,6 +144,15 @@ impl Program {
     }
 }
 
+/// The end of a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its manner, for people.
+    pub how: String,
+    /// Starting the same program again would change nothing.
+    pub is_outdated: bool,
+}
+
 /// A process that was started or taken over. Dropping it does not end it.
 pub struct Process {
     program: Program,
@@ -174,7 +183,7 @@ impl Process {
     pub async fn ready(&mut self, limit: Duration) -> Result<serde_json::Value, Failure> {
         let (folder, pid) = (self.program.folder.clone(), self.pid());
         let what = tokio::select! {
-            how = self.ended() => format!("ended while starting ({how})"),
+            Ended { how, .. } = self.ended() => format!("ended while starting ({how})"),
             ready = announced(&folder, pid) => return Ok(ready),
             () = tokio::time::sleep(limit) => format!("is not ready after {} s", limit.as_secs()),
         };
@@ -182,15 +191,17 @@ impl Process {
     }
 
     /// Waits until it ends, and returns how it did.
-    pub async fn ended(&mut self) -> String {
+    pub async fn ended(&mut self) -> Ended {
+        let unknown = |how: String| Ended { how, is_outdated: false };
         match &mut self.child {
             None => {
                 self.running.ended().await;
-                "its exit code is not known: an earlier openmesh up started it".to_owned()
+                // It is started again, and tells its code to this process then.
+                unknown("its exit code is not known: an earlier openmesh up started it".to_owned())
             }
             Some(child) => match child.wait().await {
-                Ok(status) => describe(status),
-                Err(error) => error.to_string(),
+                Ok(status) => Ended { how: describe(status), is_outdated: status.code() == Some(OUTDATED) },
+                Err(error) => unknown(error.to_string()),
             },
         }
     }
@@ -237,9 +248,7 @@ pub(super) fn log_end(log: &Path, from: u64) -> String {
 pub(super) fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
-        (Some(OUTDATED), _) => {
-            "its program does not know the rules of the next height: its log says what to install".into()
-        }
+        (Some(OUTDATED), _) => "the network has come further than this program: its log says what to install".into(),
         (Some(code), _) => format!("exit code {code}"),
         (None, Some(signal)) => format!("signal {signal}"),
         (None, None) => "unknown".into(),

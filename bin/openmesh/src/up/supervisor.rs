@@ -8,8 +8,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::board::{Part, SharedBoard};
-use super::process::Process;
-use super::terminal::say;
+use super::process::{Ended, Process};
+use super::terminal::{command, say};
 use super::xnode;
 use crate::failure::Failure;
 
@@ -72,13 +72,14 @@ impl Supervisor {
     }
 }
 
-/// Starts a process again whenever it ends, until it is told to stop it.
+/// Starts a process again whenever it ends, until it is told to stop it. One that only another program can go on with stays where it
+/// is: this supervisor has the same program.
 async fn keep(mut process: Process, stop: CancellationToken, board: SharedBoard) {
     let mut wait_ms = RESTART_MS_MIN;
     loop {
         let started = Instant::now();
-        let how = tokio::select! {
-            how = process.ended() => how,
+        let Ended { how, is_outdated } = tokio::select! {
+            ended = process.ended() => ended,
             () = stop.cancelled() => return process.stop(DRAIN).await,
         };
         if started.elapsed() > Duration::from_secs(STEADY_SECONDS) {
@@ -86,6 +87,15 @@ async fn keep(mut process: Process, stop: CancellationToken, board: SharedBoard)
         }
         let program = process.program().clone();
         let name = program.name();
+        if is_outdated {
+            let todo = another_program();
+            say(format_args!("\n{name} ended ({how}); it is not started again: {todo}"));
+            board.change(name, |part| {
+                part.end(&how);
+                part.trouble = Some(todo);
+            });
+            return stop.cancelled().await;
+        }
         say(format_args!("\n{name} ended ({how}); it starts again in {}", seconds(wait_ms)));
         board.change(name, |part| part.end(&how));
         process = loop {
@@ -104,6 +114,12 @@ async fn keep(mut process: Process, stop: CancellationToken, board: SharedBoard)
         };
         board.change(name, |part| (part.pid, part.trouble) = (Some(process.pid()), None));
     }
+}
+
+/// The way on for whoever has an outdated program.
+fn another_program() -> String {
+    let openmesh = command();
+    format!("{openmesh} down, install the release that its log names, and {openmesh} up again")
 }
 
 fn seconds(ms: u64) -> String {

@@ -2,4 +2,5 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what failed by failing")]
 
 mod node;
+mod supervised;
 mod upgrade;

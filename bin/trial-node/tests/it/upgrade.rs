@@ -31,7 +31,7 @@ async fn upgrade(newest: u32, arguments: &[&str]) -> (bool, String) {
 }
 
 /// The same that must succeed.
-async fn done(newest: u32, arguments: &[&str]) -> String {
+pub async fn done(newest: u32, arguments: &[&str]) -> String {
     let (ok, said) = upgrade(newest, arguments).await;
     assert!(ok, "{arguments:?}: {said}");
     said

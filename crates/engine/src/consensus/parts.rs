@@ -489,6 +489,16 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_that_an_upgrade_raises_counts_from_the_next_announcement_on() {
+        let bytes = body(3 * PIECE_BYTES);
+        let announced = init(1, 0, &bytes);
+        let mut assembler = Assembler::new(2 * PIECE_BYTES);
+        assert!(send(&mut assembler, 0, &announced, &bytes).is_none());
+        assembler.limit(3 * PIECE_BYTES);
+        assert!(send(&mut assembler, 0, &announced, &bytes).is_some());
+    }
+
+    #[test]
     fn every_block_that_the_network_allows_is_short_enough() {
         use openmesh_ledger::{Block, BlocksParams, Certificate, Header, VALIDATORS_MAX};
         let digest = Digest::ZERO;

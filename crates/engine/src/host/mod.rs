@@ -137,8 +137,13 @@ impl Host {
         }
     }
 
-    /// The reason for which the actors have stopped.
-    fn failure(&self) -> EngineError {
+    /// The reason for which the actors have stopped: what the chain's thread has said just before, which stops them too, or their own.
+    fn failure(&mut self) -> EngineError {
+        while let Ok(event) = self.events.1.try_recv() {
+            if let Event::Failed(error) = event {
+                return error;
+            }
+        }
         if self.node.metrics.node_safety_failure.get() != 0 { EngineError::Safety } else { EngineError::Liveness }
     }
 

@@ -9,9 +9,8 @@
 //! Not the same: messages are not gossiped but handed to everybody by whoever drives this, and the bytes of the
 //! write-ahead log are not written (it keeps what was appended, and loses what was not synced).
 //!
-//! So does a height for whose rules it has no rule set ([`EngineError::Rules`]).
-//!
-//! A failing disk makes [`Machine::handle`] return an error; the machine is dead then, and is made anew from its disk.
+//! A failing disk makes [`Machine::handle`] return an error; the machine is dead then, and is made anew from its disk. So does a height
+//! for which it has no rule set ([`EngineError::Rules`]).
 
 mod disk;
 mod effects;

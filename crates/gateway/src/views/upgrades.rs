@@ -191,4 +191,32 @@ mod tests {
         assert!(!shown.known_here && shown.approvals.len() == 3);
         assert_eq!(info.validators.iter().map(|v| v.knows).collect::<Vec<_>>(), [1, 2, 1, 1]);
     }
+
+    /// U11: every event has its news, by which the stream and Studio tell it.
+    #[test]
+    fn events_are_told_with_the_height_of_their_block() {
+        let plan = UpgradePlan { version: 2, height: 9, release: "r".into(), digest: Digest([2; 32]) };
+        let validator = ValidatorKey::from_seed([1; 32]).public().address();
+        let lapsed = LapsedPlan { plan: plan.clone(), lapse: Lapse::NotLater, power: 1, total: 4, height: 12 };
+        let events = [
+            UpgradesEvent::Approved { plan: plan.clone(), validator, power: 1, total: 4, height: 5 },
+            UpgradesEvent::Withdrawn { plan_height: 9, plan: plan.id(), validator, height: 6 },
+            UpgradesEvent::Ready { validator, version: 3, height: 7 },
+            UpgradesEvent::Upgraded { plan: plan.clone(), from: 1, power: 3, total: 4, migrated_keys: 8, height: 9 },
+            UpgradesEvent::Lapsed(lapsed),
+        ];
+        let told: Vec<_> = events.iter().map(|event| serde_json::to_value(news(event)).unwrap()).collect();
+        let heads: Vec<_> = told.iter().map(|news| (news["kind"].as_str(), news["height"].as_u64())).collect();
+        let kinds = ["approved", "withdrawn", "ready", "upgraded", "lapsed"].map(Some);
+        assert_eq!(heads, kinds.into_iter().zip([5, 6, 7, 9, 12].map(Some)).collect::<Vec<_>>());
+        let id = serde_json::Value::from(plan.id().to_string());
+        assert_eq!((&told[0]["plan"], &told[1]["plan"]), (&id, &id));
+        assert_eq!((&told[3]["from"], &told[3]["migrated_keys"]), (&serde_json::json!(1), &serde_json::json!(8)));
+        assert_eq!(
+            told[4]["lapsed"],
+            serde_json::json!({
+                "version": 2, "height": 9, "release": "r", "reason": "not_later", "power": 1, "total_power": 4
+            })
+        );
+    }
 }

@@ -21,3 +21,4 @@ mod stamps;
 mod supply;
 mod transactions;
 mod upgrades;
+mod upgrades_at_the_height;

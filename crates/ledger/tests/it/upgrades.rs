@@ -16,8 +16,8 @@ use openmesh_primitives::{Address, Amount, Digest, Timestamp, canonical};
 
 use crate::chain::{CHAIN_ID, Chain, FEE};
 
-const HEIGHT: u64 = 10;
-const KEY: &[u8] = b"said/all";
+pub const HEIGHT: u64 = 10;
+pub const KEY: &[u8] = b"said/all";
 
 fn halved(state: &mut Overlay<&dyn StateRead>) -> Result<(), StateError> {
     let mut changed: Params = params(&*state)?;
@@ -44,7 +44,7 @@ fn apply_said(state: &mut Overlay<&dyn StateRead>, call: &RegisteredCall<'_>) ->
     Ok(())
 }
 
-const SECOND: RuleSet = RuleSet {
+pub const SECOND: RuleSet = RuleSet {
     version: 2,
     name: "second",
     changes: &[],
@@ -55,15 +55,15 @@ const SECOND: RuleSet = RuleSet {
     registered: Some(RegisteredRules { check: check_said, apply: apply_said }),
 };
 
-fn sets() -> RuleSets {
+pub fn sets() -> RuleSets {
     RuleSets::built_in().with(SECOND).unwrap()
 }
 
-fn plan(height: u64) -> UpgradePlan {
+pub fn plan(height: u64) -> UpgradePlan {
     UpgradePlan { version: 2, height, release: "release-2".to_string(), digest: Digest([2; 32]) }
 }
 
-fn ballot(chain: &Chain, validator: usize, vote: UpgradeVote) -> Vec<u8> {
+pub fn ballot(chain: &Chain, validator: usize, vote: UpgradeVote) -> Vec<u8> {
     let number = ballot_count(&chain.state, &chain.address(validator)).unwrap().next;
     numbered(chain, validator, number, vote)
 }
@@ -72,17 +72,17 @@ fn numbered(chain: &Chain, validator: usize, number: u64, vote: UpgradeVote) -> 
     Transaction::Upgrade(UpgradeBallot::sign(&chain.validators[validator], CHAIN_ID, number, vote)).encode()
 }
 
-fn approve(chain: &Chain, validator: usize, plan: &UpgradePlan) -> Vec<u8> {
+pub fn approve(chain: &Chain, validator: usize, plan: &UpgradePlan) -> Vec<u8> {
     ballot(chain, validator, UpgradeVote::Approve(plan.clone()))
 }
 
-fn approved_by(chain: &mut Chain, validators: &[usize], plan: &UpgradePlan) {
+pub fn approved_by(chain: &mut Chain, validators: &[usize], plan: &UpgradePlan) {
     let ballots = validators.iter().map(|validator| approve(chain, *validator, plan)).collect();
     let execution = chain.run(ballots);
     assert!(execution.receipts.iter().all(|receipt| receipt.ok()), "{:?}", execution.receipts);
 }
 
-fn say(chain: &Chain, nonce: u64, body: &str) -> Vec<u8> {
+pub fn say(chain: &Chain, nonce: u64, body: &str) -> Vec<u8> {
     let action = RegisteredAction { tag: REGISTERED_TAG_MIN, body: body.to_string() };
     chain.action(0, nonce, FEE, Action::from(action))
 }
@@ -95,7 +95,7 @@ fn refused(chain: &mut Chain, transaction: Vec<u8>) -> E {
 }
 
 /// Judges, executes and stores a block by these rule sets; returns its events.
-fn commit_by(chain: &mut Chain, sets: &RuleSets, block: &Block) -> Vec<LedgerEvent> {
+pub fn commit_by(chain: &mut Chain, sets: &RuleSets, block: &Block) -> Vec<LedgerEvent> {
     let upcoming = Upcoming::of(sets, &chain.state, block.header.height).unwrap();
     validate_proposal_on(&upcoming, &chain.state, &chain.tip, block).unwrap();
     let execution = execute_block_on(&upcoming, &chain.state, block, &[]).unwrap();
@@ -103,7 +103,7 @@ fn commit_by(chain: &mut Chain, sets: &RuleSets, block: &Block) -> Vec<LedgerEve
     execution.events
 }
 
-fn of_upgrades(events: &[LedgerEvent]) -> Vec<UpgradesEvent> {
+pub fn of_upgrades(events: &[LedgerEvent]) -> Vec<UpgradesEvent> {
     let of = |event: &LedgerEvent| match event {
         LedgerEvent::Upgrades(event) => Some(event.clone()),
         _ => None,
