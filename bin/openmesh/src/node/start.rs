@@ -62,13 +62,12 @@ pub async fn start(
         start_network(config, &genesis, &key, &contents, (&answers, instance), &mut registry).await?;
     let metrics = openmesh_sync::Metrics::register(&mut registry);
     let (dir, public) = (files.data("ledger"), key.public());
-    let (dir, network_of, metrics_of) = (dir.as_path(), &network, &metrics);
     let opening = Opening {
         config,
-        dir,
+        dir: &dir,
         genesis: &genesis,
-        network: network_of,
-        metrics: metrics_of,
+        network: &network,
+        metrics: &metrics,
         key: public,
         instance,
         rule_sets,
