@@ -17,7 +17,7 @@ use crate::config::MempoolConfig;
 /// name of its own and its number.
 pub(crate) type Key = (Address, Duty, String, u64);
 
-/// What a validator says: of a window first the commitment, then the attestation, each once, and both may wait at the same time.
+/// A validator's word: of a window first the commitment, then the attestation, each once, and both may wait at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Duty {
     Commitment,

@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::rules::block_meta;
 use crate::state::{StateError, StateRead, need};
 
-/// What decides the turns of a height, beside its validators.
+/// The turns of a height, as far as its validators do not decide them.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Turns {
     /// From which the validators' phases follow: that of the epoch in which the block two heights before lies.
