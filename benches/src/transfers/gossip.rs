@@ -83,7 +83,7 @@ async fn exchange(members: &mut [Member], round: &[Batch]) -> anyhow::Result<()>
         let mut of_member = Vec::new();
         for _ in 0..others {
             let (from, announcement) = member.hear().await?;
-            let hashes = wire::announced(&announcement).context("no announcement")?;
+            let (_, hashes) = wire::announced(&announcement).context("no announcement")?;
             member.handle.want(from, wire::want(&hashes)).await?;
             of_member.extend(hashes);
         }
@@ -103,7 +103,8 @@ async fn exchange(members: &mut [Member], round: &[Batch]) -> anyhow::Result<()>
 impl Member {
     fn announce(&mut self, hashes: &[Digest]) -> anyhow::Result<()> {
         self.announced += 1;
-        Ok(self.handle.publish(wire::announcement(self.announced, hashes))?)
+        let name = self.handle.peer_id().to_bytes();
+        Ok(self.handle.publish(wire::announcement(&name, self.announced, hashes))?)
     }
 
     /// The next announcement, which nobody forwards.
@@ -133,7 +134,7 @@ async fn meet(hosts: usize) -> anyhow::Result<Vec<Member>> {
         handle.answer_wants_with(Arc::new(move |_: &[u8]| {
             Some(answer.lock().unwrap_or_else(PoisonError::into_inner).envelope.to_vec())
         }));
-        members.push(Member { handle, incoming, batch, announced: number as u64 * 1_000_000, _stop: stop.drop_guard() });
+        members.push(Member { handle, incoming, batch, announced: 0, _stop: stop.drop_guard() });
     }
     timeout(DEADLINE, greet(&mut members)).await.context("the hosts do not find each other")??;
     Ok(members)

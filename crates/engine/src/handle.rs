@@ -157,8 +157,11 @@ impl Handle {
         if !got.is_subset(asked) {
             return rejected;
         }
+        // What stands behind a transaction that no honest peer sends is not looked at, so that it is as if it had not come.
+        let order: Vec<Digest> = batch.iter().map(RawTransaction::hash).collect();
         let batch = batch.into_iter().map(|raw| Submission::Hashed(Box::new(raw))).collect();
         let (verdict, outcomes) = self.judge(batch, from).await;
+        let got = order.into_iter().zip(&outcomes).map(|(hash, _)| hash).collect();
         Bodies { verdict, got, admitted: outcomes.into_iter().flatten().collect() }
     }
 
@@ -188,7 +191,7 @@ impl Handle {
 pub struct Bodies {
     /// What it was worth.
     pub verdict: GossipVerdict,
-    /// The transactions that were in it, whatever the mempool says of them.
+    /// The transactions that were in it and looked at, whatever the mempool says of them.
     pub got: BTreeSet<Digest>,
     /// Those that wait here now.
     pub admitted: Vec<Digest>,

@@ -45,8 +45,9 @@ pub(crate) struct Behaviour {
     ping: ping::Behaviour,
 }
 
+/// The topic of announcements. The first one carried the bodies: whoever still speaks it is not to be taken for a peer that lies.
 fn topic(chain_id: u64) -> gossipsub::IdentTopic {
-    gossipsub::IdentTopic::new(format!("/openmesh/{chain_id}/tx/1"))
+    gossipsub::IdentTopic::new(format!("/openmesh/{chain_id}/tx/2"))
 }
 
 fn identity_protocol(chain_id: u64) -> String {

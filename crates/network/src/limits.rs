@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Largest gossiped envelope. The engine fills envelopes to 64 KiB; the rest is room for one large attestation.
+/// Largest announcement, and largest envelope that answers a want. The engine fills envelopes to 256 KiB; the rest is room.
 pub const ENVELOPE_BYTES_MAX: usize = 512 * 1024;
 /// Largest block served or fetched: a window's chunk of the busiest book stays under 8 MiB.
 pub const BLOCK_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -42,11 +42,13 @@ pub(crate) const HELLO_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub(crate) const QUESTIONS_MAX: usize = 16;
 /// Longest want of what a peer has announced, bytes: a thousand hashes.
 pub const WANT_BYTES_MAX: usize = 33 * 1024;
-/// Answers to wants for others at the same time: 32 MiB of envelopes. Further ones are told that we are busy.
+/// Answers to wants for others at the same time, beside one for each peer: with [`CONNECTIONS_MAX`] peers that do not read these are
+/// 64 MiB of full envelopes. Further ones are told that we are busy.
 pub(crate) const WANT_SERVES_MAX: usize = 64;
-/// Of these, answers for one peer, which asks for one thing at a time and again when we were silent for a second.
+/// Answers for one peer, its own one and of those: it asks for one thing at a time, and again when we were silent.
 pub(crate) const WANT_SERVES_PER_PEER_MAX: usize = 4;
-/// Our own open wants: of each peer one, and those that it did not answer in time.
+/// Our own open wants: more than there are peers, of each of which there is one, since whoever is silent is left alone for longer than
+/// [`WANT_TIMEOUT`]. So peers that do not answer cannot hold up what others are asked for.
 pub(crate) const WANTS_MAX: usize = 256;
 /// Longest time for a want and its answer. Whoever wanted it has asked another peer long before.
 pub(crate) const WANT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -73,15 +73,22 @@ type Answered = (ResponseChannel<Answer>, Answer);
 /// Whoever waits for an answer, and its place.
 type Waiting = (oneshot::Sender<Answer>, OwnedSemaphorePermit);
 
+/// A place for an answer, shared with the thread that makes it.
+#[derive(Clone, Debug)]
+struct Place {
+    /// One of those that peers share; `None`: the one that every peer has.
+    _permit: Option<Arc<OwnedSemaphorePermit>>,
+}
+
 /// Wants in both directions: what peers ask of us that we announced, and what we ask of them.
 pub(crate) struct Wants {
     /// Our open ones. Each holds its place until the transport has done with it, whoever still waits for the answer.
     asked: HashMap<OutboundRequestId, Waiting>,
-    /// Places for answers that are made or sent.
+    /// Places for answers that are made or sent, beside the one that each peer has.
     places: Arc<Semaphore>,
-    /// Answers until they are sent or have failed, with whom they are for and their place, which the thread shares that makes them.
-    answering: HashMap<InboundRequestId, (PeerId, Arc<OwnedSemaphorePermit>)>,
-    /// Answers on their way out: as many as places, so the channel needs no limit of its own.
+    /// Answers until they are sent or have failed, with whom they are for and their place.
+    answering: HashMap<InboundRequestId, (PeerId, Place)>,
+    /// Answers on their way out: as many as there are places, so the channel needs no limit of its own.
     pub(crate) answers: (mpsc::UnboundedSender<Answered>, mpsc::UnboundedReceiver<Answered>),
 }
 
@@ -145,14 +152,19 @@ impl Wants {
         }
     }
 
-    /// A place for an answer, if there is one and the peer does not have its share.
-    fn place(&mut self, peer: PeerId, id: InboundRequestId) -> Option<Arc<OwnedSemaphorePermit>> {
-        let own = self.answering.values().filter(|(other, _)| *other == peer).count();
-        let place = Arc::new(Arc::clone(&self.places).try_acquire_owned().ok()?);
-        (own < WANT_SERVES_PER_PEER_MAX).then(|| {
-            self.answering.insert(id, (peer, Arc::clone(&place)));
-            place
-        })
+    /// A place for an answer. A peer that has none under way has one of its own, whatever others take: peers that ask and do not read
+    /// must not keep an honest one from what it was told of. `None`: it has its share, or all others are taken.
+    fn place(&mut self, peer: PeerId, id: InboundRequestId) -> Option<Place> {
+        let permit = match self.answering.values().filter(|(other, _)| *other == peer).count() {
+            0 => None,
+            own if own < WANT_SERVES_PER_PEER_MAX => {
+                Some(Arc::new(Arc::clone(&self.places).try_acquire_owned().ok()?))
+            }
+            _ => return None,
+        };
+        let place = Place { _permit: permit };
+        self.answering.insert(id, (peer, place.clone()));
+        Some(place)
     }
 
     /// Looks for the answer on a blocking thread; the host's loop goes on.
@@ -161,7 +173,7 @@ impl Wants {
         shared: &Arc<Shared>,
         want: Vec<u8>,
         channel: ResponseChannel<Answer>,
-        place: Arc<OwnedSemaphorePermit>,
+        place: Place,
     ) {
         let (shared, answers) = (Arc::clone(shared), self.answers.0.clone());
         tokio::task::spawn_blocking(move || {

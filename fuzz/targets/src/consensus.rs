@@ -50,7 +50,8 @@ pub fn envelope(data: &[u8]) {
     if let Some(hashes) = openmesh_engine::relay::wire::wanted(data) {
         assert_eq!(openmesh_engine::relay::wire::want(&hashes), data, "two encodings of one want");
     }
-    if let Some(hashes) = openmesh_engine::relay::wire::announced(data) {
+    if let Some((announcer, hashes)) = openmesh_engine::relay::wire::announced(data) {
+        assert!(announcer.len() <= openmesh_engine::relay::wire::NAME_BYTES_MAX);
         assert!(!hashes.is_empty() && hashes.len() <= openmesh_engine::relay::ANNOUNCED_MAX);
     }
     let Some(transactions) = engine::envelope(data) else { return };

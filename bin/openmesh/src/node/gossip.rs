@@ -15,7 +15,7 @@ use openmesh_engine::relay::wire;
 use openmesh_engine::relay::{Relay, RelayEffect};
 use openmesh_engine::{Bodies, GossipVerdict};
 use openmesh_network::{Incoming, PeerId, Verdict};
-use openmesh_primitives::{Digest, sha256};
+use openmesh_primitives::{Digest, Timestamp};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -52,15 +52,21 @@ pub fn join(
     })
 }
 
-/// What came of a question, with whom it was put to and its number: the envelope's content and length; `None` where there was none.
-type Answer = (PeerId, u64, Option<(Bodies, usize)>);
+/// What came of a question.
+struct Answer {
+    peer: PeerId,
+    number: u64,
+    asked: BTreeSet<Digest>,
+    /// The envelope's content and length; `None` where there was none.
+    bodies: Option<(Bodies, usize)>,
+}
 
 struct Spreading {
     engine: openmesh_engine::Handle,
     network: openmesh_network::Handle,
     relay: Relay<PeerId>,
-    /// The number under which the next announcement is made: two that name the same are two, and not an echo.
-    announcer: u64,
+    /// The number of the last announcement: two that name the same are two, also after a restart.
+    number: u64,
     /// Origin of the relay's moments.
     started: Instant,
     /// The next look at who is connected.
@@ -70,11 +76,9 @@ struct Spreading {
 
 impl Spreading {
     fn new(engine: openmesh_engine::Handle, network: openmesh_network::Handle) -> Spreading {
-        let Digest([a, b, c, d, ..]) = sha256(&[&network.peer_id().to_bytes()]);
-        // The rest counts announcements.
-        let announcer = u64::from_be_bytes([a, b, c, d, 0, 0, 0, 0]);
+        let number = u64::try_from(Timestamp::now().nanos()).unwrap_or(0);
         let (started, asking) = (Instant::now(), FuturesUnordered::new());
-        Spreading { engine, network, relay: Relay::default(), announcer, started, look: started, asking }
+        Spreading { engine, network, relay: Relay::default(), number, started, look: started, asking }
     }
 
     fn wake_at(&self) -> Instant {
@@ -82,20 +86,33 @@ impl Spreading {
     }
 
     async fn heard(&mut self, announcement: Incoming) {
-        let Some(hashes) = wire::announced(&announcement.bytes) else {
+        let Some((announcer, hashes)) = wire::announced(&announcement.bytes) else {
             tracing::debug!(from = %announcement.from, "not an announcement");
             return self.network.report(&announcement, Verdict::Reject).await;
         };
         self.network.report(&announcement, Verdict::Ignore).await;
-        self.relay.announced(&announcement.from, self.engine.unknown(hashes));
+        let from = announcement.from;
+        if from.to_bytes() == announcer {
+            return self.relay.announced(&from, self.engine.unknown(hashes), self.started.elapsed());
+        }
+        // Nobody honest repeats what another one says. What the announcer itself says in these bytes comes here no more.
+        self.network.judge(from, announcement.bytes.len(), Verdict::Reject).await;
+        if let Some(announcer) = self.network.peers().into_iter().find(|peer| peer.to_bytes() == announcer) {
+            self.relay.announced(&announcer, self.engine.unknown(hashes), self.started.elapsed());
+        }
     }
 
-    async fn answered(&mut self, (peer, number, bodies): Answer) {
+    async fn answered(&mut self, answer: Answer) {
+        let Answer { peer, number, asked, bodies } = answer;
         let Some((Bodies { verdict, got, admitted }, bytes)) = bodies else {
+            self.arrived(asked.into_iter().collect());
             return self.relay.answered(&peer, number, &BTreeSet::new());
         };
-        self.relay.answered(&peer, number, &got);
         self.relay.fresh(admitted, self.started.elapsed());
+        self.arrived(asked.difference(&got).copied().collect());
+        // Of an envelope with what no honest peer sends the rest is asked of others, as if nothing had come.
+        let got = if verdict == GossipVerdict::Reject { BTreeSet::new() } else { got };
+        self.relay.answered(&peer, number, &got);
         let verdict = match verdict {
             GossipVerdict::Accept => Verdict::Accept,
             GossipVerdict::Ignore => Verdict::Ignore,
@@ -105,6 +122,12 @@ impl Spreading {
         self.network.judge(peer, bytes, verdict).await;
     }
 
+    /// Tells the rules which of these came from elsewhere or in a block meanwhile.
+    fn arrived(&mut self, hashes: Vec<Digest>) {
+        let unknown: BTreeSet<Digest> = self.engine.unknown(hashes.clone()).into_iter().collect();
+        self.relay.here(hashes.into_iter().filter(|hash| !unknown.contains(hash)));
+    }
+
     /// Does what the rules want done now.
     async fn step(&mut self) {
         let now = Instant::now();
@@ -112,11 +135,14 @@ impl Spreading {
             self.relay.keep_peers(&self.network.peers().into_iter().collect());
             self.look = now + PEERS_PAUSE;
         }
-        for effect in self.relay.step(now - self.started) {
+        let moment = now - self.started;
+        self.arrived(self.relay.overdue(moment));
+        for effect in self.relay.step(moment) {
             match effect {
                 RelayEffect::Announce(hashes) => {
-                    self.announcer = self.announcer.wrapping_add(1);
-                    if let Err(error) = self.network.publish(wire::announcement(self.announcer, &hashes)) {
+                    self.number = self.number.wrapping_add(1);
+                    let announcer = self.network.peer_id().to_bytes();
+                    if let Err(error) = self.network.publish(wire::announcement(&announcer, self.number, &hashes)) {
                         // The mempool names what still waits again after some blocks.
                         tracing::warn!(%error, "transactions were not announced");
                     }
@@ -141,7 +167,7 @@ impl Spreading {
                     None
                 }
             };
-            (peer, number, bodies)
+            Answer { peer, number, asked, bodies }
         })
     }
 }

@@ -14,8 +14,8 @@ const POINTS_MAX: u32 = 256;
 const TRANSACTIONS: u64 = 60;
 /// They are handed in within so much.
 const WORK: u64 = 3_000 * MS;
-/// Hostile nodes make things up for so long.
-const INVENTION: u64 = 60_000 * MS;
+/// Hostile nodes make things up for so long: a silent one is asked something each six seconds and has credit for 32 times.
+const INVENTION: u64 = 300_000 * MS;
 /// A run ends then.
 const END: u64 = 600_000 * MS;
 
@@ -162,11 +162,11 @@ impl Sim {
                 self.step(node);
             }
             Event::Invent { node } => {
-                let hashes = (0..self.random.below(200)).map(|_| digest(1_000 + self.random.next() % 100_000));
+                let hashes = (0..self.random.below(40)).map(|_| digest(1_000 + self.random.next() % 100_000));
                 let hashes = hashes.collect::<Vec<_>>();
                 self.announce(node, hashes);
                 if self.now < INVENTION {
-                    let after = self.random.below(200 * MS);
+                    let after = self.random.below(1_000 * MS);
                     self.at(after, Event::Invent { node });
                 }
             }
@@ -175,6 +175,7 @@ impl Sim {
 
     /// Whoever is hostile pretends to have what it hears of.
     fn heard(&mut self, from: usize, to: usize, hashes: Vec<Digest>) {
+        let now = Duration::from_nanos(self.now);
         let manner = self.nodes[to].manner;
         if manner != Manner::Honest {
             self.announce(to, hashes.clone());
@@ -182,7 +183,7 @@ impl Sim {
         if matches!(manner, Manner::Honest | Manner::Sparing) {
             let node = &mut self.nodes[to];
             let unknown: Vec<Digest> = hashes.into_iter().filter(|hash| !node.has.contains(hash)).collect();
-            node.relay.announced(&from, unknown);
+            node.relay.announced(&from, unknown, now);
             self.step(to);
         }
     }
@@ -231,6 +232,7 @@ impl Sim {
             }
         }
         let wake = self.nodes[number].relay.wake_at().and_then(|at| u64::try_from(at.as_nanos()).ok());
+        let wake = wake.map(|at| at.max(self.now));
         if let Some(at) = wake.filter(|at| self.nodes[number].wake.is_none_or(|before| *at < before)) {
             self.nodes[number].wake = Some(at);
             self.at(at.saturating_sub(self.now), Event::Wake { node: number });
@@ -305,44 +307,137 @@ fn lost_messages_are_made_good_by_others() {
     assert!(complete * 100 > all * 90, "{complete} of {all}");
 }
 
+const fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+/// Who is asked, and for how much.
+fn asks<P: Clone>(effects: &[RelayEffect<P>]) -> Vec<(P, usize)> {
+    let ask = |effect: &RelayEffect<P>| match effect {
+        RelayEffect::Ask { peer, hashes, .. } => Some((peer.clone(), hashes.len())),
+        RelayEffect::Announce(_) | RelayEffect::Blame { .. } => None,
+    };
+    effects.iter().filter_map(ask).collect()
+}
+
 #[test]
 fn a_peer_that_does_not_answer_is_asked_after_those_that_do() {
     let mut relay: Relay<&str> = Relay::default();
-    let ms = Duration::from_millis;
-    let asks = |effects: Vec<RelayEffect<&'static str>>| -> Vec<(&'static str, usize)> {
-        let ask = |effect: RelayEffect<&'static str>| match effect {
-            RelayEffect::Ask { peer, hashes, .. } => Some((peer, hashes.len())),
-            _ => None,
-        };
-        effects.into_iter().filter_map(ask).collect()
-    };
-    relay.announced(&"a", [digest(1), digest(2)]);
-    assert_eq!(asks(relay.step(ms(0))), [("a", 2)]);
-    // The other one has them too; it waits until the first has had its time.
-    relay.announced(&"b", [digest(1), digest(2)]);
-    assert!(asks(relay.step(ms(999))).is_empty());
-    let effects = relay.step(ms(1_000));
+    relay.announced(&"a", [digest(1), digest(2)], ms(0));
+    assert_eq!(asks(&relay.step(ms(0))), [("a", 2)]);
+    // The other one has them too; it waits until the first has had its time, which a stranger has less of.
+    relay.announced(&"b", [digest(1), digest(2)], ms(1));
+    assert!(asks(&relay.step(ms(399))).is_empty());
+    let effects = relay.step(ms(400));
     assert!(effects.contains(&RelayEffect::Blame { peer: "a", silent: true }), "{effects:?}");
-    assert_eq!(asks(effects), [("b", 2)]);
-    // What both announce now is asked of the other one, though it is busy; what only the silent one has, of that one.
-    relay.announced(&"a", [digest(3), digest(4)]);
-    relay.announced(&"b", [digest(3)]);
-    assert_eq!(asks(relay.step(ms(1_001))), [("a", 1)]);
+    assert_eq!(asks(&effects), [("b", 2)]);
+    // What both announce now is asked of the other one, though it is busy; what only the silent one has, of that one when it has rested.
+    relay.announced(&"a", [digest(3), digest(4)], ms(401));
+    relay.announced(&"b", [digest(3)], ms(402));
+    assert!(asks(&relay.step(ms(410))).is_empty());
+    relay.answered(&"b", 2, &BTreeSet::from([digest(1), digest(2)]));
+    assert_eq!(asks(&relay.step(ms(420))), [("b", 1)]);
+    relay.answered(&"b", 3, &BTreeSet::from([digest(3)]));
+    assert!(asks(&relay.step(ms(6_399))).is_empty());
+    assert_eq!(asks(&relay.step(ms(6_400))), [("a", 1)]);
+    relay.announced(&"a", [digest(5)], ms(6_500));
+    assert_eq!(relay.step(ms(6_800)), [RelayEffect::Blame { peer: "a", silent: true }]);
     // A late answer is one, and makes good.
-    relay.answered(&"a", 1, &BTreeSet::from([digest(1)]));
-    relay.answered(&"b", 2, &BTreeSet::from([digest(2)]));
-    assert_eq!(asks(relay.step(ms(1_010))), [("b", 1)]);
-    assert_eq!(relay.wanted(), 2);
+    relay.answered(&"a", 4, &BTreeSet::from([digest(4)]));
+    assert_eq!(asks(&relay.step(ms(6_801))), [("a", 1)]);
+    assert_eq!(relay.wanted(), 1);
     relay.keep_peers(&BTreeSet::from(["b"]));
-    assert_eq!(relay.wanted(), 1, "nobody is left who has the fourth");
+    assert_eq!(relay.wanted(), 0, "nobody is left who has the fifth");
+}
+
+/// However many strangers pretend to have a transaction: the first of them has a moment, then whoever is proven is asked.
+#[test]
+fn strangers_hold_a_transaction_up_for_a_moment_however_many_they_are() {
+    let mut relay: Relay<u32> = Relay::default();
+    relay.announced(&1_000, [digest(1)], ms(0));
+    assert_eq!(asks(&relay.step(ms(0))), [(1_000, 1)]);
+    relay.answered(&1_000, 1, &BTreeSet::from([digest(1)]));
+    for stranger in 0..100 {
+        relay.announced(&stranger, [digest(2)], ms(10));
+    }
+    assert_eq!(asks(&relay.step(ms(10))), [(0, 1)]);
+    relay.announced(&100, [digest(2)], ms(11));
+    // All places for announcers are taken by strangers, and one of them makes room.
+    assert_eq!(relay.wanted[&digest(2)].from.len(), ANNOUNCERS_MAX);
+    relay.announced(&1_000, [digest(2)], ms(20));
+    assert!(asks(&relay.step(ms(409))).is_empty());
+    assert_eq!(asks(&relay.step(ms(410))), [(1_000, 1)]);
+    assert_eq!(relay.wanted[&digest(2)].from.len(), ANNOUNCERS_MAX - 1, "it has left the list for the time of the question");
+    relay.answered(&1_000, 3, &BTreeSet::from([digest(2)]));
+    assert_eq!((relay.step(ms(420)), relay.wanted()), (vec![], 0));
+}
+
+/// Of equals whoever was asked longest ago is asked first: a name that comes first in the order is worth nothing.
+#[test]
+fn equals_are_asked_in_turn() {
+    let mut relay: Relay<u8> = Relay::default();
+    // Both have delivered something.
+    for peer in [1, 2] {
+        relay.announced(&peer, [digest(100 + u64::from(peer))], ms(0));
+        assert_eq!(asks(&relay.step(ms(0))), [(peer, 1)]);
+        relay.answered(&peer, u64::from(peer), &BTreeSet::from([digest(100 + u64::from(peer))]));
+    }
+    let mut asked = Vec::new();
+    for round in 0..6 {
+        relay.announced(&1, [digest(round)], ms(round));
+        relay.announced(&2, [digest(round)], ms(round));
+        let effects = relay.step(ms(round));
+        let [RelayEffect::Ask { peer, number, hashes }] = &effects[..] else { panic!("{effects:?}") };
+        asked.push(*peer);
+        relay.answered(peer, *number, &hashes.iter().copied().collect());
+    }
+    assert_eq!(asked, [1, 2, 1, 2, 1, 2]);
+}
+
+#[test]
+fn a_step_gives_so_many_questions_and_the_next_one_the_others() {
+    let mut relay: Relay<usize> = Relay::default();
+    for peer in 0..ASKED_PER_STEP_MAX + 5 {
+        relay.announced(&peer, [digest(peer as u64)], ms(0));
+    }
+    assert_eq!(asks(&relay.step(ms(0))).len(), ASKED_PER_STEP_MAX);
+    assert_eq!(relay.wake_at(), Some(Duration::ZERO), "at once");
+    assert_eq!(asks(&relay.step(ms(0))).len(), 5);
+    assert_eq!(relay.wake_at(), Some(UNPROVEN_ANSWER_TIME));
+}
+
+#[test]
+fn whoever_announces_without_end_is_blamed_and_not_heard() {
+    let mut relay: Relay<u8> = Relay::default();
+    for number in 0..=u64::from(ANNOUNCEMENTS_PER_SECOND_MAX) {
+        relay.announced(&1, [digest(number % 2)], ms(999));
+    }
+    relay.announced(&2, [digest(7)], ms(999));
+    assert_eq!(relay.wanted(), 3);
+    let effects = relay.step(ms(999));
+    let blames = effects.iter().filter(|effect| **effect == RelayEffect::Blame { peer: 1, silent: false }).count();
+    assert_eq!((blames, asks(&effects)), (1, vec![(1, 2), (2, 1)]));
+    relay.announced(&1, [digest(8)], ms(1_000));
+    assert_eq!(relay.wanted(), 4, "the next second is another one");
+}
+
+#[test]
+fn nobody_is_blamed_for_what_came_in_a_block_meanwhile() {
+    let mut relay: Relay<u8> = Relay::default();
+    relay.announced(&1, [digest(1)], ms(0));
+    relay.announced(&2, [digest(2)], ms(0));
+    assert_eq!(asks(&relay.step(ms(0))), [(1, 1), (2, 1)]);
+    assert!(relay.overdue(ms(399)).is_empty());
+    assert_eq!(relay.overdue(ms(400)), [digest(1), digest(2)]);
+    relay.here([digest(1)]);
+    assert_eq!(relay.step(ms(400)), [RelayEffect::Blame { peer: 2, silent: true }]);
 }
 
 /// An envelope is full with two: the others follow, one envelope after the other, however many that takes.
 #[test]
 fn what_did_not_fit_is_asked_for_again_and_what_is_not_there_is_not() {
     let mut relay: Relay<u8> = Relay::default();
-    let ms = Duration::from_millis;
-    relay.announced(&1, (0..21).map(digest));
+    relay.announced(&1, (0..21).map(digest), ms(0));
     let mut rounds = 0;
     loop {
         let effects = relay.step(ms(rounds));
@@ -357,9 +452,9 @@ fn what_did_not_fit_is_asked_for_again_and_what_is_not_there_is_not() {
     }
     assert_eq!((rounds, relay.wanted()), (10, 0), "twenty, two at a time");
     // Whoever leaves something out again and again while somebody else has it is not waited for.
-    relay.announced(&1, (100..120).map(digest));
+    relay.announced(&1, (100..120).map(digest), ms(50));
     let effects = relay.step(ms(50));
-    relay.announced(&2, [digest(119)]);
+    relay.announced(&2, [digest(119)], ms(50));
     let mut asked = effects;
     for _ in 0..LEFT_OUT_MAX {
         let [RelayEffect::Ask { peer: 1, number, hashes }] = &asked[..] else { panic!("{asked:?}") };
@@ -375,7 +470,6 @@ fn what_did_not_fit_is_asked_for_again_and_what_is_not_there_is_not() {
 #[test]
 fn announcements_wait_for_company_and_are_bounded() {
     let mut relay: Relay<u8> = Relay::default();
-    let ms = Duration::from_millis;
     relay.fresh((0..1_500).map(digest), ms(5));
     relay.fresh([digest(9_999)], ms(9));
     assert_eq!((relay.step(ms(9)), relay.wake_at()), (vec![], Some(ms(15))));
@@ -390,10 +484,10 @@ fn announcements_wait_for_company_and_are_bounded() {
     assert_eq!(said, [ANNOUNCED_MAX, 1_501 - ANNOUNCED_MAX]);
     // A flood of one peer has its own bound, and takes nothing from another.
     for part in 0..20 {
-        relay.announced(&1, (0..1_000).map(|n| digest(10_000 + part * 1_000 + n)));
+        relay.announced(&1, (0..1_000).map(|n| digest(10_000 + part * 1_000 + n)), ms(16));
     }
-    relay.announced(&2, [digest(77_777)]);
-    assert_eq!(relay.wanted(), OPEN_PER_PEER_MAX + 1);
+    relay.announced(&2, [digest(77_777)], ms(16));
+    assert_eq!(relay.wanted(), OPEN_UNPROVEN_MAX + 1);
     let asked: Vec<usize> = relay
         .step(ms(20))
         .into_iter()
@@ -402,5 +496,11 @@ fn announcements_wait_for_company_and_are_bounded() {
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(asked, [ASKED_MAX, 1]);
+    assert_eq!(asked, [LOOKED_MAX, 1]);
+    // Of a peer that delivers more is taken in.
+    relay.answered(&1, 1, &(0..256).map(|n| digest(10_000 + n)).collect());
+    for part in 0..20 {
+        relay.announced(&1, (0..1_000).map(|n| digest(50_000 + part * 1_000 + n)), ms(30));
+    }
+    assert_eq!(relay.wanted(), OPEN_MAX + 1);
 }

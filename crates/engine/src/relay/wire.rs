@@ -5,22 +5,26 @@ use openmesh_primitives::{Digest, canonical};
 
 use super::{ANNOUNCED_MAX, ASKED_MAX};
 
+/// Longest name of a node, bytes: that of a host is shorter.
+pub const NAME_BYTES_MAX: usize = 64;
 /// Longest announcement or want, bytes: a list of hashes with its length, and who says it.
-pub const BYTES_MAX: usize = 32 * ANNOUNCED_MAX + 16;
+pub const BYTES_MAX: usize = 32 * ANNOUNCED_MAX + NAME_BYTES_MAX + 16;
 
-/// The bytes of an announcement. `number`: one that no other announcement has, of this node or another, so that those who name the
-/// same are not taken for each other's echo.
-pub fn announcement(number: u64, hashes: &[Digest]) -> Bytes {
-    canonical::encode(&(number, hashes.to_vec())).into()
+/// The bytes of an announcement. `announcer`: the name of the node that makes it, since a network carries the same bytes once,
+/// whoever brings them: a peer that repeats them sooner than they come from the announcer must not be taken for it. `number`: one that
+/// no other announcement of this node has, so that two that name the same are two.
+pub fn announcement(announcer: &[u8], number: u64, hashes: &[Digest]) -> Bytes {
+    canonical::encode(&(announcer.to_vec(), number, hashes.to_vec())).into()
 }
 
-/// The hashes of an announcement; `None` where it is none.
-pub fn announced(bytes: &[u8]) -> Option<Vec<Digest>> {
+/// The announcer's name and the hashes of an announcement; `None` where it is none.
+pub fn announced(bytes: &[u8]) -> Option<(Vec<u8>, Vec<Digest>)> {
     if bytes.len() > BYTES_MAX {
         return None;
     }
-    let (_, hashes) = canonical::decode::<(u64, Vec<Digest>)>(bytes).ok()?;
-    (!hashes.is_empty() && hashes.len() <= ANNOUNCED_MAX).then_some(hashes)
+    let (announcer, _, hashes) = canonical::decode::<(Vec<u8>, u64, Vec<Digest>)>(bytes).ok()?;
+    let fits = announcer.len() <= NAME_BYTES_MAX && !hashes.is_empty() && hashes.len() <= ANNOUNCED_MAX;
+    fits.then_some((announcer, hashes))
 }
 
 /// The bytes of a want.
@@ -44,14 +48,17 @@ mod tests {
     #[test]
     fn lists_survive_the_wire_and_long_ones_do_not() {
         let hashes: Vec<Digest> = (0..3).map(|n| Digest([n; 32])).collect();
-        assert_eq!(announced(&announcement(1, &hashes)), Some(hashes.clone()));
-        assert_ne!(announcement(1, &hashes), announcement(2, &hashes));
-        assert_eq!(wanted(&want(&hashes)), Some(hashes));
+        let said = |hashes: &[Digest]| announced(&announcement(b"name", 1, hashes));
+        assert_eq!(said(&hashes), Some((b"name".to_vec(), hashes.clone())));
+        assert_ne!(announcement(b"name", 1, &hashes), announcement(b"name", 2, &hashes));
+        assert_ne!(announcement(b"name", 1, &hashes), announcement(b"other", 1, &hashes));
+        assert_eq!(wanted(&want(&hashes)), Some(hashes.clone()));
         let most = vec![Digest([7; 32]); ANNOUNCED_MAX];
-        assert!(announced(&announcement(1, &most)).is_some() && wanted(&want(&most)).is_some());
+        assert!(announced(&announcement(&[7; NAME_BYTES_MAX], 1, &most)).is_some() && wanted(&want(&most)).is_some());
         let more = vec![Digest([7; 32]); ANNOUNCED_MAX + 1];
-        assert!(announced(&announcement(1, &more)).is_none() && wanted(&want(&more)).is_none());
-        assert!(announced(&announcement(1, &[])).is_none() && wanted(&want(&[])).is_none());
+        assert!(said(&more).is_none() && wanted(&want(&more)).is_none());
+        assert!(said(&[]).is_none() && wanted(&want(&[])).is_none());
+        assert!(announced(&announcement(&[7; NAME_BYTES_MAX + 1], 1, &hashes)).is_none());
         assert!(announced(b"").is_none() && wanted(&[255, 255, 255, 255, 0]).is_none());
     }
 }
