@@ -180,7 +180,7 @@ fn event_items(block: &Block, events: &[LedgerEvent]) -> Vec<Item> {
     (0..).zip(events).map(item).collect()
 }
 
-/// What a block did about upgrades.
+/// The news of upgrades in a block.
 fn upgrade_items(events: &[LedgerEvent]) -> Vec<Item> {
     let of_upgrades = events.iter().filter_map(|event| match event {
         LedgerEvent::Upgrades(event) => Some(views::upgrades::news(event)),

@@ -520,7 +520,7 @@ async fn a_visit_to_nobody_says_why() {
     assert!(matches!(&error, VisitError::Unreachable(_)), "{error}");
 }
 
-/// What a peer announced is asked of it, and what it does not deliver is held against it until it loses its place.
+/// A peer is asked for what it announced, and what it does not deliver is held against it until it loses its place.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn announced_things_are_delivered_or_cost_the_announcer_its_place() {
     let mut b = node(2, 1, &[], nothing()).await;

@@ -1,4 +1,4 @@
-//! Who is passed over when proposers are chosen: clause P.
+//! Turns of proposers, and those who are passed over: clause P.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ fn of_all(chain: &Chain) -> Turns {
     Turns { passed_over: BTreeSet::new(), ..near_turns(&chain.state).unwrap().current }
 }
 
-/// Who is passed over at the last height, the next one and the one after.
+/// Those who are passed over at the last height, the next one and the one after.
 fn over(turns: &NearTurns) -> [&BTreeSet<Address>; 3] {
     [&turns.last.passed_over, &turns.current.passed_over, &turns.next.passed_over]
 }
