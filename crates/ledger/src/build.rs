@@ -140,7 +140,7 @@ pub fn build_block_on(
         commit.signatures.sort_by_key(|(address, _)| *address);
         commit
     });
-    let migrated = upcoming.state(state);
+    // What belongs to consensus no migration has written, so the state before it has the same.
     let mut header = Header {
         version: upcoming.set().header_version,
         chain_id: chain_id(state)?,
@@ -151,8 +151,8 @@ pub fn build_block_on(
         transactions_root: Digest::ZERO,
         last_commit_hash: commit_hash(last_commit.as_ref()),
         proposer,
-        validators_hash: validators(&migrated)?.hash(),
-        next_validators_hash: next_validators(&migrated)?.hash(),
+        validators_hash: validators(state)?.hash(),
+        next_validators_hash: next_validators(state)?.hash(),
     };
     let executor = Executor::begin(upcoming, state, &header, last_commit.as_ref())?;
     let mut picker = Picker { executor, limits: *limits, picked: Default::default() };
@@ -184,7 +184,7 @@ pub fn validate_proposal_on(
 ) -> Result<(), ProposalError> {
     let header = &block.header;
     upcoming.decode(block)?;
-    let state = &upcoming.state(state);
+    // Chain and validators are read before the migration, which cannot write them.
     let expected = chain_id(state)?;
     if header.chain_id != expected {
         return Err(ProposalError::Chain { expected, got: header.chain_id });
