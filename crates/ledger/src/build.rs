@@ -16,7 +16,7 @@ use crate::merkle::root_over_hashes;
 use crate::modules::accounts::AccountsError;
 use crate::modules::beacon::{beacon, beacon_input};
 use crate::modules::evidence::EVIDENCE_PER_BLOCK_MAX;
-use crate::modules::fees::{self, tip_of_weight};
+use crate::modules::fees::tip_of_weight;
 use crate::modules::validators::{last_validators, next_validators, validators};
 use crate::rule_set::{RuleSets, RulesError};
 use crate::rules::chain_id;
@@ -153,9 +153,9 @@ pub fn build_block_on(
         commit.signatures.sort_by_key(|(address, _)| *address);
         commit
     });
-    let migrated = upcoming.state(state);
     let (chain_id, height) = (chain_id(state)?, tip.height + 1);
-    let input = beacon_input(chain_id, height, &beacon(&migrated)?);
+    let input = beacon_input(chain_id, height, &beacon(state)?);
+    // What belongs to consensus no migration has written, so the state before it has the same.
     let mut header = Header {
         version: upcoming.set().header_version,
         chain_id,
@@ -166,12 +166,12 @@ pub fn build_block_on(
         transactions_root: Digest::ZERO,
         last_commit_hash: commit_hash(last_commit.as_ref()),
         proposer: proposer.public().address(),
-        validators_hash: validators(&migrated)?.hash(),
-        next_validators_hash: next_validators(&migrated)?.hash(),
+        validators_hash: validators(state)?.hash(),
+        next_validators_hash: next_validators(state)?.hash(),
         beacon_proof: proposer.vrf_prove(&input).map_err(|_| BlockError::BeaconProof)?,
     };
     let executor = Executor::begin(upcoming, state, &header, last_commit.as_ref())?;
-    let base_fee = fees::base_fee(&migrated)?;
+    let base_fee = upcoming.base_fee();
     let mut picker = Picker { executor, base_fee, limits: *limits, picked: Default::default() };
     picker.pick_evidence(candidates)?;
     let of_validators = |c: &&VerifiedTransaction| matches!(c.class(), Class::Attestation | Class::Upgrade);
@@ -211,7 +211,7 @@ pub fn validate_checked(
 ) -> Result<(), ProposalError> {
     let block = checked.block();
     let header = &block.header;
-    let state = &upcoming.state(state);
+    // Chain, validators and beacon are read before the migration, which cannot write them.
     let expected = chain_id(state)?;
     if header.chain_id != expected {
         return Err(ProposalError::Chain { expected, got: header.chain_id });

@@ -7,8 +7,9 @@
 
 use std::sync::Arc;
 
-use openmesh_primitives::Height;
+use openmesh_primitives::{Amount, Height};
 
+use crate::modules::fees::base_fee;
 use crate::modules::supply::check_supply;
 use crate::modules::upgrades::{PlanRecord, Standing, UpgradePlan, plans_at, rules_in_force, standing};
 use crate::modules::validators::validators;
@@ -24,6 +25,7 @@ pub struct Upcoming {
     /// The rule set by which the block is executed.
     set: RuleSet,
     params: Params,
+    base_fee: Amount,
     /// The plans for this height.
     due: Vec<(PlanRecord, Standing)>,
     /// Writes of the migrations.
@@ -91,7 +93,7 @@ impl Upcoming {
         for step in sets.between(from, set.version) {
             (step.migrate)(&mut migrated)?;
         }
-        let params = params(&migrated)?;
+        let (params, base_fee) = (params(&migrated)?, base_fee(&migrated)?);
         let writes = migrated.into_writes();
         if let Some(key) = of_consensus(&writes) {
             return Err(RulesError::Migration { version: set.version, key });
@@ -103,7 +105,7 @@ impl Upcoming {
                 return Err(RulesError::Supply { version: set.version, sum });
             }
         }
-        Ok(Upcoming { height, sets: sets.clone(), set, params, due, writes: Arc::new(writes) })
+        Ok(Upcoming { height, sets: sets.clone(), set, params, base_fee, due, writes: Arc::new(writes) })
     }
 
     /// Height of the block.
@@ -124,6 +126,11 @@ impl Upcoming {
     /// The parameters under which it is executed.
     pub const fn params(&self) -> &Params {
         &self.params
+    }
+
+    /// Base fee of a unit of weight in it.
+    pub const fn base_fee(&self) -> Amount {
+        self.base_fee
     }
 
     /// The plan that takes effect with it, if one does.
