@@ -51,9 +51,9 @@ const ANSWER_TIME: Duration = Duration::from_secs(1);
 /// The same where a peer is asked that is not proven: a round trip around the world. Whoever is honest and farther away delivers
 /// late, and is proven then.
 const UNPROVEN_ANSWER_TIME: Duration = Duration::from_millis(400);
-/// Time for which a silent peer is asked nothing, unless its answer comes: the transport's own for a question and some more, so that
-/// of each peer one question is on its way, however many are silent.
-const REST: Duration = Duration::from_secs(6);
+/// Time for which a peer is asked nothing that was silent and is not proven, unless its answer comes: the transport's own for a
+/// question, so that of each peer two are on their way at most, however many are silent.
+const REST: Duration = Duration::from_secs(3);
 /// Time between two looks at everything that waits, for what nothing else brings about.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -312,7 +312,9 @@ impl<P: Clone + Ord> Relay<P> {
                 (peer.rests, peer.stirred) = (None, true);
             }
             if let Some(asked) = peer.asked.take_if(|asked| asked.until <= now) {
-                peer.rests = Some(now + REST);
+                // A proven one may have lost a message: it has another try, as one that is not.
+                peer.rests = (!peer.proven).then_some(now + REST);
+                peer.proven = false;
                 late.push((name.clone(), asked.hashes));
             }
         }
