@@ -59,7 +59,7 @@ fn transfers_are_committed_by_a_network() {
     assert_eq!((figures["transfers"].as_u64(), figures["committed"].as_u64()), (Some(20), Some(20)), "{figures}");
 }
 
-/// What is replayed has to come to the recorded receipts, so a part that measures something else ends the run.
+/// A replay has to come to the recorded receipts, so a part that measures something else ends the run.
 #[test]
 fn the_time_of_a_transfer_is_told_by_part() {
     let small = ["--accounts", "16", "--transfers", "64", "--connections", "4", "--profile", "--idle-seconds", "3"];

@@ -27,7 +27,7 @@ const HELLO: Duration = Duration::from_millis(100);
 /// Most rounds in which every host hands one batch in: enough for an average.
 const ROUNDS_MAX: usize = 500;
 
-/// What a host has announced: hashes, and the envelope with their bodies.
+/// A host's announcement: hashes, and the envelope with their bodies.
 #[derive(Clone, Default)]
 struct Batch {
     hashes: Vec<Digest>,
@@ -38,7 +38,7 @@ struct Batch {
 struct Member {
     handle: Handle,
     incoming: mpsc::Receiver<Incoming>,
-    /// What it answers with whoever asks.
+    /// Its answer to whoever asks.
     batch: Arc<Mutex<Batch>>,
     announced: u64,
     _stop: DropGuard,

@@ -257,7 +257,7 @@ fn transfer(nonce: u64) -> AccountTransaction {
     AccountTransaction::sign(&account(), 1, nonce, Params::default().accounts.fee_min, action).unwrap()
 }
 
-/// What the network must agree on of a committed block.
+/// The part of a committed block that the network must agree on.
 fn outcome(committed: &CommittedBlock) -> (Digest, &[openmesh_ledger::Receipt], &[openmesh_ledger::LedgerEvent]) {
     (committed.state_root, &committed.receipts, &committed.events)
 }

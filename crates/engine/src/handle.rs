@@ -174,10 +174,10 @@ impl Handle {
     }
 }
 
-/// What became of an envelope that a peer was asked for.
+/// The outcome of an envelope that a peer was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bodies {
-    /// What it was worth.
+    /// Its worth.
     pub verdict: GossipVerdict,
     /// The transactions that were in it and looked at, whatever the mempool says of them.
     pub got: BTreeSet<Digest>,

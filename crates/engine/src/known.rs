@@ -13,7 +13,7 @@ use openmesh_storage::Prepared;
 /// megabytes, with those of a new network twenty.
 const KNOWN_MAX: usize = 8;
 
-/// What became of the state by a block, and its root.
+/// The change of the state by a block, and its root.
 pub(crate) type Executed = (Execution, Prepared);
 
 /// A block of the next height.

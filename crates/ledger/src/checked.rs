@@ -39,7 +39,7 @@ struct Entry {
     form: Form,
 }
 
-/// How far a transaction has come.
+/// A transaction as far as it has come.
 #[derive(Debug)]
 enum Form {
     Decoded(Box<Transaction>),

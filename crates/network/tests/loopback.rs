@@ -469,7 +469,7 @@ async fn questions_are_answered_by_whoever_is_asked() {
     assert_eq!(here.handle.ask(peer, vec![1]).await, Err(AskError::Silent));
 }
 
-/// What a peer announced is asked of it, and what it does not deliver is held against it until it loses its place.
+/// A peer is asked for what it announced, and what it does not deliver is held against it until it loses its place.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn announced_things_are_delivered_or_cost_the_announcer_its_place() {
     let mut b = node(2, 1, &[], nothing()).await;

@@ -52,7 +52,7 @@ pub fn join(
     })
 }
 
-/// What came of a question.
+/// The outcome of a question.
 struct Answer {
     peer: PeerId,
     number: u64,

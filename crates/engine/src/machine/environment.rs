@@ -107,7 +107,7 @@ pub(super) struct Environment {
     pub(super) mempool: Mempool,
     pub(super) spread: mpsc::Receiver<Arc<openmesh_ledger::VerifiedTransaction>>,
     pub(super) relay: Relay<usize>,
-    /// What each other validator was asked for last, with the number of the question.
+    /// Hashes that each other validator was asked for last, with the number of the question.
     pub(super) asked: BTreeMap<usize, (u64, BTreeSet<Digest>)>,
     /// Announcements made.
     pub(super) announcements: u64,

@@ -64,23 +64,23 @@ pub enum RelayEffect<P> {
     Announce(Vec<Digest>),
     /// Asks a peer for these; what comes of it is told with the number by [`Relay::answered`].
     Ask {
-        /// Whom.
+        /// Its name.
         peer: P,
         /// Number of the question.
         number: u64,
-        /// What.
+        /// Hashes of the transactions.
         hashes: Vec<Digest>,
     },
     /// Holds against a peer that it did not deliver what it had announced.
     Blame {
-        /// Whom.
+        /// Its name.
         peer: P,
         /// It has not answered in time; else its answer lacked something.
         silent: bool,
     },
 }
 
-/// What a peer has been asked.
+/// A question to a peer that is open.
 #[derive(Debug)]
 struct Asked {
     number: u64,
@@ -266,14 +266,14 @@ impl<P: Clone + Ord> Relay<P> {
         self.peers.values_mut().for_each(|peer| peer.stirred = true);
     }
 
-    /// What should have been delivered by now, so that [`Relay::here`] can be told before the next step what nobody is to be blamed
-    /// for.
+    /// Hashes that should have been delivered by now, so that [`Relay::here`] can be told before the next step for which of them nobody
+    /// is to be blamed.
     pub fn overdue(&self, now: Duration) -> Vec<Digest> {
         let asked = self.peers.values().filter_map(|peer| peer.asked.as_ref());
         asked.filter(|asked| asked.until <= now).flat_map(|asked| asked.hashes.iter().copied()).collect()
     }
 
-    /// What is to be done now.
+    /// The effects that are to be carried out now.
     pub fn step(&mut self, now: Duration) -> Vec<RelayEffect<P>> {
         self.time_out(now);
         if self.look <= now {
@@ -360,8 +360,8 @@ impl<P: Clone + Ord> Relay<P> {
         }
     }
 
-    /// What a peer is asked for: what it announced and nobody is asked for, unless somebody announced it too who is better at
-    /// answering.
+    /// Chooses hashes that a peer is asked for: those that it announced and nobody is asked for, unless somebody announced them too
+    /// who is better at answering.
     fn choose(&mut self, name: &P) -> Vec<Digest> {
         let Relay { peers, wanted, .. } = self;
         let Some(peer) = peers.get_mut(name) else { return Vec::new() };

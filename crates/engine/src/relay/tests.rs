@@ -25,7 +25,7 @@ fn digest(number: u64) -> Digest {
     Digest(bytes)
 }
 
-/// What a node does beside its relay.
+/// The manner of a node beside its relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Manner {
     Honest,
@@ -311,7 +311,7 @@ const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-/// Who is asked, and for how much.
+/// The peers that are asked, and for how much.
 fn asks<P: Clone>(effects: &[RelayEffect<P>]) -> Vec<(P, usize)> {
     let ask = |effect: &RelayEffect<P>| match effect {
         RelayEffect::Ask { peer, hashes, .. } => Some((peer.clone(), hashes.len())),

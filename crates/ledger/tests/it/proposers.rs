@@ -1,4 +1,4 @@
-//! Who is passed over when proposers are chosen: clause P.
+//! Validators that are passed over when proposers are chosen: clause P.
 
 use std::collections::BTreeSet;
 
