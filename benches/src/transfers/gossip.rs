@@ -27,7 +27,7 @@ const HELLO: Duration = Duration::from_millis(100);
 /// Most rounds in which every host hands one batch in: enough for an average.
 const ROUNDS_MAX: usize = 500;
 
-/// Announced by a host: hashes, and the envelope with their bodies.
+/// A host's announcement: hashes, and the envelope with their bodies.
 #[derive(Clone, Default)]
 struct Batch {
     hashes: Vec<Digest>,

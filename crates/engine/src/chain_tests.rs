@@ -262,7 +262,7 @@ fn transfer(nonce: u64) -> AccountTransaction {
     AccountTransaction::sign(&account(), 1, nonce, Params::default().accounts.fee_min, action).unwrap()
 }
 
-/// Parts of a committed block that the network must agree on.
+/// The part of a committed block that the network must agree on.
 fn outcome(committed: &CommittedBlock) -> (Digest, &[openmesh_ledger::Receipt], &[openmesh_ledger::LedgerEvent]) {
     (committed.state_root, &committed.receipts, &committed.events)
 }

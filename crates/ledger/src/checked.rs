@@ -40,7 +40,7 @@ struct Entry {
     form: Form,
 }
 
-/// A transaction, as far as it has come.
+/// A transaction as far as it has come.
 #[derive(Debug)]
 enum Form {
     Decoded(Box<Transaction>),

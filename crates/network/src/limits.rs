@@ -47,11 +47,11 @@ pub const WANT_BYTES_MAX: usize = 33 * 1024;
 pub(crate) const WANT_SERVES_MAX: usize = 64;
 /// Answers for one peer, its own one and of those: it asks for one thing at a time, and again when we were silent.
 pub(crate) const WANT_SERVES_PER_PEER_MAX: usize = 4;
-/// Our own open wants: more than there are peers, of each of which there is one, since whoever is silent is left alone for longer than
-/// [`WANT_TIMEOUT`]. So peers that do not answer cannot hold up what others are asked for.
-pub(crate) const WANTS_MAX: usize = 256;
-/// Longest time for a want and its answer. Whoever wanted it has asked another peer long before.
-pub(crate) const WANT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Our own open wants: two of each peer, which is asked again once, and left alone for [`WANT_TIMEOUT`] when it was silent again. So
+/// peers that do not answer cannot hold up what others are asked for.
+pub(crate) const WANTS_MAX: usize = 2 * CONNECTIONS_MAX as usize;
+/// Longest time for a want and its answer: a full envelope at 700 kbit/s. Whoever wanted it has asked another peer before.
+pub(crate) const WANT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest time for one question and its answer, or for our answer.
 pub(crate) const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 /// A peer that has not answered for a block after this is raced by the next one: a peer that has the block and a good

@@ -98,7 +98,7 @@ impl VirtualDisk {
         (image.now.written_most + image.synced.written_most) as u64
     }
 
-    /// Number of times that somebody has waited for the disk to hold everything, since it was made.
+    /// Times that somebody has waited for the disk to hold everything, since it was made.
     pub fn syncs(&self) -> u64 {
         self.image().syncs
     }

@@ -1,6 +1,6 @@
 //! Everything of a simulated validator beside consensus' algorithm: it carries out what the host decides.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use crate::host::state::{Effect, HostState, Input as HostInput, Now, Tip};
 use crate::mempool::error::SubmitError;
 use crate::mempool::{Mempool, Submission};
 use crate::pace::Moment;
+use crate::relay::Relay;
 
 /// Signatures that were verified before, by anybody: shared between the validators of a simulation to save time.
 pub type VerifiedBefore = Arc<Mutex<HashMap<[u8; 32], bool>>>;
@@ -95,6 +96,8 @@ pub(super) enum Due {
     Core(Timeout),
     /// The moment at which the host may begin the next height.
     Host,
+    /// The moment at which transactions are announced, or asked of somebody else.
+    Relay,
 }
 
 /// Everything beside the algorithm.
@@ -105,6 +108,13 @@ pub(super) struct Environment {
     pub(super) store: Store,
     pub(super) mempool: Mempool,
     pub(super) spread: mpsc::Receiver<Arc<openmesh_ledger::VerifiedTransaction>>,
+    pub(super) relay: Relay<usize>,
+    /// Hashes that each other validator was asked for last, with the number of the question.
+    pub(super) asked: BTreeMap<usize, (u64, BTreeSet<Digest>)>,
+    /// Announcements made.
+    pub(super) announcements: u64,
+    /// The moment for which the relay has a timer.
+    pub(super) relay_wake_at: Option<Duration>,
     pub(super) chain: Chain,
     pub(super) host: HostState,
     /// The height that the algorithm was told to decide.
@@ -211,13 +221,6 @@ impl Environment {
         class: WorkClass,
     ) -> Result<Digest, SubmitError> {
         self.mempool.admit_blocking(vec![transaction.into()], class).pop().unwrap_or(Err(SubmitError::Stopped))
-    }
-
-    /// Hands over the transactions that clients of this validator brought.
-    pub(super) fn spread(&mut self) {
-        while let Ok(transaction) = self.spread.try_recv() {
-            self.outputs.push(Output::Broadcast(wire::transaction(transaction.bytes())));
-        }
     }
 
     /// Sends to everybody, unless this run has failed.

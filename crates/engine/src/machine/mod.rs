@@ -6,8 +6,8 @@
 //! what a real node leaves to its actors: the write-ahead log is written before a message leaves, timers are numbers
 //! that come back, catching up is asking for decided blocks. It is in this crate because Malachite is known to no other.
 //!
-//! Not the same: messages are not gossiped but handed to everybody by whoever drives this, and the bytes of the
-//! write-ahead log are not written (it keeps what was appended, and loses what was not synced).
+//! Not the same: messages are not gossiped but handed to everybody by whoever drives this, a peer loses no place by what it does not
+//! deliver, and the bytes of the write-ahead log are not written (it keeps what was appended, and loses what was not synced).
 //!
 //! A failing disk makes [`Machine::handle`] return an error; the machine is dead then, and is made anew from its disk. So does a height
 //! for which it has no rule set ([`EngineError::Rules`]).
@@ -16,6 +16,7 @@ mod disk;
 mod effects;
 mod environment;
 mod receive;
+mod spread;
 mod wire;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -40,6 +41,7 @@ use crate::host::{COLLECT, restored};
 use crate::mempool::Mempool;
 use crate::mempool::error::SubmitError;
 use crate::metrics::Metrics;
+use crate::relay::Relay;
 use disk::Log;
 use environment::{Due, Environment, moment};
 
@@ -49,7 +51,7 @@ pub use wire::contradict;
 
 /// Memory for pages of the store: a simulated chain is short.
 const CACHE_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Envelopes that wait to be taken out; whoever drives this takes them after each step.
+/// Transactions that wait to be announced; they are taken out after each step.
 const SPREAD_MAX: usize = 1_024;
 /// A validator.
 pub struct Machine {
@@ -89,6 +91,10 @@ impl Machine {
             store,
             mempool,
             spread,
+            relay: Relay::default(),
+            asked: BTreeMap::new(),
+            announcements: 0,
+            relay_wake_at: None,
             chain,
             host,
             deciding: first.0 - 1,
@@ -141,6 +147,7 @@ impl Machine {
                     }
                     self.env.queue.push_back(CoreInput::TimeoutElapsed(timeout));
                 }
+                Some(Due::Relay) => self.env.relay_wake_at = None,
                 Some(Due::Host) | None => {}
             },
             Input::Submit(bytes) => drop(self.env.admit(bytes, WorkClass::Api)),

@@ -9,8 +9,9 @@ use malachite_sync::{Response, ValueResponse as SyncAnswer};
 use openmesh_primitives::{Height, canonical};
 
 use super::environment::{Environment, Output};
-use super::wire::{CONSENSUS, LIVENESS, PART, REQUEST, RESPONSE, STATUS, TRANSACTION, decode, response};
-use crate::admission::WorkClass;
+use super::wire::{
+    ANNOUNCEMENT, BODIES, CONSENSUS, LIVENESS, PART, REQUEST, RESPONSE, STATUS, WANT, decode, response,
+};
 use crate::consensus::context::Context;
 use crate::consensus::types::{Height as CoreHeight, Part};
 use crate::host::state::Input as HostInput;
@@ -47,7 +48,9 @@ impl Environment {
                     self.receive_part(from, part);
                 }
             }
-            TRANSACTION => drop(self.admit(rest.to_vec(), WorkClass::Gossip)),
+            ANNOUNCEMENT => self.receive_announcement(from, rest),
+            WANT => self.receive_want(from, rest),
+            BODIES => self.receive_bodies(from, rest),
             STATUS => {
                 if let Ok((tip, again)) = canonical::decode::<(Height, bool)>(rest) {
                     self.heard_of(from, tip, again);

@@ -15,10 +15,12 @@ use crate::consensus::types::{Address, BlockId, Part};
 pub(super) const CONSENSUS: u8 = 0;
 pub(super) const LIVENESS: u8 = 1;
 pub(super) const PART: u8 = 2;
-pub(super) const TRANSACTION: u8 = 3;
+pub(super) const ANNOUNCEMENT: u8 = 3;
 pub(super) const STATUS: u8 = 4;
 pub(super) const REQUEST: u8 = 5;
 pub(super) const RESPONSE: u8 = 6;
+pub(super) const WANT: u8 = 7;
+pub(super) const BODIES: u8 = 8;
 
 fn message<T>(kind: u8, content: &T) -> Option<Vec<u8>>
 where
@@ -41,10 +43,6 @@ pub(super) fn part(content: &StreamMessage<Part>) -> Option<Vec<u8>> {
 
 pub(super) fn response(content: &Response<Context>) -> Option<Vec<u8>> {
     message(RESPONSE, content)
-}
-
-pub(super) fn transaction(bytes: &[u8]) -> Vec<u8> {
-    [&[TRANSACTION], bytes].concat()
 }
 
 /// `again`: said without news, because nothing goes on here.

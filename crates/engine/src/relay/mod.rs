@@ -51,9 +51,9 @@ const ANSWER_TIME: Duration = Duration::from_secs(1);
 /// The same where a peer is asked that is not proven: a round trip around the world. Whoever is honest and farther away delivers
 /// late, and is proven then.
 const UNPROVEN_ANSWER_TIME: Duration = Duration::from_millis(400);
-/// Time for which a silent peer is asked nothing, unless its answer comes: the transport's own for a question and some more, so that
-/// of each peer one question is on its way, however many are silent.
-const REST: Duration = Duration::from_secs(6);
+/// Time for which a peer is asked nothing that was silent and is not proven, unless its answer comes: the transport's own for a
+/// question, so that of each peer two are on their way at most, however many are silent.
+const REST: Duration = Duration::from_secs(3);
 /// Time between two looks at everything that waits, for what nothing else brings about.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -64,23 +64,23 @@ pub enum RelayEffect<P> {
     Announce(Vec<Digest>),
     /// Asks a peer for these; what comes of it is told with the number by [`Relay::answered`].
     Ask {
-        /// The peer.
+        /// Its name.
         peer: P,
         /// Number of the question.
         number: u64,
-        /// The transactions.
+        /// Hashes of the transactions.
         hashes: Vec<Digest>,
     },
     /// Holds against a peer that it did not deliver what it had announced.
     Blame {
-        /// The peer.
+        /// Its name.
         peer: P,
         /// It has not answered in time; else its answer lacked something.
         silent: bool,
     },
 }
 
-/// A question that a peer has been asked.
+/// A question to a peer that is open.
 #[derive(Debug)]
 struct Asked {
     number: u64,
@@ -266,14 +266,14 @@ impl<P: Clone + Ord> Relay<P> {
         self.peers.values_mut().for_each(|peer| peer.stirred = true);
     }
 
-    /// Transactions that should have been delivered by now, so that [`Relay::here`] can be told before the next step what nobody is to be blamed
-    /// for.
+    /// Hashes that should have been delivered by now, so that [`Relay::here`] can be told before the next step for which of them nobody
+    /// is to be blamed.
     pub fn overdue(&self, now: Duration) -> Vec<Digest> {
         let asked = self.peers.values().filter_map(|peer| peer.asked.as_ref());
         asked.filter(|asked| asked.until <= now).flat_map(|asked| asked.hashes.iter().copied()).collect()
     }
 
-    /// Everything that is to be done now.
+    /// The effects that are to be carried out now.
     pub fn step(&mut self, now: Duration) -> Vec<RelayEffect<P>> {
         self.time_out(now);
         if self.look <= now {
@@ -312,7 +312,9 @@ impl<P: Clone + Ord> Relay<P> {
                 (peer.rests, peer.stirred) = (None, true);
             }
             if let Some(asked) = peer.asked.take_if(|asked| asked.until <= now) {
-                peer.rests = Some(now + REST);
+                // A proven one may have lost a message: it has another try, as one that is not.
+                peer.rests = (!peer.proven).then_some(now + REST);
+                peer.proven = false;
                 late.push((name.clone(), asked.hashes));
             }
         }
@@ -358,8 +360,8 @@ impl<P: Clone + Ord> Relay<P> {
         }
     }
 
-    /// Transactions that a peer is asked for: those that it announced and nobody is asked for, unless somebody announced it too who is better at
-    /// answering.
+    /// Chooses hashes that a peer is asked for: those that it announced and nobody is asked for, unless somebody announced them too
+    /// who is better at answering.
     fn choose(&mut self, name: &P) -> Vec<Digest> {
         let Relay { peers, wanted, .. } = self;
         let Some(peer) = peers.get_mut(name) else { return Vec::new() };
