@@ -93,7 +93,7 @@ impl<'a> HashedBlock<'a> {
             }
             // The hash names the bytes.
             let known = known.get(index).and_then(Option::as_ref).filter(|known| known.hash() == hash);
-            let decode = || canonical::decode::<Transaction>(bytes).map(|transaction| Form::Decoded(Box::new(transaction)));
+            let decode = || canonical::decode(bytes).map(|transaction| Form::Decoded(Box::new(transaction)));
             let form = known.map_or_else(decode, |known| Ok(Form::Verified(Arc::clone(known))));
             let form = form.map_err(|e| BlockError::Undecodable { index, reason: e.to_string() })?;
             entries.push(Entry { hash, form });
