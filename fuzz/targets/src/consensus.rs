@@ -3,7 +3,7 @@
 
 use openmesh_engine::fuzz as engine;
 use openmesh_network::fuzz as network;
-use openmesh_primitives::canonical;
+use openmesh_primitives::{Digest, canonical};
 
 use crate::input::Input;
 
@@ -113,6 +113,8 @@ pub fn envelope_seeds() -> Vec<Vec<u8>> {
         canonical::encode(&vec![vec![1u8, 2], Vec::new()]),
         canonical::encode(&Vec::<Vec<u8>>::new()),
         vec![0xff; 8],
+        openmesh_engine::relay::wire::announcement(b"name", 1, &[Digest([7; 32]); 2]).to_vec(),
+        openmesh_engine::relay::wire::want(&[Digest([7; 32]); 2]),
     ]
 }
 

@@ -53,6 +53,7 @@ pub use wire::contradict;
 const CACHE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Transactions that wait to be announced; they are taken out after each step.
 const SPREAD_MAX: usize = 1_024;
+
 /// A validator.
 pub struct Machine {
     core: State<Context>,

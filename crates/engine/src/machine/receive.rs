@@ -9,9 +9,7 @@ use malachite_sync::{Response, ValueResponse as SyncAnswer};
 use openmesh_primitives::{Height, canonical};
 
 use super::environment::{Environment, Output};
-use super::wire::{
-    ANNOUNCEMENT, BODIES, CONSENSUS, LIVENESS, PART, REQUEST, RESPONSE, STATUS, WANT, decode, response,
-};
+use super::wire::{ANNOUNCEMENT, BODIES, CONSENSUS, LIVENESS, PART, REQUEST, RESPONSE, STATUS, WANT, decode, response};
 use crate::consensus::context::Context;
 use crate::consensus::types::{Height as CoreHeight, Part};
 use crate::host::state::Input as HostInput;

@@ -1,10 +1,10 @@
 //! The mempool: checks transactions on threads of their own, keeps them in the [`pool`], tells when there is work.
 //!
-//! Signatures are verified here once for each transaction, and the result is kept with it and for a while after it: the execution of
-//! a block asks for it and verifies only what it has never seen, and what it verified is asked for here. Before a signature is looked at, the hash is: what waits or was
-//! committed before costs a look and nothing else. Checks are admitted by class ([`crate::admission`]): a flood of
-//! clients or of peers can starve neither the other class nor this node's own attestations, and a long envelope is
-//! checked in slices between which others have their turn.
+//! Signatures are verified here once for each transaction, and the result is kept with it and for a while after it: the
+//! execution of a block asks for it and verifies only what it has never seen, and what it verified is asked for here.
+//! Before a signature is looked at, the hash is: what waits or was committed before costs a look and nothing else. Checks
+//! are admitted by class ([`crate::admission`]): a flood of clients or of peers can starve neither the other class nor
+//! this node's own attestations, and a long envelope is checked in slices between which others have their turn.
 //!
 //! The time of a check here and now is measured ([`Mempool::check_cost`]), because a proposer must not fill a block with
 //! more signatures than the others can verify before they have to vote.
