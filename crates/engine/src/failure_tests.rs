@@ -1,5 +1,6 @@
 //! Failures of parts of consensus: the task ends with the right error, and nothing hangs.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 
 use bytes::Bytes;
@@ -161,6 +162,28 @@ async fn envelopes_of_strangers_are_worthless_to_who_has_the_newest_block() {
     assert_eq!(judged, GossipVerdict::Ignore);
     cancel.cancel();
     in_time(task).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_stands_behind_garbage_does_not_count_as_delivered() {
+    let node = single().await;
+    let (garbage, behind) = (vec![7u8; 9], stranger(1));
+    let hash = |bytes: &[u8]| openmesh_primitives::sha256(&[bytes]);
+    let asked = BTreeSet::from([hash(&garbage), hash(&behind)]);
+    let take = |list: Vec<Vec<u8>>| {
+        let (handle, asked) = (node.handle.clone(), asked.clone());
+        let envelope = openmesh_primitives::canonical::encode(&list);
+        async move { in_time(handle.take_bodies(&asked, &envelope, "peer")).await }
+    };
+    let bodies = take(vec![garbage.clone(), behind.clone()]).await;
+    assert_eq!((bodies.verdict, &bodies.got), (GossipVerdict::Reject, &BTreeSet::from([hash(&garbage)])));
+    let bodies = take(vec![behind.clone()]).await;
+    assert_eq!((&bodies.got, bodies.admitted.len()), (&BTreeSet::from([hash(&behind)]), 0));
+    // With what was not asked for the whole envelope is worth nothing.
+    let bodies = take(vec![behind, stranger(2)]).await;
+    assert_eq!((bodies.verdict, bodies.got.len()), (GossipVerdict::Reject, 0));
+    node.cancel.cancel();
+    in_time(node.task).await.unwrap().unwrap();
 }
 
 #[tokio::test]

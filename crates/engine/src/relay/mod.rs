@@ -8,8 +8,9 @@
 //!
 //! Announcing costs little, so it is bounded for each peer, and what a peer announced and does not deliver is held against it: an
 //! honest one may have lost a transaction since, so a poor answer costs a point and silence eight, and the network takes the
-//! place of a peer that has too many. What a step costs is bounded too, whatever peers have announced: of peers that are not proven
-//! some hashes are looked at, and only when something has changed for them. The bytes of announcements and wants are in [`wire`].
+//! place of a peer that has too many. Whoever is busy and answers late is not silent: others are asked meanwhile, and no more. What
+//! a step costs is bounded too, whatever peers have announced: of peers that are not proven some hashes are looked at, and only when
+//! something has changed for them. The bytes of announcements and wants are in [`wire`].
 //!
 //! Invariants (held against seeds in the tests): whoever is joined with an honest node that has a transaction gets it, whatever
 //! hostile peers announce; without faults a body travels to each node once; nobody is asked for two things at a time.
@@ -51,9 +52,9 @@ const ANSWER_TIME: Duration = Duration::from_secs(1);
 /// The same where a peer is asked that is not proven: a round trip around the world. Whoever is honest and farther away delivers
 /// late, and is proven then.
 const UNPROVEN_ANSWER_TIME: Duration = Duration::from_millis(400);
-/// Time for which a peer is asked nothing that was silent and is not proven, unless its answer comes: the transport's own for a
-/// question, so that of each peer two are on their way at most, however many are silent.
-const REST: Duration = Duration::from_secs(3);
+/// Time for which an answer that is late may come yet: the transport's own for a question. A peer that was not proven is asked
+/// nothing meanwhile, so that of each peer two questions are on their way at most, however many are silent.
+const LATE_TIME: Duration = Duration::from_secs(3);
 /// Time between two looks at everything that waits, for what nothing else brings about.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -75,7 +76,7 @@ pub enum RelayEffect<P> {
     Blame {
         /// Its name.
         peer: P,
-        /// It has not answered in time; else its answer lacked something.
+        /// It has not answered at all; else its answer lacked something.
         silent: bool,
     },
 }
@@ -88,6 +89,15 @@ struct Asked {
     hashes: Vec<Digest>,
 }
 
+/// A question whose answer did not come in time and may come yet.
+#[derive(Debug)]
+struct Late {
+    number: u64,
+    until: Duration,
+    /// Something of it was not here when its time was over.
+    lacking: bool,
+}
+
 /// A peer that has announced something.
 #[derive(Debug, Default)]
 struct Peer {
@@ -96,14 +106,15 @@ struct Peer {
     /// There was no room for more when that was looked at last.
     full: bool,
     asked: Option<Asked>,
+    late: Option<Late>,
+    /// It is asked nothing while an answer of it is late.
+    rests: bool,
     /// Number of what it was asked last.
     last: u64,
     /// It delivered something when it was asked last.
     proven: bool,
     /// Times that it delivered nothing since it delivered something.
     failures: u32,
-    /// It was silent, and is asked nothing until then.
-    rests: Option<Duration>,
     /// Something has changed since it was looked at.
     stirred: bool,
     /// A second, and its announcements in it.
@@ -137,7 +148,8 @@ impl Peer {
 
     /// It may be asked something that it could not be asked before.
     fn is_ready(&self) -> bool {
-        self.stirred && self.asked.is_none() && self.rests.is_none() && !self.open.is_empty()
+        let rests = self.rests && self.late.is_some();
+        self.stirred && self.asked.is_none() && !rests && !self.open.is_empty()
     }
 }
 
@@ -225,13 +237,19 @@ impl<P: Clone + Ord> Relay<P> {
     pub fn answered(&mut self, from: &P, number: u64, got: &BTreeSet<Digest>) {
         self.here(got.iter().copied());
         let Some(peer) = self.peers.get_mut(from) else { return };
-        (peer.rests, peer.stirred, peer.full) = (None, true, false);
+        (peer.stirred, peer.full) = (true, false);
+        let late = peer.late.take_if(|late| late.number == number);
         if !got.is_empty() {
             (peer.proven, peer.failures) = (true, 0);
+        } else if late.is_some_and(|late| late.lacking) {
+            self.blames.push(RelayEffect::Blame { peer: from.clone(), silent: true });
         }
         let Some(asked) = peer.asked.take_if(|asked| asked.number == number) else { return };
         if got.is_empty() {
-            return self.missed(from, &asked.hashes, false);
+            if self.missed(from, &asked.hashes) {
+                self.blames.push(RelayEffect::Blame { peer: from.clone(), silent: false });
+            }
+            return;
         }
         let last = asked.hashes.iter().rposition(|hash| got.contains(hash)).unwrap_or(0);
         let mut again = Vec::new();
@@ -297,7 +315,8 @@ impl<P: Clone + Ord> Relay<P> {
         }
         let answers = self.peers.values().filter_map(|peer| peer.asked.as_ref().map(|asked| asked.until));
         let look = (!self.wanted.is_empty()).then_some(self.look);
-        answers.chain(self.due).chain(look).min()
+        let late = self.peers.values().filter_map(|peer| peer.late.as_ref().map(|late| late.until));
+        answers.chain(late).chain(self.due).chain(look).min()
     }
 
     /// Number of transactions that were announced and are not here.
@@ -306,26 +325,33 @@ impl<P: Clone + Ord> Relay<P> {
     }
 
     fn time_out(&mut self, now: Duration) {
-        let mut late = Vec::new();
+        let (mut late, mut silent) = (Vec::new(), Vec::new());
         for (name, peer) in &mut self.peers {
-            if peer.rests.is_some_and(|until| until <= now) {
-                (peer.rests, peer.stirred) = (None, true);
+            let given_up = peer.late.take_if(|late| late.until <= now);
+            peer.stirred |= given_up.is_some();
+            let asked = peer.asked.take_if(|asked| asked.until <= now);
+            // Of two that are late the first one is given up.
+            let given_up = given_up.or_else(|| asked.as_ref().and_then(|_| peer.late.take()));
+            if given_up.is_some_and(|late| late.lacking) {
+                silent.push(RelayEffect::Blame { peer: name.clone(), silent: true });
             }
-            if let Some(asked) = peer.asked.take_if(|asked| asked.until <= now) {
-                // A proven one may have lost a message: it has another try, as one that is not.
-                peer.rests = (!peer.proven).then_some(now + REST);
-                peer.proven = false;
-                late.push((name.clone(), asked.hashes));
-            }
+            late.extend(asked.map(|asked| (name.clone(), asked)));
         }
-        for (name, hashes) in late {
-            self.missed(&name, &hashes, true);
+        self.blames.append(&mut silent);
+        for (name, asked) in late {
+            let is_proven = self.peers.get(&name).is_some_and(|peer| peer.proven);
+            let lacking = self.missed(&name, &asked.hashes);
+            if let Some(peer) = self.peers.get_mut(&name) {
+                // A proven one may have lost a message: it has another try, as one that is not.
+                (peer.proven, peer.rests) = (false, !is_proven);
+                peer.late = Some(Late { number: asked.number, until: now + LATE_TIME, lacking });
+            }
         }
     }
 
-    /// A peer has delivered nothing. It is to blame if anything of it is still not here: what others brought meanwhile, or a block,
-    /// it may have forgotten as well.
-    fn missed(&mut self, from: &P, hashes: &[Digest], silent: bool) {
+    /// Takes in that a peer has delivered nothing of these. Returns true if anything of it is still not here: what others brought
+    /// meanwhile, or a block, it may have forgotten as well.
+    fn missed(&mut self, from: &P, hashes: &[Digest]) -> bool {
         let mut lacking = false;
         for hash in hashes {
             let Some(wanted) = self.wanted.get_mut(hash).filter(|w| w.asked.as_ref() == Some(from)) else { continue };
@@ -336,12 +362,10 @@ impl<P: Clone + Ord> Relay<P> {
                 self.wanted.remove(hash);
             }
         }
-        if lacking {
-            self.blames.push(RelayEffect::Blame { peer: from.clone(), silent });
-            if let Some(peer) = self.peers.get_mut(from) {
-                (peer.proven, peer.failures) = (false, peer.failures.saturating_add(1));
-            }
+        if let Some(peer) = self.peers.get_mut(from).filter(|_| lacking) {
+            (peer.proven, peer.failures) = (false, peer.failures.saturating_add(1));
         }
+        lacking
     }
 
     /// Asks the peers of which something can be asked and that are being asked for nothing, the best first.
