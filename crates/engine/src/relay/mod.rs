@@ -8,8 +8,9 @@
 //!
 //! Announcing costs little, so it is bounded for each peer, and what a peer announced and does not deliver is held against it: an
 //! honest one may have lost a transaction since, so a poor answer costs a point and silence eight, and the network takes the
-//! place of a peer that has too many. Whoever is busy and answers late is not silent: others are asked meanwhile, and no more. What a step costs is bounded too, whatever peers have announced: of peers that are not proven
-//! some hashes are looked at, and only when something has changed for them. The bytes of announcements and wants are in [`wire`].
+//! place of a peer that has too many. Whoever is busy and answers late is not silent: others are asked meanwhile, and no more.
+//! The work of a step is bounded too, whatever peers have announced: of peers that are not proven some hashes are looked at, and only
+//! when something has changed for them. The bytes of announcements and wants are in [`wire`].
 //!
 //! Invariants (held against seeds in the tests): whoever is joined with an honest node that has a transaction gets it, whatever
 //! hostile peers announce; without faults a body travels to each node once; nobody is asked for two things at a time.
