@@ -216,6 +216,18 @@ impl<P: Clone + Ord> Relay<P> {
             self.blames.push(RelayEffect::Blame { peer: from.clone(), silent: false });
             return;
         }
+        self.offered(from, hashes);
+    }
+
+    /// Takes in what somebody else says that a peer has announced. It may be made up: so it does not count as an announcement of the
+    /// peer, and takes no room that its own need.
+    pub fn repeated(&mut self, announcer: &P, hashes: impl IntoIterator<Item = Digest>) {
+        if self.peers.entry(announcer.clone()).or_default().open.len() < OPEN_UNPROVEN_MAX {
+            self.offered(announcer, hashes.into_iter().take(LOOKED_MAX));
+        }
+    }
+
+    fn offered(&mut self, from: &P, hashes: impl IntoIterator<Item = Digest>) {
         for hash in hashes {
             let Some(peer) = self.peers.get_mut(from) else { return };
             if !peer.has_room(|open| self.wanted.get(open).is_some_and(|wanted| wanted.from.contains(from))) {
