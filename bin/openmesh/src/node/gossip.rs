@@ -98,7 +98,7 @@ impl Spreading {
         // Nobody honest repeats what another one says. What the announcer itself says in these bytes comes here no more.
         self.network.judge(from, announcement.bytes.len(), Verdict::Reject).await;
         if let Some(announcer) = self.network.peers().into_iter().find(|peer| peer.to_bytes() == announcer) {
-            self.relay.announced(&announcer, self.engine.unknown(hashes), self.started.elapsed());
+            self.relay.repeated(&announcer, self.engine.unknown(hashes));
         }
     }
 

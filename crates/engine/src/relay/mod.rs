@@ -8,9 +8,9 @@
 //!
 //! Announcing costs little, so it is bounded for each peer, and what a peer announced and does not deliver is held against it: an
 //! honest one may have lost a transaction since, so a poor answer costs a point and silence eight, and the network takes the
-//! place of a peer that has too many. Whoever is busy and answers late is not silent: others are asked meanwhile, and no more. What
-//! a step costs is bounded too, whatever peers have announced: of peers that are not proven some hashes are looked at, and only when
-//! something has changed for them. The bytes of announcements and wants are in [`wire`].
+//! place of a peer that has too many. Whoever is busy and answers late is not silent: others are asked meanwhile, and no more.
+//! The work of a step is bounded too, whatever peers have announced: of peers that are not proven some hashes are looked at, and only
+//! when something has changed for them. The bytes of announcements and wants are in [`wire`].
 //!
 //! Invariants (held against seeds in the tests): whoever is joined with an honest node that has a transaction gets it, whatever
 //! hostile peers announce; without faults a body travels to each node once; nobody is asked for two things at a time.
@@ -216,6 +216,18 @@ impl<P: Clone + Ord> Relay<P> {
             self.blames.push(RelayEffect::Blame { peer: from.clone(), silent: false });
             return;
         }
+        self.offered(from, hashes);
+    }
+
+    /// Takes in what somebody else says that a peer has announced. It may be made up: so it does not count as an announcement of the
+    /// peer, and takes no room that its own need.
+    pub fn repeated(&mut self, announcer: &P, hashes: impl IntoIterator<Item = Digest>) {
+        if self.peers.entry(announcer.clone()).or_default().open.len() < OPEN_UNPROVEN_MAX {
+            self.offered(announcer, hashes.into_iter().take(LOOKED_MAX));
+        }
+    }
+
+    fn offered(&mut self, from: &P, hashes: impl IntoIterator<Item = Digest>) {
         for hash in hashes {
             let Some(peer) = self.peers.get_mut(from) else { return };
             if !peer.has_room(|open| self.wanted.get(open).is_some_and(|wanted| wanted.from.contains(from))) {

@@ -414,6 +414,11 @@ fn whoever_announces_without_end_is_blamed_and_not_heard() {
         relay.announced(&1, [digest(number % 2)], ms(999));
     }
     relay.announced(&2, [digest(7)], ms(999));
+    // Nor can others use up what a peer may say.
+    (0..1_000).for_each(|_| relay.repeated(&2, [digest(7)]));
+    relay.repeated(&3, (10_000..20_000).map(digest));
+    assert_eq!(relay.wanted(), 3 + LOOKED_MAX);
+    relay.keep_peers(&BTreeSet::from([1, 2]));
     assert_eq!(relay.wanted(), 3);
     let effects = relay.step(ms(999));
     let blames = effects.iter().filter(|effect| **effect == RelayEffect::Blame { peer: 1, silent: false }).count();

@@ -110,6 +110,20 @@ fn a_height_of_very_many_rounds_judges_the_last_ones() {
     assert_eq!(record.next.passed_over, BTreeSet::from([chain.address(2)]), "four rounds are a turn of each");
 }
 
+/// Every commit has more than two thirds of the power, so less than a third is passed over, whatever proposers leave out.
+#[test]
+fn a_proposer_that_leaves_a_signature_out_has_one_of_four_passed_over_and_not_for_long() {
+    let mut chain = Chain::four();
+    chain.run_to(4);
+    // Three heights took so many rounds that everybody failed a turn, and each commit lacks somebody else's signature.
+    for absent in 0..3 {
+        let record = without(&mut chain, absent, 5);
+        let left_out = BTreeSet::from([chain.address(absent)]);
+        assert_eq!(record.next.passed_over, left_out, "whoever was left out before is seen now");
+    }
+    assert!(all(&mut chain).next.passed_over.is_empty(), "the next honest proposer shows everybody");
+}
+
 proptest! {
     /// Whatever fails and whoever is away: no honest majority passes over a validator that signed the last two blocks, and who is
     /// passed over is one that failed.
