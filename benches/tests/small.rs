@@ -81,8 +81,7 @@ fn the_time_of_a_transfer_is_told_by_part() {
 #[test]
 fn the_pause_between_blocks_is_told_with_one_validator_down() {
     let load = ["--accounts", "16", "--transfers", "64", "--connections", "4"];
-    let figures =
-        run(&[&["transfers", "--one-down"][..], &load, &["--seconds", "4", "--idle-seconds", "6"]].concat());
+    let figures = run(&[&["transfers", "--one-down"][..], &load, &["--seconds", "4", "--idle-seconds", "6"]].concat());
     assert_eq!(figures["benchmark"].as_str(), Some("one_down"), "{figures}");
     for figure in ["idle", "idle_one_down", "half_load", "half_load_one_down"] {
         assert!(figures[figure].as_f64().is_some_and(|ms| ms > 0.0), "{figure}: {figures}");

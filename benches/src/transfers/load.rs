@@ -137,11 +137,7 @@ pub async fn run_prepared(net: &Net, plan: &Plan, prepared: &Arc<Vec<Prepared>>)
 
 /// Hands the transfers of a run in once more, of which every validator knows that they were committed: each is refused after a
 /// look, so that the processor time of this is that of the doors. Returns it, and how many were handed in.
-pub async fn hand_in_again(
-    net: &Net,
-    plan: &Plan,
-    prepared: &Arc<Vec<Prepared>>,
-) -> anyhow::Result<(Duration, usize)> {
+pub async fn hand_in_again(net: &Net, plan: &Plan, prepared: &Arc<Vec<Prepared>>) -> anyhow::Result<(Duration, usize)> {
     let before = net.processor_time();
     let answers = submit(net, plan, prepared, Instant::now()).await?;
     let took = net.processor_time() - before;

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use openmesh_ledger::{
-    Block, Certificate, CheckedBlock, ExecuteError, Execution, ProposalError, RuleSets, UnverifiedTransaction, Upcoming,
-    build_block_on, commit_hash, execute_checked, transactions_root, validate_checked,
+    Block, Certificate, CheckedBlock, ExecuteError, Execution, ProposalError, RuleSets, UnverifiedTransaction,
+    Upcoming, build_block_on, commit_hash, execute_checked, transactions_root, validate_checked,
 };
 use openmesh_primitives::{Address, Digest, Height, Timestamp, ValidatorKey, canonical};
 use openmesh_storage::{Prepared, Store, StoreError};
@@ -190,8 +190,7 @@ impl Chain {
         let (state, upcoming) = (self.store.state()?, self.upcoming()?);
         let mut limits = fill.of(&upcoming.params().blocks);
         limits.transactions_max = limits.transactions_max.min(self.transactions_verifiable());
-        let candidates =
-            self.mempool.candidates(limits.bytes_max as usize * CANDIDATES_FACTOR, upcoming.base_fee());
+        let candidates = self.mempool.candidates(limits.bytes_max as usize * CANDIDATES_FACTOR, upcoming.base_fee());
         let last_commit = self.last_commit(tip.height)?;
         let started = Instant::now();
         let (block, execution) =

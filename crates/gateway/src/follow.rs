@@ -89,9 +89,7 @@ async fn follow(node: Node, mut committed: Receiver<Arc<CommittedBlock>>, cancel
 
 /// Tells listeners of an incident of this site.
 fn say_incident(node: &Node, make: impl FnOnce() -> IncidentInfo) {
-    node.memory().news().say(Feed::Incidents, || {
-        [incident_item(make(), None)]
-    });
+    node.memory().news().say(Feed::Incidents, || [incident_item(make(), None)]);
 }
 
 /// Takes a block in on a thread that may read the disk; a panic there goes on here, so that it is counted.

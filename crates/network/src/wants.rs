@@ -157,9 +157,7 @@ impl Wants {
     fn place(&mut self, peer: PeerId, id: InboundRequestId) -> Option<Place> {
         let permit = match self.answering.values().filter(|(other, _)| *other == peer).count() {
             0 => None,
-            own if own < WANT_SERVES_PER_PEER_MAX => {
-                Some(Arc::new(Arc::clone(&self.places).try_acquire_owned().ok()?))
-            }
+            own if own < WANT_SERVES_PER_PEER_MAX => Some(Arc::new(Arc::clone(&self.places).try_acquire_owned().ok()?)),
             _ => return None,
         };
         let place = Place { _permit: permit };
@@ -168,13 +166,7 @@ impl Wants {
     }
 
     /// Looks for the answer on a blocking thread; the host's loop goes on.
-    fn serve(
-        &self,
-        shared: &Arc<Shared>,
-        want: Vec<u8>,
-        channel: ResponseChannel<Answer>,
-        place: Place,
-    ) {
+    fn serve(&self, shared: &Arc<Shared>, want: Vec<u8>, channel: ResponseChannel<Answer>, place: Place) {
         let (shared, answers) = (Arc::clone(shared), self.answers.0.clone());
         tokio::task::spawn_blocking(move || {
             let _place = place;
@@ -199,9 +191,8 @@ mod tests {
 
     #[test]
     fn wants_survive_the_wire_and_long_ones_do_not() {
-        let read = |bytes: &[u8]| {
-            block_on(WantCodec::default().read_request(&PROTOCOL, &mut Cursor::new(bytes.to_vec())))
-        };
+        let read =
+            |bytes: &[u8]| block_on(WantCodec::default().read_request(&PROTOCOL, &mut Cursor::new(bytes.to_vec())));
         assert_eq!(read(&[0, 2, 7, 8]).unwrap(), [7, 8]);
         assert!(read(&[0]).is_err() && read(&[0, 3, 7, 8]).is_err());
         assert!(read(&[u8::MAX; 70_000]).unwrap_err().to_string().contains("too long"));

@@ -517,7 +517,8 @@ impl World {
 
     fn is_done(&self) -> bool {
         let wanted = self.wanted();
-        (0..VALIDATORS).filter(|n| self.takes_part(*n)).all(|n| self.nodes[n].committed >= wanted) && self.has_upgraded()
+        (0..VALIDATORS).filter(|n| self.takes_part(*n)).all(|n| self.nodes[n].committed >= wanted)
+            && self.has_upgraded()
     }
 
     fn end(mut self) -> Result<Report, Violation> {

@@ -29,12 +29,7 @@ impl Store {
     ///
     /// # Errors
     /// Where the database fails.
-    pub fn stamp_facts(
-        &self,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<StampFact>, StoreError> {
+    pub fn stamp_facts(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<StampFact>, StoreError> {
         let read = self.read()?;
         let (stamps, facts) = (read.open_table(STAMP_FACTS)?, read.open_table(FACTS)?);
         let behind = after.map_or_else(Vec::new, |after| [after, &[0]].concat());

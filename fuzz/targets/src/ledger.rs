@@ -11,10 +11,10 @@ use openmesh_ledger::{
     EnvelopeError, EpochRecord, EpochsParams, Evidence, Execution, Genesis, GenesisValidator, Header, LapsedPlan,
     LedgerEvent, LedgerIncident, Origin, Params, PlanRecord, Pool, REGISTERED_TAG_MIN, Receipt, RegisteredAction,
     RuleSets, RulesError, SUPPLY_CAP, SignedBlock, SourceKind, SourceProgress, SourceRecord, SourceSpec, SourcesAction,
-    SourcesParams, StampRecord, StampsAction, Step, Supply, Tip, Transaction, TransactionError, Upcoming, UpgradeBallot,
-    UpgradePlan, UpgradeRecord, UpgradeVote, Validator, ValidatorRecord, ValidatorSet, VerifiedTransaction, VoteKind,
-    WindowRecord, WindowsParams, build_block, check_supply, execute_block, initial_state, light, precommit_sign_bytes,
-    validate_proposal, verify_stateless, vote_sign_bytes,
+    SourcesParams, StampRecord, StampsAction, Step, Supply, Tip, Transaction, TransactionError, Upcoming,
+    UpgradeBallot, UpgradePlan, UpgradeRecord, UpgradeVote, Validator, ValidatorRecord, ValidatorSet,
+    VerifiedTransaction, VoteKind, WindowRecord, WindowsParams, build_block, check_supply, execute_block,
+    initial_state, light, precommit_sign_bytes, validate_proposal, verify_stateless, vote_sign_bytes,
 };
 use openmesh_primitives::{
     AccountKey, AccountSignature, Address, Amount, ContentId, Digest, Timestamp, ValidatorKey, canonical, sha256,

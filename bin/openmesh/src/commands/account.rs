@@ -114,11 +114,7 @@ fn asked(kind: &str, fields: BTreeMap<String, FieldInput>) -> ActionRequest {
 }
 
 /// Prints what an action would cost in the next block.
-pub(super) async fn estimate(
-    client: &Client,
-    kind: &str,
-    fields: BTreeMap<String, FieldInput>,
-) -> Result<(), Failure> {
+pub(super) async fn estimate(client: &Client, kind: &str, fields: BTreeMap<String, FieldInput>) -> Result<(), Failure> {
     action_of(kind, &fields)?;
     let request = EstimateRequest { action: asked(kind, fields) };
     let estimate: EstimateInfo = client.post(openmesh_api::path::ESTIMATE, &request).await?;

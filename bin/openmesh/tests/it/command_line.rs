@@ -23,7 +23,8 @@ async fn help_names_every_door() {
     let (code, out, _) = run(&["--help"]).await;
     assert_eq!(code, 0);
     for word in [
-        "up", "node", "venues", "sql", "verify", "stamp", "doctor", "market", "chain", "account", "genesis", "supply", "upgrade",
+        "up", "node", "venues", "sql", "verify", "stamp", "doctor", "market", "chain", "account", "genesis", "supply",
+        "upgrade",
     ] {
         assert!(out.contains(word), "{word} is not in\n{out}");
     }
@@ -39,7 +40,11 @@ async fn errors_say_what_was_wrong_and_what_to_do() {
         ),
         (&["market", "decode", "/nowhere"][..], 1, &["/nowhere", "hint:"][..]),
         (&["verify", "/nowhere", "--trust", "/nowhere"][..], 1, &["/nowhere"][..]),
-        (&["stamp", "/nowhere", "--topic", "a", "--key", "/nowhere"][..], 1, &["/nowhere", "64 hexadecimal digits"][..]),
+        (
+            &["stamp", "/nowhere", "--topic", "a", "--key", "/nowhere"][..],
+            1,
+            &["/nowhere", "64 hexadecimal digits"][..],
+        ),
         (&["stamp", HASH, "--topic", "a\u{7}b", "--key", "/nowhere"][..], 2, &["topic: a control character"][..]),
         (&["stamp", HASH, "--topic", "A", "--key", "/nowhere"][..], 2, &["a-z, 0-9"][..]),
         (&["stamp", &HASH[2..], "--topic", "a", "--key", "/nowhere"][..], 2, &["62 hexadecimal digits"][..]),

@@ -82,7 +82,10 @@ async fn what_a_wallet_asks_for(network: &Network) {
     let transfer = actions.as_array().unwrap().iter().find(|action| action["kind"] == "transfer").unwrap();
     let least: u128 = transfer["fee_min"].as_str().unwrap().parse().unwrap();
     // The base fee is the least one while blocks are not half full, and a tip is a tenth of it.
-    assert!((least..least + gas).contains(&(gas * (price - tip))), "{gas} gas for {price} each, {least} is the base fee");
+    assert!(
+        (least..least + gas).contains(&(gas * (price - tip))),
+        "{gas} gas for {price} each, {least} is the base fee"
+    );
     assert!((least / 10..least / 10 + gas).contains(&(gas * tip)), "{gas} gas, of each {tip} for the proposer");
     assert_eq!(number(&by_number["baseFeePerGas"]), price - tip);
     let history = call(network, "eth_feeHistory", json!(["0x2", "latest", [10, 90]])).await;
@@ -148,7 +151,10 @@ async fn a_transfer_in_its_words(network: &Network, key: &AccountKey) {
     assert_eq!((&receipt["status"], number(&receipt["blockNumber"])), (&json!("0x1"), u128::from(height)), "{receipt}");
     let gas = number(&receipt["gasUsed"]);
     assert_eq!(number(&receipt["effectiveGasPrice"]), FEE / gas, "what was paid: {receipt}");
-    assert!((1..FEE).contains(&number(&receipt["tip"])), "the base fee was burnt, the rest is the proposer's: {receipt}");
+    assert!(
+        (1..FEE).contains(&number(&receipt["tip"])),
+        "the base fee was burnt, the rest is the proposer's: {receipt}"
+    );
     let block = call(network, "eth_getBlockByNumber", json!([format!("{height:#x}"), false])).await;
     let place = usize::try_from(number(&receipt["transactionIndex"])).unwrap();
     assert_eq!((&block["transactions"][place], &block["hash"]), (&json!(hash), &receipt["blockHash"]));

@@ -40,13 +40,34 @@ enum Manner {
 #[derive(Clone, Debug)]
 enum Event {
     /// A client hands a transaction in.
-    Client { node: usize, hash: Digest },
-    Announced { from: usize, to: usize, hashes: Vec<Digest> },
-    Asked { from: usize, to: usize, number: u64, hashes: Vec<Digest> },
-    Answered { from: usize, to: usize, number: u64, got: BTreeSet<Digest> },
-    Wake { node: usize },
+    Client {
+        node: usize,
+        hash: Digest,
+    },
+    Announced {
+        from: usize,
+        to: usize,
+        hashes: Vec<Digest>,
+    },
+    Asked {
+        from: usize,
+        to: usize,
+        number: u64,
+        hashes: Vec<Digest>,
+    },
+    Answered {
+        from: usize,
+        to: usize,
+        number: u64,
+        got: BTreeSet<Digest>,
+    },
+    Wake {
+        node: usize,
+    },
     /// A hostile node makes something up.
-    Invent { node: usize },
+    Invent {
+        node: usize,
+    },
 }
 
 struct Node {

@@ -146,9 +146,8 @@ pub fn number(text: &str) -> Result<u64, Refusal> {
 
 /// A hash from a person or a program.
 pub fn hash(text: &str) -> Result<Digest, Refusal> {
-    text.parse().map_err(|e| {
-        Refusal::new(ErrorCode::BadHash, format!("{text:.80}: {e}"), "a hash has 64 hexadecimal digits")
-    })
+    text.parse()
+        .map_err(|e| Refusal::new(ErrorCode::BadHash, format!("{text:.80}: {e}"), "a hash has 64 hexadecimal digits"))
 }
 
 /// A time in RFC 3339.

@@ -32,8 +32,7 @@ pub fn held(
             if items.len() >= limit || !budget.take() {
                 return Ok((items, behind));
             }
-            let deposit: Deposit =
-                canonical::decode(&value).map_err(|e| Refusal::internal("reading a deposit", &e))?;
+            let deposit: Deposit = canonical::decode(&value).map_err(|e| Refusal::internal("reading a deposit", &e))?;
             let record = key.get(keys::DEPOSITS.len()..).unwrap_or_default().to_vec();
             behind = Some(record.clone());
             if account.is_none_or(|account| account == deposit.owner) {

@@ -187,7 +187,8 @@ impl World<'_> {
                 Found::At(height) => Ok(Some(height)),
                 Found::Nowhere => Ok(None),
                 Found::NotSince(from) => {
-                    let message = format!("no block from height {from} on has this hash, of older ones none is remembered");
+                    let message =
+                        format!("no block from height {from} on has this hash, of older ones none is remembered");
                     Err(Fault::new(RESOURCE_NOT_FOUND, message, "ask for it by its height: eth_getBlockByNumber"))
                 }
             },

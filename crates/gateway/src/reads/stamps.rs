@@ -166,9 +166,8 @@ fn merged(store: &Store, state: &StateView, prefix: &[u8], behind: Option<&[u8]>
     let facts_ended = facts.len() < BATCH;
     let of_facts: Vec<_> = facts.into_iter().map(|fact| (stamp_fact_key(&fact.record), fact.record)).collect();
     // Where one of the two goes on, nothing beyond its last key is known yet.
-    let last_of = |list: &[(Vec<u8>, StampRecord)], ended: bool| {
-        list.last().filter(|_| !ended).map(|(key, _)| key.clone())
-    };
+    let last_of =
+        |list: &[(Vec<u8>, StampRecord)], ended: bool| list.last().filter(|_| !ended).map(|(key, _)| key.clone());
     let lasts = [last_of(&of_state, state_ended), last_of(&of_facts, facts_ended)];
     let last = lasts.into_iter().flatten().min();
     let wanted = |key: &[u8]| {
@@ -187,8 +186,7 @@ pub fn of_name(
     account: &Address,
 ) -> Result<Vec<(StampRecord, Option<(u64, u64)>)>, Refusal> {
     let facts = store.stamp_facts(&keys::stamp(hash, topic, account), None, BATCH)?;
-    let mut found: Vec<_> =
-        facts.into_iter().map(|fact| (fact.record, Some((fact.epoch, fact.position)))).collect();
+    let mut found: Vec<_> = facts.into_iter().map(|fact| (fact.record, Some((fact.epoch, fact.position)))).collect();
     let in_state = ledger::stamp(&store.state()?, hash, topic, account)?;
     // One from before the snapshot by which this node joined has no fact here.
     if let Some(record) = in_state.filter(|record| !found.iter().any(|(known, _)| known == record)) {

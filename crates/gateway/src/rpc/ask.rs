@@ -117,9 +117,7 @@ impl Ask {
                 percentiles: params.percentiles("reward percentiles")?,
             },
             "eth_getBalance" => Ask::Balance { address: params.address("address")?, at: params.state("block")? },
-            "eth_getTransactionCount" => {
-                Ask::Nonce { address: params.address("address")?, at: params.state("block")? }
-            }
+            "eth_getTransactionCount" => Ask::Nonce { address: params.address("address")?, at: params.state("block")? },
             "eth_getCode" => {
                 params.address("address")?;
                 params.state("block")?;
@@ -159,7 +157,11 @@ fn unsupported(method: &str) -> Fault {
             "transactions of this network are signed as typed data (EIP-712), not as Ethereum's; use POST /v1/transactions/typed-data, eth_signTypedData_v4 and POST /v1/transactions",
             "Studio does all three: its page of actions, with the wallet",
         ),
-        "eth_sign" | "eth_signTransaction" | "eth_signTypedData" | "eth_signTypedData_v3" | "eth_signTypedData_v4"
+        "eth_sign"
+        | "eth_signTransaction"
+        | "eth_signTypedData"
+        | "eth_signTypedData_v3"
+        | "eth_signTypedData_v4"
         | "personal_sign" => refuse(
             "a node holds no keys; use the wallet's own method of this name",
             "in a page: the provider that the wallet announces (EIP-6963)",
@@ -270,7 +272,8 @@ impl<'a> Params<'a> {
 
     /// A transaction that is a transfer, in what wallets say of one.
     fn transfer(&mut self, name: &str) -> Result<(), Fault> {
-        const HINT: &str = "a transaction is an object of from, to and value, such as {\"to\":\"0x…\",\"value\":\"0x1\"}";
+        const HINT: &str =
+            "a transaction is an object of from, to and value, such as {\"to\":\"0x…\",\"value\":\"0x1\"}";
         let members = match self.next() {
             Some(Value::Object(members)) => members,
             Some(other) => {
@@ -283,7 +286,13 @@ impl<'a> Params<'a> {
             let (fits, hint) = match member.as_str() {
                 "from" | "to" => (value.as_str().is_some_and(|text| text.parse::<Address>().is_ok()), ADDRESS_HINT),
                 "data" | "input" => (value.as_str().is_some_and(is_data), "data are 0x and two digits for each byte"),
-                "gas" | "gasPrice" | "maxFeePerGas" | "maxPriorityFeePerGas" | "value" | "nonce" | "type"
+                "gas"
+                | "gasPrice"
+                | "maxFeePerGas"
+                | "maxPriorityFeePerGas"
+                | "value"
+                | "nonce"
+                | "type"
                 | "chainId" => (value.as_str().is_some_and(read_wide_quantity), QUANTITY_HINT),
                 _ => continue,
             };

@@ -55,7 +55,10 @@ mod tests {
         assert_eq!(stamp.topic.as_deref(), Some("xnode.drill"));
         for other in [b"".as_slice(), b"stamp/", b"new/thing"] {
             let other = info(other, &deposit);
-            assert_eq!((other.kind, other.source, other.hash, other.topic), (api::DepositKind::Other, None, None, None));
+            assert_eq!(
+                (other.kind, other.source, other.hash, other.topic),
+                (api::DepositKind::Other, None, None, None)
+            );
         }
     }
 }

@@ -114,7 +114,9 @@ fn of_fees(event: &FeesEvent, info: &mut api::EventInfo) {
 fn of_deposits(event: &DepositsEvent, info: &mut api::EventInfo) {
     let (owner, amount, what) = match event {
         DepositsEvent::Held { owner, amount, .. } => (owner, amount, "held for a record that it has stored"),
-        DepositsEvent::Returned { owner, amount, .. } => (owner, amount, "given back, as its record has left the state"),
+        DepositsEvent::Returned { owner, amount, .. } => {
+            (owner, amount, "given back, as its record has left the state")
+        }
     };
     info.accounts = vec![owner.to_string()];
     info.amount = Some(amount.to_string());
@@ -256,7 +258,11 @@ mod tests {
         });
         let told = info(&fees, 7, 0, Timestamp::from_millis(1_000));
         assert_eq!((told.kind, told.amount), (EventKind::FeesCollected, Some(Amount::open(3).to_string())));
-        assert!(told.text.starts_with("3 OPEN burnt, 1 OPEN of tips") && told.text.contains("0.000001125"), "{}", told.text);
+        assert!(
+            told.text.starts_with("3 OPEN burnt, 1 OPEN of tips") && told.text.contains("0.000001125"),
+            "{}",
+            told.text
+        );
         let (owner, amount, height) = (Address([4; 20]), Amount::open(10), 7);
         for (event, kind) in [
             (DepositsEvent::Held { owner, amount, height }, EventKind::DepositHeld),

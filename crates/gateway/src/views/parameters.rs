@@ -22,9 +22,15 @@ const MEANINGS: &[(&str, &str)] = &[
     ("windows.open_windows_max", "Windows that one validator opened and that nobody else joined in this epoch."),
     ("windows.windows_back_max", "Windows by which one may lie before the source's last one."),
     ("windows.commitments", "Validators commit to a window before they attest it."),
-    ("windows.commit_grace_ms", "Time for which commitments are still taken after more than two thirds of the power has committed."),
+    (
+        "windows.commit_grace_ms",
+        "Time for which commitments are still taken after more than two thirds of the power has committed.",
+    ),
     ("epochs.epoch_ms", "Length of an epoch, of block time."),
-    ("epochs.mix_blocks", "Blocks from an epoch's beginning whose proposers' outputs go into the draw of the next one."),
+    (
+        "epochs.mix_blocks",
+        "Blocks from an epoch's beginning whose proposers' outputs go into the draw of the next one.",
+    ),
     ("epochs.details_kept_epochs", "Epochs for which windows, chunks and incidents stay in the state."),
     ("epochs.pruned_keys_per_block_max", "Keys of details that leave the state with one block."),
     ("fees.target_percent", "Load of a block at which the base fee stays as it is, per cent of its room."),

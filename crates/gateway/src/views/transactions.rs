@@ -194,10 +194,9 @@ fn vote_values(vote: &UpgradeVote) -> Vec<api::ActionValue> {
             value("release", Text, "Release", plan.release.clone()),
             value("digest", Hash, "SHA-256 of the release", plan.digest.to_string()),
         ],
-        UpgradeVote::Withdraw { height, plan } => vec![
-            value("height", Uint, "Height", height.to_string()),
-            value("plan", Text, "Plan", plan.to_string()),
-        ],
+        UpgradeVote::Withdraw { height, plan } => {
+            vec![value("height", Uint, "Height", height.to_string()), value("plan", Text, "Plan", plan.to_string())]
+        }
         UpgradeVote::Ready { version } => vec![value("version", Uint, "Rule set", version.to_string())],
     }
 }

@@ -82,9 +82,8 @@ fn what_is_missing_left_over_or_malformed_is_named() {
     for action in examples() {
         let kind = action.descriptor().kind;
         let whole = fields_of(&action);
-        let may_lack = |name: &str| {
-            action.descriptor().fields.iter().any(|f| f.name == name && f.kind == FieldKind::OptionalText)
-        };
+        let may_lack =
+            |name: &str| action.descriptor().fields.iter().any(|f| f.name == name && f.kind == FieldKind::OptionalText);
         for name in whole.keys() {
             let mut less = whole.clone();
             less.remove(name);

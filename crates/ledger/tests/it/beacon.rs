@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use openmesh_ledger::{
     BlockError, EpochsParams, ExecuteError, GenesisError, Overlay, Params, ProposalError, StateRead, Validator,
     ValidatorRecord, ValidatorSet, beacon, beacon_input, build_block, epoch, epoch_seed, epoch_validators,
-    execute_block, first_beacon, keys, light, light::LightError, near_turns, next_beacon, turns_seed, validate_proposal,
-    validators,
+    execute_block, first_beacon, keys, light, light::LightError, near_turns, next_beacon, turns_seed,
+    validate_proposal, validators,
 };
 use openmesh_primitives::{Amount, Digest, Timestamp, ValidatorKey, ValidatorPublicKey, VrfProof, canonical, sha256};
 use proptest::prelude::*;

@@ -2,8 +2,8 @@
 
 use openmesh_ledger::light::LightError;
 use openmesh_ledger::{
-    Block, BlockError, BlockLimits, BlocksParams, Certificate, ExecuteError, Overlay, Params, ProposalError, StateRead,
-    RuleSets, Transaction, UnverifiedTransaction, Upcoming, Validator, ValidatorSet, build_block, commit_hash,
+    Block, BlockError, BlockLimits, BlocksParams, Certificate, ExecuteError, Overlay, Params, ProposalError, RuleSets,
+    StateRead, Transaction, UnverifiedTransaction, Upcoming, Validator, ValidatorSet, build_block, commit_hash,
     execute_block, execute_block_verified, execute_checked, keys, next_validators, transactions_root,
     validate_proposal, validator_record, validators,
 };

@@ -5,9 +5,7 @@ use openmesh_ledger::{
     Origin, SourceKind, SourceSpec, SourcesAction, StampRecord, StampsAction, Transaction, TypedMessage, Validator,
     ValidatorSet, assign, keys, verify_stateless,
 };
-use openmesh_primitives::{
-    AccountKey, Address, Amount, ContentId, Digest, Timestamp, ValidatorKey, canonical, sha256,
-};
+use openmesh_primitives::{AccountKey, Address, Amount, ContentId, Digest, Timestamp, ValidatorKey, canonical, sha256};
 
 /// The first account of the well-known test mnemonic ("test test ... junk").
 const KEY: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
@@ -229,7 +227,11 @@ fn hashes_of_canonical_forms() {
             sha256(&[&canonical::encode(&openmesh_ledger::Params::default())]),
             "85455ce285dcb00b99d9ba4cbc5e9550226896482e760c19efec7d2419c9de47",
         ),
-        ("leaf of a stamp", Fact::Stamp(stamp).leaf(), "d2a18328e0fb7c1e60f62a2185f0a96701e7ef2b26a69a7a33c10d909fe14f24"),
+        (
+            "leaf of a stamp",
+            Fact::Stamp(stamp).leaf(),
+            "d2a18328e0fb7c1e60f62a2185f0a96701e7ef2b26a69a7a33c10d909fe14f24",
+        ),
     ];
     let found: Vec<_> = golden.iter().map(|(name, hash, _)| (*name, hash.to_string())).collect();
     let expected: Vec<_> = golden.iter().map(|(name, _, expected)| (*name, (*expected).to_string())).collect();

@@ -8,9 +8,9 @@ use openmesh_ledger::{
     ExecuteError, HEADER_VERSION, Lapse, LedgerEvent, MempoolRules, Migrate, Overlay, PLAN_AHEAD_BLOCKS_MAX, Params,
     PlanFault, ProposalError, REGISTERED_TAG_MIN, RULES_OF_GENESIS, RegisteredAction, RegisteredCall, RegisteredRules,
     RuleSet, RuleSets, RulesError, RulesInForce, SUPPLY_CAP, StateError, StateRead, Supply, Transaction,
-    TransactionError, Upcoming, UpgradeBallot, UpgradePlan, UpgradeVote, UpgradesError as E, UpgradesEvent, ballot_count, build_block_on,
-    check_supply, execute_block_on, keys, last_lapsed, params, plans, pool, rules_in_force, supply, upgrades, validate_proposal_on,
-    validator_record, verify_stateless,
+    TransactionError, Upcoming, UpgradeBallot, UpgradePlan, UpgradeVote, UpgradesError as E, UpgradesEvent,
+    ballot_count, build_block_on, check_supply, execute_block_on, keys, last_lapsed, params, plans, pool,
+    rules_in_force, supply, upgrades, validate_proposal_on, validator_record, verify_stateless,
 };
 use openmesh_primitives::{Address, Amount, Digest, Timestamp, canonical};
 

@@ -48,10 +48,7 @@ pub async fn epochs(
 
 /// One epoch, with its draw as long as that stands in the state.
 #[utoipa::path(get, path = api::path::EPOCH, tag = "ledger", params(("number" = u64, Path, description = "From 0 on")), responses((status = 200, body = api::EpochDetail), (status = 404, body = api::ErrorBody)))]
-pub async fn epoch(
-    State(node): State<Node>,
-    Path(number): Path<String>,
-) -> Result<Json<api::EpochDetail>, Refusal> {
+pub async fn epoch(State(node): State<Node>, Path(number): Path<String>) -> Result<Json<api::EpochDetail>, Refusal> {
     let number = request::number(&number)?;
     node.read(move |node| {
         let state = node.store().state()?;

@@ -100,7 +100,8 @@ pub async fn incident(State(node): State<Node>, Path(id): Path<String>) -> Resul
     };
     let info = found.ok_or_else(|| {
         let message = format!("this node does not know the incident {id:.60}");
-        let hint = "incidents of the ledger leave the state some epochs later, those of a site are forgotten with its restart";
+        let hint =
+            "incidents of the ledger leave the state some epochs later, those of a site are forgotten with its restart";
         Refusal::new(ErrorCode::UnknownIncident, message, hint)
     })?;
     Ok(Json(info))

@@ -32,7 +32,8 @@ pub async fn search(
     let text = query.text.trim().to_string();
     if !(1..=SEARCH_BYTES_MAX).contains(&text.len()) {
         let message = format!("the text has {} bytes", text.len());
-        let hint = format!("1 to {SEARCH_BYTES_MAX} bytes: a height, a hash, an address, a CID, an id or a part of a name");
+        let hint =
+            format!("1 to {SEARCH_BYTES_MAX} bytes: a height, a hash, an address, a CID, an id or a part of a name");
         return Err(Refusal::new(ErrorCode::BadSearch, message, hint));
     }
     let mut hits = if let Ok(hash) = text.parse::<Digest>() {

@@ -24,7 +24,8 @@ pub async fn window(
         let spec = source(&state, &id)?.spec;
         let record = ledger::window(&state, &id, window)?.ok_or_else(|| {
             let message = format!("window {window} of {id} does not stand in the state");
-            let hint = "nobody attested it, or it is some epochs old: the table ledger_chunks has the chunks of all windows";
+            let hint =
+                "nobody attested it, or it is some epochs old: the table ledger_chunks has the chunks of all windows";
             Refusal::new(ErrorCode::UnknownWindow, message, hint)
         })?;
         let abstentions = abstentions(&state, &id, window, &record)?;

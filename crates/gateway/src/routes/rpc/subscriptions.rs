@@ -29,7 +29,11 @@ impl Subscriptions {
     pub fn add(&mut self) -> Result<Box<RawValue>, Fault> {
         if self.open.len() >= RPC_SUBSCRIPTIONS_MAX {
             let message = format!("at most {RPC_SUBSCRIPTIONS_MAX} subscriptions on one connection");
-            return Err(Fault::new(LIMIT_EXCEEDED, message, "end one with eth_unsubscribe, or open another connection"));
+            return Err(Fault::new(
+                LIMIT_EXCEEDED,
+                message,
+                "end one with eth_unsubscribe, or open another connection",
+            ));
         }
         self.last += 1;
         self.open.insert(self.last);
