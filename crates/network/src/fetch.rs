@@ -227,6 +227,9 @@ mod tests {
             asks: Arc::new(Semaphore::new(crate::limits::ASKS_MAX)),
             questions: Arc::new(Semaphore::new(0)),
             responder: Default::default(),
+            greeter: Default::default(),
+            wants: Arc::new(Semaphore::new(0)),
+            want_responder: Default::default(),
             metrics: Metrics::default(),
         });
         let (commands, asked) = mpsc::channel(8);

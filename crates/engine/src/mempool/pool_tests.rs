@@ -106,9 +106,9 @@ fn a_commitment_and_the_attestation_that_opens_it_wait_beside_each_other() {
     insert(&mut pool, &opening, 0).unwrap();
     insert(&mut pool, &commitment, 0).unwrap();
     assert_eq!(insert(&mut pool, &second, 0), Err(PoolError::KnownAttestation), "each once");
-    assert_eq!(hashes(&pool.candidates(1 << 20)), vec![opening.hash(), commitment.hash()]);
+    assert_eq!(hashes(&pool.candidates(1 << 20, Amount::ZERO)), vec![opening.hash(), commitment.hash()]);
     pool.remove(&commitment.hash());
-    assert_eq!(hashes(&pool.candidates(1 << 20)), vec![opening.hash()]);
+    assert_eq!(hashes(&pool.candidates(1 << 20, Amount::ZERO)), vec![opening.hash()]);
 }
 
 #[test]
