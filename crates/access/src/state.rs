@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::error::Refusal;
+use crate::invitations::Invitations;
 use crate::moment::{Moment, Ran};
 use crate::principal::{Principal, Who};
 use crate::role::Role;
@@ -103,6 +104,9 @@ pub struct State {
     pub keys: BTreeMap<String, Key>,
     /// Sessions by their numbers.
     pub sessions: BTreeMap<String, Session>,
+    /// Invitations for other machines, and the machines that joined. Absent where there are none, as a version of before writes and reads it.
+    #[serde(default, skip_serializing_if = "Invitations::is_empty")]
+    pub invitations: Invitations,
     ended: VecDeque<(Digest, End)>,
 }
 
@@ -188,6 +192,11 @@ impl State {
     /// True where somebody is an owner.
     pub fn has_owner(&self) -> bool {
         self.members.values().any(|member| member.role == Role::Owner)
+    }
+
+    /// True where this wallet is an owner.
+    pub fn is_owner(&self, wallet: &Address) -> bool {
+        self.members.get(wallet).is_some_and(|member| member.role == Role::Owner)
     }
 
     /// Names the first owner.

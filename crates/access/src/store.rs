@@ -556,5 +556,6 @@ fn key_view(state: &State, id: &str, now: &Moment) -> Option<views::Key> {
     })
 }
 
+mod joining;
 #[cfg(test)]
 mod tests;

@@ -175,3 +175,51 @@ pub struct Code {
     /// Time for which it is good, milliseconds.
     pub lasts_ms: u64,
 }
+
+/// State of an invitation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InvitationState {
+    /// A machine can join by it.
+    Open,
+    /// A machine has joined by it.
+    Used,
+    /// Its time is over.
+    Expired,
+    /// It was taken back, or its owner is none any more.
+    Revoked,
+}
+
+/// An invitation for another machine, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Invitation {
+    /// Number.
+    pub id: String,
+    /// State.
+    pub state: InvitationState,
+    /// Wallet that owns the machine that joins by it.
+    #[schema(value_type = String, format = "address")]
+    pub owner: Address,
+    /// Whoever made it.
+    pub by: String,
+    /// Moment at which it was made.
+    #[schema(value_type = String, format = "seconds")]
+    pub made: Timestamp,
+    /// Time that is left of its life, milliseconds: 0 where it is over.
+    pub left_ms: u64,
+    /// Number of the machine that has joined by it.
+    pub machine: Option<String>,
+}
+
+/// A machine that has joined, as access knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joined {
+    /// Number.
+    pub id: String,
+    /// Name that it gave.
+    pub name: String,
+    /// Wallet that owns it.
+    pub owner: Address,
+    /// Moment at which it joined.
+    pub joined: Timestamp,
+}

@@ -37,6 +37,7 @@ use crate::drain::refuse as refuse_drained;
 use crate::error::AgentError;
 use crate::history::History;
 use crate::lending::Lending;
+use crate::machines::Machines;
 use crate::moves::Moves;
 use crate::outcomes::{self, AGENT, Outcome};
 use crate::publishers::Publishers;
@@ -72,6 +73,7 @@ pub struct Service {
     looks: crate::processes::Looks,
     backups: Backups,
     lending: Lending,
+    machines: Machines,
     moves: Moves,
     alerts: Alerts,
     publishers: Publishers,
@@ -138,6 +140,7 @@ impl Service {
         let lending = Lending::open(&settings, &machine.paths.programs(), first_id)?;
         Ok(Service {
             given: Given::new(settings.document.clone()),
+            machines: Machines::new(&settings.state, vault.clone()),
             moves: Moves::new(&settings.state, vault.clone()),
             settings,
             agent: Agent::new(machine),
@@ -188,6 +191,11 @@ impl Service {
     /// Room for the backups of other machines.
     pub(crate) fn lending(&self) -> &Lending {
         &self.lending
+    }
+
+    /// Machines that join this one, and this one with regard to another Xnode.
+    pub(crate) fn machines(&self) -> &Machines {
+        &self.machines
     }
 
     /// Moves of applications between this machine and others.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 pub use crate::alerts::views as alerts;
 pub use crate::backups::views as backups;
 pub use crate::lending::views as lending;
+pub use crate::machines::views as machines;
 pub use crate::moves::views as moves;
 pub use openmesh_access::audit::{
     Filter as AuditFilter, Head as AuditHead, Kind as AuditKind, Record as AuditRecord, Report as AuditReport,

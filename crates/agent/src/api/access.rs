@@ -80,7 +80,7 @@ async fn of_members(
 }
 
 /// Tells the door who the members are, and gives the reason for which it does not know of them yet.
-async fn told(service: &Arc<Service>, gate: &Arc<Gate>) -> Result<Option<String>, AgentError> {
+pub(super) async fn told(service: &Arc<Service>, gate: &Arc<Gate>) -> Result<Option<String>, AgentError> {
     let (service, gate) = (service.clone(), gate.clone());
     tokio::task::spawn_blocking(move || visits::tell(&service, gate.access(), gate.key()))
         .await

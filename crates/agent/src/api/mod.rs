@@ -17,6 +17,7 @@ pub mod gpus;
 pub mod import;
 pub mod jobs;
 mod loans;
+mod machines;
 mod moves;
 pub mod processes;
 mod templates;
@@ -94,6 +95,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .merge(import::routes())
         .merge(jobs::routes())
         .merge(loans::routes())
+        .merge(machines::routes())
         .merge(moves::routes())
         .merge(processes::routes())
         .merge(usage::routes())

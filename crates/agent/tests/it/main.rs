@@ -16,6 +16,7 @@ mod hook;
 mod imports;
 mod joins;
 mod lending;
+mod machines;
 mod moves;
 mod neighbours;
 mod pantry;

@@ -22,7 +22,7 @@ use crate::world::{PATIENCE, World, free_port, plain};
 const REVOKED: Duration = Duration::from_secs(1);
 
 /// Lets the door's program as it is now lie beside the other ones.
-fn build() {
+pub fn build() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let arguments = ["build", "--quiet", "--locked", "-p", "openmesh-door", "--bins"];
