@@ -9,6 +9,8 @@ import {
   furnishBackups,
   furnishDoors,
   furnishLending,
+  furnishMachines,
+  furnishProcesses,
   furnishStore,
   later,
   WALLET,
@@ -56,6 +58,8 @@ export function furnishWhole(agent: FakeAgent): void {
   furnishInside(agent);
   furnishBackups(agent);
   furnishLending(agent);
+  furnishMachines(agent);
+  furnishProcesses(agent);
   furnishDoors(agent);
   furnishAccess(agent);
   furnishAlerts(agent);

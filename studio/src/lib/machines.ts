@@ -13,7 +13,11 @@ const STATES: Record<MachineState, { tone: Tone; words: string; title: string }>
     title: "It has joined, and nothing was heard of it since then, or since this agent began",
   },
   here: { tone: "good", words: "here", title: "It reports" },
-  silent: { tone: "bad", words: "silent", title: "It has not reported for a minute: it is off, or does not reach this one" },
+  silent: {
+    tone: "bad",
+    words: "silent",
+    title: "It has not reported for a minute: it is off, or does not reach this one",
+  },
 };
 
 /** The state of a machine; one of a later agent stands by its own word. */
@@ -53,7 +57,9 @@ export const shareOf = (used: number, all: number): number | null =>
 export function clockWords(ms: number | null): string | null {
   if (ms === null || Math.abs(ms) < CLOCK_MS) return null;
   const seconds = Math.round(Math.abs(ms) / 1_000);
-  const long = seconds < 600 ? `${seconds} s` : seconds < 36_000 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3_600)} h`;
+  const minutes = Math.round(seconds / 60);
+  const long =
+    seconds < 600 ? `${seconds} s` : minutes < 600 ? `${minutes} min` : `${Math.round(minutes / 60)} h`;
   return `its clock is ${long} ${ms > 0 ? "ahead of" : "behind"} this machine's`;
 }
 

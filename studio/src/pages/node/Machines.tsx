@@ -1,6 +1,6 @@
 import { useId, useState } from "react";
 import type { Invitation, JoinInfo, MachineList, MadeInvitation } from "../../api/xnode";
-import { useMay } from "../../api/xnodeAccess";
+import { useMay, useMe } from "../../api/xnodeAccess";
 import {
   invite,
   leaveHost,
@@ -32,7 +32,7 @@ import { loadInWords } from "./Machine";
 /** The machines of an owner: this one, those that have joined it by an invitation, and the one that it has joined itself. */
 export function Machines() {
   const machines = useMachines();
-  const owner = useMay("owner");
+  const { data: me } = useMe();
   return (
     <>
       <Host />
@@ -42,7 +42,7 @@ export function Machines() {
         </Live>
       </Card>
       <Invite />
-      {owner === undefined ? <Invitations /> : null}
+      {me?.role === "owner" ? <Invitations /> : null}
     </>
   );
 }
@@ -65,18 +65,20 @@ function Joined({ info }: { info: JoinInfo }) {
         ? `${host} has removed this machine from its list`
         : `This machine has asked ${host}, and is not in: give it the line once more`;
   return (
-    <Notice
-      tone={info.state === "joined" && info.trouble === null && wrong === null ? "plain" : "warn"}
-      title={title}
-      ticking={
-        info.told === null ? null : (
-          <>
-            Its last report was heard <When at={info.told} />
-          </>
-        )
-      }
-    >
-      {[info.at, info.trouble, wrong].filter((words) => words !== null).join("; ")}
+    <>
+      <Notice
+        tone={info.state === "joined" && info.trouble === null && wrong === null ? "plain" : "warn"}
+        title={title}
+        ticking={
+          info.told === null ? null : (
+            <>
+              Its last report was heard <When at={info.told} />
+            </>
+          )
+        }
+      >
+        {[info.at, info.trouble, wrong].filter((words) => words !== null).join("; ")}
+      </Notice>
       {leaving.error ? <Refused error={leaving.error} /> : null}
       <Sure
         words={info.state === "joined" ? "Leave" : "Forget it"}
@@ -86,7 +88,7 @@ function Joined({ info }: { info: JoinInfo }) {
         why={owner}
         onAct={() => leaving.mutate()}
       />
-    </Notice>
+    </>
   );
 }
 
@@ -109,8 +111,16 @@ function List({ list }: { list: MachineList }) {
           { head: "Machine", tone: () => "wrap", cell: (row) => <About row={row} /> },
           { head: "State", tone: () => "wrap", cell: (row) => <Standing row={row} /> },
           { head: "Applications", tone: () => "wrap", cell: (row) => <Applications row={row} /> },
-          { head: "Memory", cell: ({ report }) => <Used of="Memory" used={report?.memory_used_bytes} all={report?.memory_bytes} /> },
-          { head: "Disk", cell: ({ report }) => <Used of="Disk" used={report?.disk_used_bytes} all={report?.disk_bytes} /> },
+          {
+            head: "Memory",
+            cell: ({ report: of }) => (
+              <Used of="Memory" used={of?.memory_used_bytes} all={of?.memory_bytes} />
+            ),
+          },
+          {
+            head: "Disk",
+            cell: ({ report: of }) => <Used of="Disk" used={of?.disk_used_bytes} all={of?.disk_bytes} />,
+          },
           { head: "Load", cell: ({ report }) => <Load report={report} /> },
           {
             head: "",
@@ -137,7 +147,13 @@ function About({ row: { name, report, machine } }: { row: MachineRow }) {
     <>
       <strong>{name}</strong> {machine === null ? <Badge>this machine</Badge> : null}
       {report?.url && machine !== null ? (
-        <a className="below" href={report.url} target="_blank" rel="noreferrer" aria-label={`Open Studio of ${name} in a new tab`}>
+        <a
+          className="below"
+          href={report.url}
+          target="_blank"
+          rel="noreferrer"
+          aria-label={`Open Studio of ${name} in a new tab`}
+        >
           its Studio
         </a>
       ) : null}
@@ -239,8 +255,8 @@ function Invite() {
         }}
       >
         <p className="quiet flat">
-          One line, pasted on the other machine, makes it an Xnode of yours that is listed here. Install this program there
-          first.
+          One line, pasted on the other machine, makes it an Xnode of yours that is listed here. Install this
+          program there first.
         </p>
         <label className="field">
           <span>Good for</span>
@@ -273,7 +289,12 @@ function Invite() {
         </div>
         {inviting.error ? <Refused error={inviting.error} /> : null}
         <p className="row flat">
-          <button type="submit" className="button primary" disabled={inviting.isPending || why !== undefined} title={why}>
+          <button
+            type="submit"
+            className="button primary"
+            disabled={inviting.isPending || why !== undefined}
+            title={why}
+          >
             Make the line
           </button>
         </p>
@@ -287,8 +308,8 @@ function Made({ made, onDone }: { made: MadeInvitation; onDone: () => void }) {
   return (
     <div className="stack">
       <Notice tone={made.remark === null ? "good" : "warn"} title="Paste this on the other machine">
-        It is shown once, and good for one machine and for {duration(made.entry.left_ms)}. Whoever has it can make a machine
-        yours, and nothing else.
+        It is shown once, and good for one machine and for {duration(made.entry.left_ms)}. Whoever has it can
+        make a machine yours, and nothing else.
         {made.remark === null ? null : <span className="below">{made.remark}</span>}
       </Notice>
       <Command text={made.command} />
