@@ -26,6 +26,8 @@ pub const MEMBERS_LASTS: Duration = Duration::from_secs(10);
 pub const LENDER_LASTS: Duration = Duration::from_secs(60);
 /// Time for which a move does not get further: a machine that starts anew is back within it.
 pub const MOVE_LASTS: Duration = Duration::from_secs(60);
+/// Time for which a machine that joined is silent, beside the minute after which it counts as that: one that starts anew reports within it.
+pub const SILENT_LASTS: Duration = Duration::from_secs(240);
 /// Time for which everything else lasts: a look that saw half of a change is over by then.
 pub const OTHER_LASTS: Duration = Duration::from_secs(30);
 
@@ -63,6 +65,8 @@ pub struct Facts {
     pub lending: Option<Lending>,
     /// Moves of applications that do not get further.
     pub moves: Vec<MoveFacts>,
+    /// Machines that have joined this one and are silent: number and name.
+    pub silent: Vec<(String, String)>,
     /// Bytes of the machine's disk, and those that are free for everybody.
     pub disk: Option<(u64, u64)>,
     /// Certificates of names that the door serves.
@@ -172,6 +176,7 @@ pub fn findings(facts: &Facts) -> Findings {
     places(facts, &mut found);
     lender(facts, &mut found);
     facts.moves.iter().for_each(|one| move_waits(one, &mut found));
+    facts.silent.iter().for_each(|(id, name)| silent(id, name, &mut found));
     disk(facts, &mut found);
     certificates(facts, &mut found);
     members(facts, &mut found);
@@ -383,6 +388,16 @@ fn move_waits(one: &MoveFacts, found: &mut Findings) {
     found.insert(key(AlertKind::Move, Some(application), None), finding);
 }
 
+/// A machine that has joined and does not report: it is off, or reaches this one no more.
+fn silent(id: &str, name: &str, found: &mut Findings) {
+    let cause = format!("{name}, which has joined this Xnode, does not report");
+    let remedy = format!(
+        "look whether it runs, and whether it reaches this one: `openmesh xnode join --status` there tells why; `openmesh xnode machines remove {id}` here where it is gone for good"
+    );
+    let finding = Finding { severity: Severity::Warning, cause, remedy, lasts: SILENT_LASTS };
+    found.insert(key(AlertKind::Silent, None, Some(id)), finding);
+}
+
 /// Changed members that the door has not taken: whoever was removed may still open what members may.
 fn members(facts: &Facts, found: &mut Findings) {
     let Some(words) = &facts.members_due else { return };
@@ -533,6 +548,15 @@ mod tests {
         };
         assert!(findings(&facts).is_empty());
         assert!(findings(&Facts { disk: Some((0, 0)), ..Facts::default() }).is_empty());
+    }
+
+    #[test]
+    fn a_machine_that_is_silent_is_told_by_its_name() {
+        let facts = Facts { silent: vec![("ab12".into(), "attic".into())], ..Facts::default() };
+        let (key, finding) = only(&facts);
+        assert_eq!((key.kind, key.subject.as_deref()), (AlertKind::Silent, Some("ab12")));
+        assert_eq!((finding.severity, finding.lasts), (Severity::Warning, SILENT_LASTS));
+        assert!(finding.cause.contains("attic") && finding.remedy.contains("machines remove ab12"), "{finding:?}");
     }
 
     #[test]

@@ -277,15 +277,15 @@ impl Machines {
         }
     }
 
-    /// Machines of which nothing was heard for some time, since this agent began at least: number, name, and seconds without a word.
-    pub fn silent(&self) -> Vec<(String, String, u64)> {
+    /// Machines of which nothing was heard for some time, since this agent began at least: number and name.
+    pub fn silent(&self) -> Vec<(String, String)> {
         let known = lock(&self.known);
-        let all = known.iter().map(|(id, one)| {
+        let is_silent = |one: &Known| {
             let since = one.heard.as_ref().map_or(one.since, |heard| heard.since);
-            (id.clone(), one.name.clone(), since.elapsed())
-        });
-        let silent = all.filter(|(_, _, time)| *time >= SILENT_AFTER);
-        silent.map(|(id, name, time)| (id, name, time.as_secs())).collect()
+            since.elapsed() >= SILENT_AFTER
+        };
+        let silent = known.iter().filter(|(_, one)| is_silent(one));
+        silent.map(|(id, one)| (id.clone(), one.name.clone())).collect()
     }
 }
 
