@@ -14,6 +14,7 @@ import type {
   AuditRecord,
   BackupOverview,
   Catalogue,
+  Costs,
   Deployment,
   Doors,
   EventKind,
@@ -106,6 +107,7 @@ export class FakeAgent {
   };
   templates: TemplateSheet[] = [];
   catalogues: Catalogue[] = [];
+  costs: Costs = { prices: null, applications: [], hour: "0", month: "0" };
   moves: Moves = { moves: [], ended: [] };
   /** Newer versions of templates by application; none of one that is not here. */
   readonly upgrades = new Map<string, Upgrades>();
@@ -282,6 +284,8 @@ export class FakeAgent {
         return { json: this.catalogues };
       case "GET /alerts":
         return { json: this.alerts };
+      case "GET /costs":
+        return { json: this.costs };
       case "GET /backups":
         return { json: this.backups };
       case "GET /loans":

@@ -574,6 +574,39 @@ describe("the node", () => {
     await page.getByText("No loan fits these filters.").waitFor();
   });
 
+  it("says what applications cost, and what a change comes to before it is made", async () => {
+    furnish();
+    const { plan } = planned();
+    const line = "cost: 16.06 EUR a month instead of 10.22 (site 16.06 instead of 10.22)";
+    agent.costs = {
+      prices: { currency: "EUR", processor: "0.01", memory: "0.004", disk: "0", gpu: "0" },
+      applications: [
+        {
+          name: "site",
+          runs: true,
+          hour: "0.014",
+          month: "10.22",
+          processors: "7.3",
+          memory: "2.92",
+          disk: "0",
+          gpus: "0",
+        },
+      ],
+      hour: "0.014",
+      month: "10.22",
+    };
+    const page = await visit("/apps");
+    await page.getByRole("columnheader", { name: "EUR a month" }).waitFor();
+    await page.getByText("All of them cost 10.22 EUR a month, 0.0140 an hour").waitFor();
+    await page.getByRole("link", { name: "site", exact: true }).click();
+    await page.getByText("processors 7.30, memory 2.92").waitFor();
+    agent.plan = () => planned({ plan: plan.replace("\n", `\n${line}\n`), destroys: [] });
+    await page.goto(`${url}/deploy`);
+    await paste(page, "Document", "applications:\n  cache:\n    image: redis\n");
+    await page.getByRole("button", { name: "Show the plan" }).click();
+    await page.getByText(/^It costs 16\.06 EUR a month instead of 10\.22/).waitFor();
+  });
+
   it("invites a machine by one line, shows it arriving, and removes it", async () => {
     const page = await visit("/node/machines");
     const form = page.getByRole("form", { name: "Invite a machine" });

@@ -80,6 +80,7 @@ pub const RULES: &[Rule] = &[
     change("POST", "/v1/xnode/applications/{}/restart", OPERATOR),
     look("/v1/xnode/applications/{}/upgrade", VIEWER),
     change("POST", "/v1/xnode/applications/{}/upgrade", OPERATOR),
+    look("/v1/xnode/costs", VIEWER),
     look("/v1/xnode/generations", VIEWER),
     look("/v1/xnode/generations/{}", VIEWER),
     look("/v1/xnode/generations/{}/diff/{}", VIEWER),

@@ -20,6 +20,7 @@ pub mod carried;
 mod catalogue;
 pub mod client;
 mod contract;
+mod costs;
 mod declared;
 mod doors;
 mod drain;

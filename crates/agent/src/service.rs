@@ -1,6 +1,7 @@
 //! Requests of people to a machine.
 
 mod catalogues;
+mod costs;
 mod deploy;
 mod given;
 mod made;
@@ -378,19 +379,19 @@ impl Service {
             crate::backups::stop_removed(&self.backups, previous, generation);
         }
         let applications = changed(generation, previous);
+        let (cost, line) = self.cost_of(generation, previous, document).unzip();
+        let told = self.told(&plan.to_string(), document, &applications);
+        let told = with_lines(&told, &line.into_iter().collect::<Vec<String>>());
         Ok(views::Deployment {
             generation: generation.number,
             after: generation.parent,
-            plan: self.given.noticed(
-                self.told(&plan.to_string(), document, &applications),
-                &generation.cause.by,
-                document,
-            ),
+            plan: self.given.noticed(told, &generation.cause.by, document),
             applications,
             steps: plan.steps.len() as u64,
             destroys: lost(&plan).filter_map(Step::destroys).collect(),
             loses_data: lost(&plan).any(Step::loses_data),
             events,
+            cost,
         })
     }
 

@@ -17,6 +17,7 @@ import type {
   BackupKeys,
   BackupOverview,
   Catalogue,
+  Costs,
   DataLine,
   Deployment,
   Doors,
@@ -117,6 +118,14 @@ export const useApplications = () =>
     queryKey: ["xnode", "applications"],
     queryFn: ({ signal }) => get<Application[]>(`${ROOT}/applications`, signal),
     refetchInterval: RESTS_MS,
+  });
+
+/** Costs of applications by the operator's prices, which change with the document alone. */
+export const useCosts = () =>
+  useQuery({
+    queryKey: ["xnode", "costs"],
+    queryFn: ({ signal }) => get<Costs>(`${ROOT}/costs`, signal),
+    refetchInterval: 10_000,
   });
 
 export const useApplication = (name: string) =>

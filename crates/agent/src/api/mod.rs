@@ -8,6 +8,7 @@ pub mod applications;
 mod backups;
 mod catalogues;
 mod common;
+mod costs;
 pub mod doors;
 mod drain;
 pub mod exec;
@@ -87,6 +88,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .merge(catalogues::routes())
         .merge(access::routes())
         .merge(alerts::routes())
+        .merge(costs::routes())
         .merge(doors::routes())
         .merge(drain::routes())
         .merge(exec::routes())
