@@ -6,6 +6,7 @@ mod alerts;
 mod authority;
 mod backups;
 mod contract;
+mod costs;
 mod declared;
 mod doors;
 mod drain;

@@ -31,7 +31,7 @@ fn table(costs: &Costs) -> String {
         std::iter::once(one.name.clone()).chain(amounts).chain([state.to_string()]).collect::<Vec<String>>()
     };
     let hour = format!("{currency} AN HOUR");
-    let heads = ["NAME", &hour, "A MONTH", "PROCESSORS", "MEMORY", "DISK", "GPUS", ""];
+    let heads = ["NAME", hour.as_str(), "A MONTH", "PROCESSORS", "MEMORY", "DISK", "GPUS", ""];
     text += &columns(&heads, &costs.applications.iter().map(row).collect::<Vec<_>>());
     text + &format!("all of them: {} {currency} an hour, {} {currency} a month\n", costs.hour, costs.month)
 }
