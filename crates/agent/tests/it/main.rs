@@ -28,6 +28,7 @@ mod publishers;
 mod restarts;
 mod returns;
 mod service;
+mod shown;
 mod takeover;
 mod templates;
 mod uninstall;
