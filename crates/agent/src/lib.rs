@@ -90,7 +90,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use tokio::net::UnixListener;
 use tokio::sync::{oneshot, watch};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinHandle;
 
 /// Time for open requests to end when the agent leaves: streams end at once, and answers are short.
 const REQUESTS_END: Duration = Duration::from_secs(10);
@@ -171,7 +171,7 @@ struct Parts {
     chores: [JoinHandle<()>; 8],
     /// The chores end when it goes.
     stays: watch::Sender<()>,
-    worked: JoinHandle<Result<std::thread::Result<()>, JoinError>>,
+    worked: JoinHandle<Result<std::thread::Result<()>, tokio::task::JoinError>>,
 }
 
 impl Parts {

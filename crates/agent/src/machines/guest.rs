@@ -69,7 +69,7 @@ async fn root(line: &Line) -> Result<Option<String>, JoinError> {
             }
         };
         let error = match answer.await {
-            Ok(bytes) if sha256(&[&bytes]) == expected => match String::from_utf8(bytes) {
+            Ok(bytes) if sha256(&[bytes.as_slice()]) == expected => match String::from_utf8(bytes) {
                 Ok(root) => return Ok(Some(root)),
                 Err(_) => JoinError::Stranger { at: line.at.clone() },
             },
