@@ -137,6 +137,18 @@ pub enum Refusal {
         /// The role of whoever asks.
         role: Role,
     },
+    /// A role of one's own that does not have this right.
+    #[error("this is not among the rights of {names}, by which your role is narrowed; an owner changes them")]
+    NotInRole {
+        /// Names of the roles.
+        names: String,
+    },
+    /// A role of one's own that somebody has.
+    #[error("somebody has the role `{name}`; give them another one first")]
+    RoleUsed {
+        /// Its name.
+        name: String,
+    },
     /// Somebody whom one's role does not govern.
     #[error("{role} cannot give, change or take the role {other}; an owner can")]
     Govern {
@@ -214,6 +226,8 @@ impl Refusal {
             Refusal::MachineRemoved => ("machine_removed", 410),
             Refusal::Owned => ("owned", 409),
             Refusal::Role { .. } => ("role", 403),
+            Refusal::NotInRole { .. } => ("not_in_role", 403),
+            Refusal::RoleUsed { .. } => ("role_used", 409),
             Refusal::Govern { .. } => ("govern", 403),
             Refusal::KeyOnAccess => ("key", 403),
             Refusal::Root => ("root", 403),

@@ -1,7 +1,7 @@
 //! Access to an Xnode: who may do what, how they come in, and what they did (clauses of `docs/spec/xnode.md`; formats: `docs/spec/access.md`).
 //!
 //! # What it owns
-//! The roles and the one table of rights ([`decide`]), members, API keys and sessions ([`Access`]), sign-in by wallet, invitations for other machines, and the audit log ([`audit`]).
+//! The roles and the one table of rights ([`decide`]), members, roles of one's own, API keys and sessions ([`Access`]), sign-in by wallet, invitations for other machines, and the audit log ([`audit`]).
 //!
 //! # Shape
 //! Rules are pure: the table, the grammar of messages, nonces, changes of members, the check of the log. Time enters as a value, by two clocks ([`Moment`]). The store puts a lock
@@ -18,6 +18,7 @@ mod invitations;
 mod message;
 mod moment;
 mod nonce;
+mod own;
 mod principal;
 mod questions;
 mod role;
@@ -32,6 +33,7 @@ pub use error::{AccessError, Refusal};
 pub use invitations::{INVITATION_MS, INVITATION_MS_MAX, INVITATION_MS_MIN};
 pub use message::{Message, Purpose};
 pub use moment::{Moment, Tick};
+pub use own::{Right, RightError};
 pub use principal::{Principal, ROOT, Who};
 pub use role::{Role, RoleError};
 pub use rules::{Least, RULES, Rule, Verdict, decide, rule};

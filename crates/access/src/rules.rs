@@ -183,6 +183,10 @@ pub const RULES: &[Rule] = &[
     change("PUT", "/v1/xnode/access/members/{}", ADMIN),
     change("DELETE", "/v1/xnode/access/members/{}", ADMIN),
     change("DELETE", "/v1/xnode/access/members/{}/sessions", VIEWER),
+    // Roles of one's own say who may do what, so that only an owner makes them.
+    look("/v1/xnode/access/roles", ADMIN),
+    change("PUT", "/v1/xnode/access/roles/{}", OWNER),
+    change("DELETE", "/v1/xnode/access/roles/{}", OWNER),
     look("/v1/xnode/access/keys", ADMIN),
     change("POST", "/v1/xnode/access/keys", ADMIN),
     change("DELETE", "/v1/xnode/access/keys/{}", ADMIN),

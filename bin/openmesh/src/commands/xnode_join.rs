@@ -10,7 +10,7 @@ use openmesh_agent::views::machines::{
 };
 use reqwest::Method;
 
-use super::agent::{ask, client, columns, failure, get, json, moment, print, settings};
+use super::agent::{ask, client, columns, failure, get, json, moment, part, print, settings};
 use super::xnode_backup::{asker, size};
 use super::xnode_service;
 use crate::cli::Output;
@@ -126,12 +126,6 @@ pub async fn machines(arguments: MachinesArgs) -> Result<(), Failure> {
             print(&format!("the machine {id} is not in the list any more; it stays its owner's\n"))
         }
     }
-}
-
-/// A part of a path, whatever it has in it.
-fn part(text: &str) -> String {
-    // Spaces are written as `+` for forms; in a path that is a plus.
-    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
 async fn gone(client: &Client, path: &str) -> Result<(), Failure> {

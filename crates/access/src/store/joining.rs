@@ -254,7 +254,7 @@ mod tests {
         let access = open(folder.path());
         let root = Principal::root();
         assert_eq!(access.invite(&root, None, None, &tick(1)).unwrap().1.owner, wallet(1));
-        let wish = views::MemberWish { role: Role::Owner, name: None };
+        let wish = views::MemberWish { role: Role::Owner, name: None, only: None };
         access.set_member(&root, wallet(2), &wish, &tick(2)).unwrap();
         assert!(matches!(access.invite(&root, None, None, &tick(3)), Err(Refusal::Value(_))));
         assert_eq!(access.invite(&root, Some(wallet(2)), None, &tick(3)).unwrap().1.owner, wallet(2));
