@@ -32,6 +32,7 @@ import type {
   Me,
   Member,
   Moves,
+  OwnRole,
   SecretInfo,
   TemplateSheet,
   Upgrades,
@@ -88,6 +89,7 @@ export class FakeAgent {
   members: Member[] = [];
   sessions: AccessSession[] = [];
   keys: ApiKey[] = [];
+  roles: OwnRole[] = [];
   me: Me = { who: "root", role: "owner", from: "the test", id: null };
   /** Asked for by `Authorization`; none where everybody may. */
   token: string | null = null;
@@ -278,6 +280,8 @@ export class FakeAgent {
         return { json: this.sessions };
       case "GET /access/keys":
         return { json: this.keys };
+      case "GET /access/roles":
+        return { json: this.roles };
       case "GET /templates":
         return { json: this.templates.map(({ summary }) => summary) };
       case "GET /catalogues":

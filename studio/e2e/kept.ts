@@ -287,8 +287,27 @@ export function furnishAccess(agent: FakeAgent): void {
       current: true,
     },
   ];
+  agent.roles = [
+    {
+      name: "deploys",
+      of: "operator",
+      rights: ["POST /v1/xnode/applications", "* /v1/xnode/applications/site/**", "GET /v1/xnode/events"],
+      since: ago(1_000),
+      by: WALLET,
+      used: 1,
+    },
+  ];
   agent.keys = [
-    { id: "k1", name: "ci", role: "operator", maker: WALLET, made: ago(900), left_ms: null, used: ago(30) },
+    {
+      id: "k1",
+      name: "ci",
+      role: "operator",
+      only: "deploys",
+      maker: WALLET,
+      made: ago(900),
+      left_ms: null,
+      used: ago(30),
+    },
   ];
   const previous = "0123456789abcdef".repeat(4);
   agent.audit = [
