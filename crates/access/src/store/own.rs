@@ -10,7 +10,8 @@ use crate::views;
 impl Access {
     /// Roles of one's own, by their names.
     pub fn own_roles(&self) -> Vec<views::OwnRole> {
-        let state = &lock(&self.inner).state;
+        let inner = lock(&self.inner);
+        let state = &inner.state;
         let view = |(name, own): (&String, &crate::own::OwnRole)| views::OwnRole {
             name: name.clone(),
             of: own.of,
