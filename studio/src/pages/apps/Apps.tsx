@@ -127,9 +127,9 @@ function List({ all, shown }: { all: Application[]; shown: Application[] }) {
           { head: "", cell: (application) => <OpenLink application={application} /> },
         ]}
       />
-      {prices && shown.length > 0 ? (
+      {costs?.prices && shown.length > 0 ? (
         <p className="quiet pad flat">
-          All of them cost {money(costs.month)} {prices.currency} a month, {money(costs.hour)} an hour
+          All of them cost {money(costs.month)} {costs.prices.currency} a month, {money(costs.hour)} an hour
         </p>
       ) : null}
       {shown.length > 0 && shown.length < all.length ? (
