@@ -162,7 +162,7 @@ impl Only {
 pub struct Grant {
     /// Role.
     pub role: Role,
-    /// What narrows it.
+    /// Roles of one's own that narrow it.
     pub only: Only,
 }
 

@@ -129,7 +129,7 @@ pub struct Found {
     pub who: Who,
     /// The role that they have now.
     pub role: Role,
-    /// What narrows it.
+    /// Roles of one's own that narrow it.
     pub only: Only,
     /// Time that is left of its life, milliseconds; none where it has no end.
     pub left_ms: Option<u64>,

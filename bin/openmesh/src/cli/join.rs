@@ -21,7 +21,7 @@ pub struct JoinArgs {
     /// Tell which Xnode this machine has joined, and whether it hears this machine's reports.
     #[arg(long)]
     pub status: bool,
-    /// Where no agent runs, install none as a service of systemd.
+    /// Install no agent as a service of systemd where none runs.
     #[arg(long)]
     pub no_service: bool,
     /// Agent.

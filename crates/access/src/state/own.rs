@@ -20,12 +20,12 @@ impl State {
         Some(Grant { role: self.role_of(id)?, only })
     }
 
-    /// What narrows a member.
+    /// Role of one's own that narrows a member.
     pub fn only_of_member(&self, member: &Member) -> Only {
         Only(member.only.iter().map(|name| self.narrowing(name)).collect())
     }
 
-    /// What narrows a key: its own role, and its maker's.
+    /// Roles of one's own that narrow a key: its own, and its maker's.
     pub fn only_of_key(&self, key: &Key) -> Only {
         let maker = key.maker.and_then(|maker| self.members.get(&maker)).and_then(|member| member.only.as_ref());
         Only(maker.into_iter().chain(&key.only).map(|name| self.narrowing(name)).collect())

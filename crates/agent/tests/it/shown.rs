@@ -1,5 +1,5 @@
-//! What the promises of an Xnode come to as a whole: where values of secrets are and where not, what is left after an application was there many times, a disk
-//! that is full, and data that are away.
+//! The promises of an Xnode as a whole: places in which values of secrets are, and in which they are not; an application that comes and goes many times; a disk
+//! that is full; data that are away.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
