@@ -142,7 +142,7 @@ function Make() {
             className="input mono"
             rows={4}
             value={text}
-            placeholder={"* /v1/xnode/applications/web/**\nGET /v1/xnode/events"}
+            placeholder={"GET /v1/xnode\n* /v1/xnode/applications/web/**"}
             spellCheck={false}
             aria-invalid={fault !== undefined}
             onChange={(event) => setText(event.target.value)}
@@ -150,7 +150,8 @@ function Make() {
         </label>
         <p className="quiet flat">
           A method or *, and a path: * stands for one part, ** at the end for everything below. Of what the role
-          may, whoever has it may what one of the rights fits, and nothing else.
+          may, whoever has it may what one of the rights fits, and nothing else. Studio opens where GET /v1/xnode
+          is among them.
         </p>
         {fault !== undefined ? <p className="quiet flat">{fault}.</p> : null}
         {making.error ? <Refused error={making.error} /> : null}
