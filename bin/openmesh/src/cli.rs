@@ -9,6 +9,7 @@ mod data;
 pub mod export;
 pub mod files;
 pub mod import;
+pub mod join;
 pub mod lend;
 pub mod machine;
 pub mod moves;

@@ -8,6 +8,7 @@ use openmesh_primitives::Address;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::own::Only;
 use crate::role::Role;
 
 /// Name of whoever is root on the machine.
@@ -75,6 +76,7 @@ pub(crate) struct Live {
     pub ends: watch::Receiver<()>,
     pub until: Option<Instant>,
     pub open: Arc<Open>,
+    pub only: Only,
 }
 
 /// Whoever asks, with the role that they have now. It lies among the extensions of a request; `who` prints as the name that a history keeps.
@@ -103,6 +105,16 @@ impl Principal {
     /// Number of the session or key; none for root.
     pub fn credential(&self) -> Option<&str> {
         self.live.as_ref().map(|live| live.id.as_str())
+    }
+
+    /// True where no role of one's own keeps this request from whoever asks: its method, and its path as it was asked.
+    pub fn may(&self, method: &str, path: &str) -> bool {
+        self.live.as_ref().is_none_or(|live| live.only.allows(method, path))
+    }
+
+    /// Names of the roles of one's own that narrow the role.
+    pub fn narrowed_by(&self) -> Vec<String> {
+        self.live.as_ref().map(|live| live.only.names()).unwrap_or_default()
     }
 
     /// Has a function called once everything that this request has opened is closed, which is when the last copy of this principal has gone. Never for root.

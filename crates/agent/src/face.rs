@@ -274,7 +274,10 @@ fn judge(gate: &Gate, parts: &Parts, path: &str, from: &str, tick: &Tick) -> Res
     };
     let principal = gate.access.enter(token, from, tick).map_err(|refusal| nobody(refusal.into()))?;
     let denied: Denied = match decide(Some(principal.role), method, path) {
-        Verdict::Allowed(rule) => return Ok(Judged { host, kind, rule, principal: Some(principal) }),
+        Verdict::Allowed(rule) if principal.may(method, parts.uri.path()) => {
+            return Ok(Judged { host, kind, rule, principal: Some(principal) });
+        }
+        Verdict::Allowed(_) => Refusal::NotInRole { names: principal.narrowed_by().join(", ") }.into(),
         Verdict::SignIn(_) => Refusal::SignedOut.into(),
         Verdict::Forbidden(rule) => match rule.least {
             Least::Role(least) => Refusal::Role { least, role: principal.role }.into(),

@@ -20,6 +20,7 @@ pub mod carried;
 mod catalogue;
 pub mod client;
 mod contract;
+mod costs;
 mod declared;
 mod doors;
 mod drain;
@@ -33,6 +34,7 @@ mod ids;
 mod jobs;
 mod lending;
 mod logs;
+mod machines;
 mod manager;
 mod moves;
 mod outcomes;
@@ -62,6 +64,7 @@ pub use client::Client;
 pub use contract::openapi;
 pub use error::AgentError;
 pub use lending::LendingError;
+pub use machines::JoinError;
 pub use manager::Manager;
 pub use moves::MovesError;
 pub use openmesh_access::audit::verify_folder as verify_audit;
@@ -88,7 +91,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use tokio::net::UnixListener;
 use tokio::sync::{oneshot, watch};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinHandle;
 
 /// Time for open requests to end when the agent leaves: streams end at once, and answers are short.
 const REQUESTS_END: Duration = Duration::from_secs(10);
@@ -166,10 +169,10 @@ struct Parts {
     door: Option<std::thread::JoinHandle<()>>,
     backups: std::thread::JoinHandle<()>,
     lender: std::thread::JoinHandle<()>,
-    chores: [JoinHandle<()>; 7],
+    chores: [JoinHandle<()>; 8],
     /// The chores end when it goes.
     stays: watch::Sender<()>,
-    worked: JoinHandle<Result<std::thread::Result<()>, JoinError>>,
+    worked: JoinHandle<Result<std::thread::Result<()>, tokio::task::JoinError>>,
 }
 
 impl Parts {
@@ -192,6 +195,7 @@ impl Parts {
             declared::start(service.clone(), left.clone()),
             publishers::start(service.clone(), left.clone()),
             usage::start(service.clone(), left.clone()),
+            machines::start(service.clone(), left.clone()),
             moves::start(service.clone(), left),
         ];
         // A worker that ends by itself has panicked: an agent that does nothing must not go on answering.
@@ -262,6 +266,7 @@ async fn once(taking: Option<Taking>, settings: Settings, asked: watch::Receiver
         tokio::task::block_in_place(|| taking.check(&service))?;
     }
     let gate = Arc::new(face::Gate::open(service.settings())?);
+    service.machines().know(&gate.access().machines());
     // A door that does not answer yet is told again.
     drop(tokio::task::block_in_place(|| visits::tell(&service, gate.access(), gate.key())));
     let sockets = (bind(service.settings())?, takeover::Listener::bind(service.settings())?);

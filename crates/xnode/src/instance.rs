@@ -187,9 +187,9 @@ impl<'a> Wanted<'a> {
         [first, rest].concat()
     }
 
-    /// Writes the application's files, and the texts of its network, into its folder; returns what is bound where.
+    /// Writes the application's files, and the texts of its network, into the folder of its parts; returns what is bound where.
     pub fn write_files(&self, hosts: &str, resolv_conf: &str, identity: &Identity) -> Result<Vec<Bind>, XnodeError> {
-        let folder = self.folder().join("files");
+        let folder = self.machine.parts(&self.instance_name(), &self.folder()).join("files");
         let made = crate::machine::make_folder(&folder);
         made.map_err(XnodeError::file("making", &folder))?;
         let root = (0, 0, 0o644);

@@ -8,6 +8,7 @@ import { Badge } from "../design";
 import { machineInWords } from "../lib/applications";
 import { age, shortAddress } from "../lib/format";
 import { useNow } from "../lib/now";
+import { roleWords } from "../lib/ownRoles";
 import { ageOf } from "../lib/staleness";
 import { refusal } from "./wallet";
 
@@ -77,7 +78,8 @@ export function XnodeSession() {
   const become = useBecome();
   const leaving = useMutation({ mutationFn: signOutAt, onSuccess: become });
   if (!me.data) return null;
-  const { who, role, id } = me.data;
+  const { who, id, only = [] } = me.data;
+  const role = roleWords(me.data.role, only.join(", "));
   const isWallet = /^0x[0-9a-fA-F]{40}$/.test(who);
   return (
     <span className="row session">

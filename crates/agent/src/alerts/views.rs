@@ -50,6 +50,8 @@ pub enum AlertKind {
     Update,
     /// A move of an application between machines does not get further.
     Move,
+    /// A machine that has joined this one does not report.
+    Silent,
 }
 
 /// Somebody who knows of an alert.

@@ -167,7 +167,7 @@ fn the_source_is_a_network_that_one_asker_has() {
 fn gate(folder: &Path) -> (Arc<Gate>, openmesh_access::views::MadeKey) {
     let usual = Settings::usual("test".parse().unwrap()).unwrap();
     let gate = Arc::new(Gate::open(&Settings { state: folder.into(), ..usual }).unwrap());
-    let wish = KeyWish { name: "viewer".into(), role: Role::Viewer, lasts_ms: None };
+    let wish = KeyWish { name: "viewer".into(), role: Role::Viewer, lasts_ms: None, only: None };
     let made = gate.access().make_key(&Principal::root(), &wish, &tick()).unwrap();
     (gate, made)
 }

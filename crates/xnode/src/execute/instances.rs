@@ -47,6 +47,10 @@ impl Work<'_> {
             marks::through(door, "instance.folder", || machine::make_folder(&folder))
                 .map_err(XnodeError::file("making", &folder))?;
         }
+        // What an earlier version kept on the disk is made in memory now.
+        for part in ["bundle", "files"].map(|part| folder.join(part)).iter().filter(|part| part.exists()) {
+            marks::remove(part, "instance.parts.remove", door)?;
+        }
         let image = wanted.image()?;
         let namespaces = machine.namespaces(&instance);
         let parent = machine.paths.namespaces(&instance);
@@ -69,7 +73,7 @@ impl Work<'_> {
         door("instance.files").map_err(passed())?;
         let config = bundle::config(&wanted.instance(&image, binds, given)?)
             .map_err(|error| XnodeError::Instance { application: name.clone(), words: error.to_string() })?;
-        let at = folder.join("bundle");
+        let at = machine.parts(&instance, &folder).join("bundle");
         machine::make_folder(&at).map_err(XnodeError::file("making", &at))?;
         bundle::write(&config, &at, door).map_err(XnodeError::file("writing", &at))?;
         let group = machine.group(&instance);

@@ -1,0 +1,31 @@
+//! Machines that join an Xnode (X-140 to X-146): invitations and the list at the one that is joined, its *host*; joining, reports and leaving at the other.
+//!
+//! # What it owns
+//! The line of an invitation, the mark of a machine that has joined, its reports, and what was heard of machines here. Tokens, owners and the list itself are those
+//! of `openmesh_access`.
+//!
+//! ```text
+//! STATE/join.json     the host that this machine has joined, with its own token, sealed
+//! ```
+//!
+//! # Shape
+//! A machine that joins asks its host, and reports to it; the host never asks a machine, and has no right there. What was heard is in memory: each machine tells it
+//! anew within moments.
+//!
+//! # On failure
+//! The mark is durable before anything is asked, and the machine's token stays the same: a join that was cut goes on with the same line. A host that is away
+//! changes nothing on this machine.
+
+mod addresses;
+mod book;
+mod error;
+mod guest;
+mod host;
+mod line;
+mod report;
+pub mod views;
+
+pub(crate) use book::Machines;
+pub use error::JoinError;
+pub(crate) use guest::{join, leave, look, start};
+pub(crate) use host::{invite, list};
