@@ -266,6 +266,7 @@ async fn once(taking: Option<Taking>, settings: Settings, asked: watch::Receiver
         tokio::task::block_in_place(|| taking.check(&service))?;
     }
     let gate = Arc::new(face::Gate::open(service.settings())?);
+    gate.wait(taking.is_some());
     service.machines().know(&gate.access().machines());
     // A door that does not answer yet is told again.
     drop(tokio::task::block_in_place(|| visits::tell(&service, gate.access(), gate.key())));
@@ -279,6 +280,7 @@ async fn once(taking: Option<Taking>, settings: Settings, asked: watch::Receiver
         service.leave();
         return Err(error);
     }
+    gate.wait(false);
     tracing::info!(socket = %service.settings().socket().display(), "the agent answers");
     if let Some(serves) = &service.settings().serves {
         serves.send_replace(true);

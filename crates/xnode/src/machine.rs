@@ -198,8 +198,8 @@ impl Machine {
         Namespaces { user: folder.join("user"), network: folder.join("net") }
     }
 
-    /// Folder of the bundle and the files of an instance, or of the bundle of a job's run, whose other parts lie in `folder`. Values of secrets are in them, so
-    /// that it is on the memory file system. Whatever an earlier version made has them beside its other parts.
+    /// Folder of the bundle of an instance or of a job's run, whose other parts lie in `folder`. Values of secrets are in it, so that it is on the memory file
+    /// system. What an earlier version made has it beside its other parts, and keeps it there until it is made anew.
     pub fn parts(&self, instance: &str, folder: &std::path::Path) -> PathBuf {
         if folder.join("bundle").exists() { folder.to_path_buf() } else { self.paths.shim(instance) }
     }

@@ -16,7 +16,6 @@ use openmesh_links::{Network, texts};
 
 use crate::applications::{Instances, Made};
 use crate::marks::{self, DoorMark};
-use crate::paths::instance_name;
 use crate::{Door, Machine};
 
 /// Name of an instance's `/etc/hosts` among its files.
@@ -83,7 +82,7 @@ pub(crate) fn follow(
         for (id, made) in found {
             let Some(made) = made else { continue };
             let Some(hosts) = hosts(made.address) else { continue };
-            let folder = machine.parts(&instance_name(name, id), &machine.paths.instance(name, id)).join("files");
+            let folder = machine.paths.instance(name, id).join("files");
             for (file, text) in [(HOSTS, &hosts), (RESOLV_CONF, &resolv_conf)] {
                 if let Err(error) = renew(&folder.join(file), text, door) {
                     faults.insert(name.clone(), format!("its /etc/{file} cannot be brought up to date: {error}"));

@@ -352,3 +352,30 @@ async fn an_application_whose_data_are_away_is_held_and_never_started_empty() {
     assert_eq!(answer("GET", port, "/").await.as_deref(), Some("one\nkept\n"));
     world.stop().await;
 }
+
+/// A file whose content is a secret lies in memory alone, and is not executed, whatever its mode; other files lie on the disk and are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_of_a_secret_is_in_memory_and_runs_nothing() {
+    let Some(mut world) = World::new() else { return };
+    world.start().await;
+    let value = "#!/usr/bin/perl\nprint qq(a value of nobody else)";
+    let request = world.client.request(Method::PUT, "/secrets/token").body(value);
+    world.client.ask::<u32>(request).await.unwrap();
+    let files = "    files: {/opt/sealed: {content: {secret: token}, mode: \"0755\"}, /opt/plain: {content: \"#!/usr/bin/perl\\nprint qq(it runs)\", mode: \"0755\"}}\n";
+    let text = plain(&world.image(&server("one")), free_port()) + files;
+    world.deploy(world.document(&text)).await;
+    let (state, run) = (world.settings.state.clone(), world.settings.run.clone());
+    let needle = ["a value of nobody else"];
+    assert_eq!(holders(&[state.as_path()], &needle), Vec::<PathBuf>::new());
+    let found = holders(&[run.as_path()], &needle);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].parent().is_some_and(|folder| folder.ends_with("files")), "{found:?}");
+    let script = "print `/opt/plain`; print qq(\\n); print -s '/opt/sealed', qq(\\n); $| = 1; exec '/opt/sealed' or print qq(no: $!\\n)";
+    let told = shot(&world, &perl(script)).await.unwrap().into_iter().filter_map(|event| match event {
+        ExecEvent::Line { text, .. } => Some(text),
+        _ => None,
+    });
+    let lines: Vec<String> = told.collect();
+    assert_eq!(lines, ["it runs".to_string(), value.len().to_string(), "no: Permission denied".into()]);
+    world.stop().await;
+}
