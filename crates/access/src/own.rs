@@ -98,19 +98,32 @@ impl fmt::Display for Right {
 }
 
 impl Right {
-    /// True where it fits a request, whose path is the one that was asked.
-    pub fn allows(&self, method: &str, path: &str) -> bool {
+    /// True where it fits a request by the method of its rule, whose path is the one that was asked.
+    pub fn allows(&self, method: Option<&str>, path: &str) -> bool {
         self.is_of(method) && fits(&self.path, path, |wanted, found| wanted == found)
     }
 
     /// True where a request can fit both it and a rule of the table.
     fn meets(&self, rule: &Rule) -> bool {
-        self.is_of(rule.method) && fits(&self.path, rule.path, |wanted, found| found == "{}" || wanted == found)
+        self.is_of(rule.right_method()) && fits(&self.path, rule.path, |wanted, found| found == "{}" || wanted == found)
     }
 
-    fn is_of(&self, method: &str) -> bool {
-        let method = if method == "HEAD" { "GET" } else { method };
-        self.method == "*" || self.method == method
+    fn is_of(&self, method: Option<&str>) -> bool {
+        self.method == "*" || method == Some(self.method.as_str())
+    }
+
+    /// True where it fits whatever another right fits.
+    fn covers(&self, other: &Right) -> bool {
+        let (mut own, mut others) = (self.path.split('/'), other.path.split('/'));
+        (self.method == "*" || self.method == other.method)
+            && loop {
+                match (own.next(), others.next()) {
+                    (Some("**"), _) | (None, None) => break true,
+                    (Some("*"), Some(part)) if part != "**" => {}
+                    (Some(own), Some(part)) if own == part => {}
+                    _ => break false,
+                }
+            }
     }
 }
 
@@ -146,9 +159,15 @@ pub struct Only(pub(crate) Vec<(String, Vec<Right>)>);
 
 impl Only {
     /// True where a request may go on, as far as this is asked.
-    pub fn allows(&self, method: &str, path: &str) -> bool {
-        let is_always = ALWAYS.iter().any(|(own, at)| *own == method && *at == path);
+    pub fn allows(&self, method: Option<&str>, path: &str) -> bool {
+        let is_always = ALWAYS.iter().any(|(own, at)| method == Some(*own) && *at == path);
         is_always || self.0.iter().all(|(_, rights)| rights.iter().any(|right| right.allows(method, path)))
+    }
+
+    /// True where nobody who has these rights could do more by them; none stands for all of a role.
+    pub fn covers(&self, rights: Option<&[Right]>) -> bool {
+        let within = |own: &[Right], right: &Right| own.iter().any(|own| own.covers(right));
+        self.0.iter().all(|(_, own)| rights.is_some_and(|rights| rights.iter().all(|right| within(own, right))))
     }
 
     /// Names of the roles.
@@ -201,6 +220,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::rules::rule;
 
     fn right(text: &str) -> Right {
         text.parse().unwrap()
@@ -242,9 +262,11 @@ mod tests {
             ("GET", "/v1/xnode/applications/web", true),
             ("GET", "/v1/xnode/applications/web/logs", true),
             ("POST", "/v1/xnode/applications/web/jobs/a", true),
-            ("HEAD", "/v1/xnode/applications", true),
             ("POST", "/v1/xnode/applications", false),
             ("GET", "/v1/xnode/applications/web2", false),
+            ("GET", "/v1/xnode/applications/", false),
+            ("GET", "/v1/xnode/Applications", false),
+            ("OPTIONS", "/v1/xnode/applications", false),
             ("GET", "/v1/xnode/applications/we%62", false),
             ("GET", "/v1/xnode/applications/db/logs", false),
             ("GET", "/v1/xnode", false),
@@ -252,13 +274,47 @@ mod tests {
             ("DELETE", "/v1/xnode/access/session", true),
             ("DELETE", "/v1/xnode/access/sessions/a", false),
         ] {
-            assert_eq!(web.allows(method, path), allowed, "{method} {path}");
+            assert_eq!(web.allows(Some(method), path), allowed, "{method} {path}");
         }
         let one = only(&["GET /v1/xnode/applications/*/logs"]);
-        assert!(one.allows("GET", "/v1/xnode/applications/web/logs"));
-        assert!(!one.allows("GET", "/v1/xnode/applications//logs") && !one.allows("GET", "/v1/xnode/applications/a/b/logs"));
-        assert!(Only::default().allows("DELETE", "/v1/xnode/anything"), "nothing narrows");
-        assert!(!Only(vec![("gone".into(), Vec::new())]).allows("GET", "/v1/xnode"), "a role that is not there leaves nothing");
+        for (path, allowed) in [("web/logs", true), ("/logs", false), ("a/b/logs", false), ("web/logs/", false)] {
+            assert_eq!(one.allows(Some("GET"), &format!("/v1/xnode/applications/{path}")), allowed, "{path}");
+        }
+        assert!(Only::default().allows(Some("DELETE"), "/v1/xnode/anything"), "nothing narrows");
+        let gone = Only(vec![("gone".into(), Vec::new())]);
+        assert!(!gone.allows(Some("GET"), "/v1/xnode"), "a role that is not there leaves nothing");
+    }
+
+    #[test]
+    fn whoever_may_only_look_opens_no_terminal() {
+        let path = "/v1/xnode/applications/web/terminal";
+        let method = |path| rule("GET", path).unwrap().right_method();
+        assert_eq!((method(path), method("/v1/xnode/applications/web/logs")), (None, Some("GET")));
+        assert!(!only(&["GET /v1/xnode/**"]).allows(method(path), path));
+        assert!(only(&["* /v1/xnode/applications/*/terminal"]).allows(method(path), path));
+        let idle = check("shell", Role::Operator, &[right("GET /v1/xnode/applications/*/terminal")]).unwrap_err();
+        assert!(idle.to_string().contains("opens nothing"), "{idle}");
+    }
+
+    #[test]
+    fn rights_cover_others() {
+        let covers = |own: &str, other: &str| right(own).covers(&right(other));
+        for (own, other, does) in [
+            ("* /v1/xnode/**", "GET /v1/xnode", true),
+            ("GET /v1/xnode/**", "* /v1/xnode", false),
+            ("GET /v1/xnode/a/*", "GET /v1/xnode/a/b", true),
+            ("GET /v1/xnode/a/*", "GET /v1/xnode/a/*", true),
+            ("GET /v1/xnode/a/*", "GET /v1/xnode/a/**", false),
+            ("GET /v1/xnode/a/**", "GET /v1/xnode/a", true),
+            ("GET /v1/xnode/a/b", "GET /v1/xnode/a/*", false),
+            ("GET /v1/xnode/a", "GET /v1/xnode/a/b", false),
+        ] {
+            assert_eq!(covers(own, other), does, "{own} covers {other}");
+        }
+        assert!(Only::default().covers(None) && !only(&["* /v1/xnode/**"]).covers(None));
+        let two = only(&["GET /v1/xnode", "* /v1/xnode/a/**"]);
+        assert!(two.covers(Some(&[right("POST /v1/xnode/a/b"), right("GET /v1/xnode")])));
+        assert!(!two.covers(Some(&[right("POST /v1/xnode/a/b"), right("POST /v1/xnode")])));
     }
 
     proptest! {
@@ -270,10 +326,24 @@ mod tests {
         ) {
             let rule = &RULES[at];
             let path = rule.path.replace("{}", "web");
-            prop_assert!(!right(&text).allows(rule.method, &path) || right(&text).meets(rule), "{} {}", text, path);
-            let all = right(&format!("{} /v1/xnode/**", rule.method));
-            prop_assert_eq!(all.allows(rule.method, &path), path.starts_with(API));
+            let method = rule.right_method();
+            prop_assert!(!right(&text).allows(method, &path) || right(&text).meets(rule), "{} {}", text, path);
+            let all = right(&format!("{} /v1/xnode/**", method.unwrap_or("*")));
+            prop_assert_eq!(all.allows(method, &path), path.starts_with(API));
             prop_assert_eq!(all.meets(rule), path.starts_with(API));
+        }
+
+        /// Whatever a right fits that is covered by another one, the other one fits too.
+        #[test]
+        fn what_is_covered_opens_nothing_more(
+            own in "(\\*|GET|POST) /v1/xnode(/(\\*|a|b)){0,3}(/\\*\\*)?",
+            other in "(\\*|GET|POST) /v1/xnode(/(\\*|a|b)){0,3}(/\\*\\*)?",
+            path in "/v1/xnode(/(a|b|c)){0,4}",
+            method in "GET|POST|DELETE",
+        ) {
+            let (own, other) = (right(&own), right(&other));
+            let fits = |right: &Right| right.allows(Some(method.as_str()), &path);
+            prop_assert!(!own.covers(&other) || !fits(&other) || fits(&own), "{} covers {}: {} {}", own, other, method, path);
         }
 
         #[test]

@@ -26,6 +26,14 @@ pub struct Rule {
     pub changes: bool,
 }
 
+impl Rule {
+    /// Method by which rights of a role of one's own fit it. None where a `GET` opens something through which things change, as a terminal does: `*` alone fits
+    /// that, so that a role which only looks opens none.
+    pub fn right_method(&self) -> Option<&'static str> {
+        (self.method != "GET" || !self.changes).then_some(self.method)
+    }
+}
+
 /// Decision about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {

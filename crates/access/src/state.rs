@@ -224,7 +224,7 @@ impl State {
         Ok(())
     }
 
-    /// Lets a wallet in, or changes its role and name. Nothing narrows the role then.
+    /// Lets a wallet in, or changes its role and name. What narrows the role stays as long as it is the same one.
     ///
     /// # Errors
     /// Whoever asks does not govern the role or the member, it is the last owner, or there are too many.
@@ -251,7 +251,8 @@ impl State {
             Some(name) => Some(checked(&name)?).filter(|name| !name.is_empty()),
             None => before.and_then(|before| before.name.clone()),
         };
-        self.members.insert(wallet, Member { role, name, only: None, since: now.wall, by: actor.to_string() });
+        let only = before.filter(|before| before.role == role).and_then(|before| before.only.clone());
+        self.members.insert(wallet, Member { role, name, only, since: now.wall, by: actor.to_string() });
         Ok(())
     }
 

@@ -436,10 +436,10 @@ impl Access {
         all
     }
 
-    /// Lets a wallet in, or changes its role and name. What it has open ends where its role is another one.
+    /// Lets a wallet in, or changes its role and name. What it has open ends where its rights are others.
     ///
     /// # Errors
-    /// As [`State::set_member`] and [`State::narrow_member`].
+    /// As [`State::set_member`], [`State::narrow_member`] and [`State::check_given`].
     pub fn set_member(
         &self,
         actor: &Principal,
@@ -448,8 +448,12 @@ impl Access {
         tick: &Tick,
     ) -> Result<(), Refusal> {
         self.change_by(actor, tick, |state, actor, now| {
+            let before = state.members.get(&wallet).cloned();
             state.set_member(actor, wallet, wish.role, wish.name.clone(), now)?;
-            wish.only.as_ref().map_or(Ok(()), |only| state.narrow_member(&wallet, only))
+            if let Some(only) = &wish.only {
+                state.narrow_member(&wallet, only)?;
+            }
+            state.check_given(actor, &wallet, before.as_ref())
         })
     }
 

@@ -137,7 +137,7 @@ pub struct MemberWish {
     /// Name for people; an empty one takes it away, none leaves it as it is.
     #[serde(default)]
     pub name: Option<String>,
-    /// Role of one's own that narrows the role; without it nothing does.
+    /// Role of one's own that narrows the role; an empty one takes it away, none leaves it as it is where the role is the same.
     #[serde(default)]
     pub only: Option<String>,
 }

@@ -287,7 +287,7 @@ fn judge(gate: &Gate, parts: &Parts, path: &str, from: &str, tick: &Tick) -> Res
     };
     let principal = gate.access.enter(token, from, tick).map_err(|refusal| nobody(refusal.into()))?;
     let denied: Denied = match decide(Some(principal.role), method, path) {
-        Verdict::Allowed(rule) if principal.may(method, parts.uri.path()) => {
+        Verdict::Allowed(rule) if principal.may(rule.right_method(), parts.uri.path()) => {
             return Ok(Judged { host, kind, rule, principal: Some(principal) });
         }
         Verdict::Allowed(_) => Refusal::NotInRole { names: principal.narrowed_by().join(", ") }.into(),

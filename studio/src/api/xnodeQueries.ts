@@ -71,7 +71,12 @@ export const isAbsent = (error: unknown): boolean =>
 export const wantsSignIn = (error: unknown): boolean => error instanceof RequestError && error.status === 401;
 
 /** What stands at the agent's address. */
-export type Reach = { at: "there"; info: XnodeInfo } | { at: "absent" } | { at: "signed out" };
+export type Reach =
+  | { at: "there"; info: XnodeInfo }
+  | { at: "absent" }
+  | { at: "signed out" }
+  /** Whoever is signed in may not look at the machine, by a role of one's own. */
+  | { at: "narrowed"; words: string };
 
 const REACH_KEY = ["xnode", "reach"];
 
@@ -86,6 +91,8 @@ const reachQuery = {
       return { at: "there", info: await get<XnodeInfo>(ROOT, signal) };
     } catch (error) {
       if (wantsSignIn(error)) return { at: "signed out" };
+      if (error instanceof RequestError && error.code === "not_in_role")
+        return { at: "narrowed", words: error.message };
       if (isAbsent(error) && client.getQueryData<Reach>(REACH_KEY)?.at !== "there") return { at: "absent" };
       throw error;
     }

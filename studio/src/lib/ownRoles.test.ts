@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { OwnRole } from "../api/xnode";
-import { readRights, rightFault, roleChoices, roleWords } from "./ownRoles";
+import { onlyFor, readRights, rightFault, roleChoices, roleWords } from "./ownRoles";
 
 const own = (name: string, of: OwnRole["of"]): OwnRole => ({
   name,
@@ -25,6 +25,12 @@ it("offers roles of one's own behind the one that they narrow, and what somebody
     "viewer",
     "operator, only deploys",
   ]);
+});
+
+it("takes a narrowing role away where there is one, and says nothing of it else", () => {
+  expect(onlyFor({ only: "deploys" }, undefined)).toBe("deploys");
+  expect(onlyFor({ only: null }, { only: "deploys" })).toBe("");
+  expect([onlyFor({ only: null }, {}), onlyFor({ only: null }, undefined)]).toEqual([null, null]);
 });
 
 it("reads rights a line, and says what is none", () => {

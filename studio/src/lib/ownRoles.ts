@@ -32,6 +32,12 @@ export function roleChoices(
 export const roleWords = (role: Role, only: string | null | undefined): string =>
   only ? `${role}, only ${only}` : role;
 
+/** What is sent for a choice: where a role of one's own narrows them now, an empty word says that none does any more. */
+export const onlyFor = (
+  { only }: Pick<RoleChoice, "only">,
+  now: { only?: string | null } | undefined,
+): string | null => only ?? (now?.only ? "" : null);
+
 /** Rights as somebody writes them, one a line. */
 export const readRights = (text: string): string[] =>
   text

@@ -27,7 +27,9 @@ export function XnodeBanner() {
       ? "Not signed in"
       : reach.data?.at === "absent"
         ? "No agent answers"
-        : "Waiting for the agent";
+        : reach.data?.at === "narrowed"
+          ? "Not for your role"
+          : "Waiting for the agent";
   return (
     <div
       className={`origin ${isStale ? "warn" : (said?.tone ?? "plain")}`}
@@ -74,7 +76,7 @@ export function XnodeFoot() {
 /** Who is signed in, and the way out. The way in is the page itself. */
 export function XnodeSession() {
   const reach = useReach();
-  const me = useMe(reach.data?.at === "there");
+  const me = useMe(reach.data?.at === "there" || reach.data?.at === "narrowed");
   const become = useBecome();
   const leaving = useMutation({ mutationFn: signOutAt, onSuccess: become });
   if (!me.data) return null;

@@ -85,7 +85,7 @@ pub enum MembersCommand {
         /// Name for people; an empty one takes it away.
         #[arg(long, value_name = "TEXT")]
         name: Option<String>,
-        /// Role of one's own that narrows this role; without it nothing does.
+        /// Role of one's own that narrows this role; without it that stays as it is where the role is the same, and an empty one takes it away.
         #[arg(long, value_name = "NAME")]
         only: Option<String>,
         /// Agent.

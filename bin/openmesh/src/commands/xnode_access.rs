@@ -105,8 +105,11 @@ async fn change_members(command: MembersCommand) -> Result<(), Failure> {
         MembersCommand::Set { wallet, role, name, only, agent } => {
             let client = client(&agent)?;
             let request = client.request(Method::PUT, &format!("/access/members/{wallet}"));
-            let said = narrowed(role.as_str(), only.as_deref());
             let answer = client.text(request.json(&MemberWish { role, name, only })).await.map_err(failure)?;
+            // What narrowed the same role before may narrow it still.
+            let all: Vec<Member> = get(&client, "/access/members").await?;
+            let now = all.iter().find(|member| member.wallet == wallet);
+            let said = now.map_or_else(|| role.to_string(), |now| narrowed(now.role.as_str(), now.only.as_deref()));
             print(&format!("{wallet} is {said} from now on\n"))?;
             at_the_door(&answer)
         }

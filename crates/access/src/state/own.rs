@@ -84,16 +84,39 @@ impl State {
         Ok(())
     }
 
-    /// Narrows a member to a role of one's own.
+    /// Narrows a member to a role of one's own; an empty name gives all of their role.
     ///
     /// # Errors
     /// Nobody is a member by this wallet, or the role is not there or narrows another one than they have.
     pub fn narrow_member(&mut self, wallet: &Address, name: &str) -> Result<(), Refusal> {
-        let of = self.own.get(name).ok_or_else(|| missing("role", name))?.of;
         let member = self.members.get_mut(wallet).ok_or(Refusal::NoMember(*wallet))?;
-        narrows(name, of, member.role)?;
-        member.only = Some(name.into());
+        member.only = match name {
+            "" => None,
+            name => {
+                narrows(name, self.own.get(name).ok_or_else(|| missing("role", name))?.of, member.role)?;
+                Some(name.into())
+            }
+        };
         Ok(())
+    }
+
+    /// Sees that whoever has changed a member, who was another one before, has given nothing that roles of one's own keep from themselves.
+    ///
+    /// # Errors
+    /// They have.
+    pub fn check_given(
+        &self,
+        actor: &Principal,
+        wallet: &Address,
+        before: Option<&Member>,
+    ) -> Result<(), Refusal> {
+        let Some(now) = self.members.get(wallet) else { return Ok(()) };
+        // Another name gives nothing.
+        if before.is_some_and(|before| (before.role, &before.only) == (now.role, &now.only)) {
+            return Ok(());
+        }
+        let own = now.only.as_ref().and_then(|name| self.own.get(name));
+        actor.check_given(own.map(|own| own.rights.as_slice()))
     }
 
     /// Checks a role of one's own for a new key of a role.
@@ -120,10 +143,13 @@ fn narrows(name: &str, of: Role, role: Role) -> Result<(), Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use openmesh_primitives::{Timestamp, sha256};
+    use tokio::sync::watch;
 
     use super::*;
-    use crate::principal::Who;
+    use crate::principal::{Live, Open, Who};
     use crate::state::KeyWish;
 
     fn right(text: &str) -> Right {
@@ -132,6 +158,13 @@ mod tests {
 
     fn person(n: u8, role: Role) -> Principal {
         Principal { who: Who::Wallet(Address([n; 20])), role, from: "here".into(), live: None }
+    }
+
+    /// The same in a session that roles of one's own narrow.
+    fn narrowed(n: u8, role: Role, only: Only) -> Principal {
+        let (_, ends) = watch::channel(());
+        let live = Live { id: "s".into(), ends, until: None, open: Open::counted(&Arc::default()), only };
+        Principal { live: Some(live), ..person(n, role) }
     }
 
     fn now() -> Moment {
@@ -166,15 +199,49 @@ mod tests {
         let used = Refusal::RoleUsed { name: "reader".into() };
         assert_eq!(state.remove_own(&owner, "reader"), Err(used.clone()));
         assert_eq!(state.set_own(&owner, "reader", (Role::Operator, logs()), &now()), Err(used));
-        // Whoever is given a role anew has all of it.
-        state.set_member(&owner, wallet, Role::Viewer, None, &now()).unwrap();
+        // Another name widens nothing, and another role is not narrowed by it.
+        state.set_member(&owner, wallet, Role::Viewer, Some("Ann".into()), &now()).unwrap();
+        assert_eq!(state.have_own("reader"), 1);
+        state.set_member(&owner, wallet, Role::Operator, None, &now()).unwrap();
         assert_eq!(state.have_own("reader"), 0);
+        state.set_member(&owner, wallet, Role::Viewer, None, &now()).unwrap();
+        state.narrow_member(&wallet, "reader").unwrap();
+        state.narrow_member(&wallet, "").unwrap();
+        assert_eq!(state.have_own("reader"), 0, "all of the role, since that was said");
         state.remove_own(&owner, "reader").unwrap();
         assert!(matches!(state.remove_own(&owner, "reader"), Err(Refusal::Missing { .. })));
         let key = Principal { who: Who::Key { id: "k".into(), name: "k".into() }, ..owner };
         let admin = state.set_own(&person(3, Role::Admin), "reader", (Role::Viewer, logs()), &now());
         assert_eq!(admin, Err(Refusal::Role { least: Role::Owner, role: Role::Admin }));
         assert_eq!(state.set_own(&key, "reader", (Role::Viewer, logs()), &now()), Err(Refusal::KeyOnAccess));
+    }
+
+    /// Whoever lets people in gives nothing that they do not have themselves: else a second wallet of theirs would (A-73).
+    #[test]
+    fn a_role_that_lets_people_in_gives_no_more_than_it_has() {
+        let (owner, wallet) = (person(1, Role::Owner), Address([3; 20]));
+        let rights = |texts: &[&str]| texts.iter().map(|text| right(text)).collect::<Vec<_>>();
+        let mut state = State::default();
+        let of_people = rights(&["* /v1/xnode/access/members/**", "GET /v1/xnode/applications/web/**"]);
+        state.set_own(&owner, "people", (Role::Admin, of_people), &now()).unwrap();
+        state.set_own(&owner, "web", (Role::Viewer, rights(&["GET /v1/xnode/applications/web/logs"])), &now()).unwrap();
+        state.set_own(&owner, "all", (Role::Viewer, rights(&["GET /v1/xnode/applications/*/logs"])), &now()).unwrap();
+        let ann = narrowed(2, Role::Admin, Only(vec![state.narrowing("people")]));
+        let mut set = |actor: &Principal, role, only: Option<&str>, name: &str| {
+            let (mut next, before) = (state.clone(), state.members.get(&wallet).cloned());
+            next.set_member(actor, wallet, role, Some(name.into()), &now())?;
+            only.map_or(Ok(()), |only| next.narrow_member(&wallet, only))?;
+            next.check_given(actor, &wallet, before.as_ref())?;
+            state = next;
+            Ok::<(), Refusal>(())
+        };
+        let refused = Err(Refusal::NotInRole { names: "people".into() });
+        assert_eq!(set(&ann, Role::Viewer, None, "bob"), refused, "all of a role");
+        assert_eq!(set(&ann, Role::Viewer, Some("all"), "bob"), refused, "logs of each application");
+        assert_eq!(set(&ann, Role::Viewer, Some("web"), "bob"), Ok(()));
+        assert_eq!(set(&ann, Role::Viewer, Some(""), "bob"), refused);
+        assert_eq!(set(&owner, Role::Viewer, Some("all"), "bob"), Ok(()));
+        assert_eq!(set(&ann, Role::Viewer, None, "Bob"), Ok(()), "a name gives nothing");
     }
 
     #[test]
@@ -196,9 +263,9 @@ mod tests {
         state.keep_key(&maker, "k".into(), &wish, hash, &now()).unwrap();
         let grant = state.grant_of("k").unwrap();
         assert_eq!((grant.role, grant.only.names()), (Role::Viewer, vec!["web".to_string(), "logs".to_string()]));
-        assert!(grant.only.allows("GET", "/v1/xnode/applications/web/logs"));
-        assert!(!grant.only.allows("GET", "/v1/xnode/applications/db/logs"), "its maker may not");
-        assert!(!grant.only.allows("GET", "/v1/xnode/applications/web"), "it may not itself");
+        assert!(grant.only.allows(Some("GET"), "/v1/xnode/applications/web/logs"));
+        assert!(!grant.only.allows(Some("GET"), "/v1/xnode/applications/db/logs"), "its maker may not");
+        assert!(!grant.only.allows(Some("GET"), "/v1/xnode/applications/web"), "it may not itself");
         // A state with all that is read back.
         let text = serde_json::to_string(&state).unwrap();
         assert_eq!(serde_json::from_str::<State>(&text).unwrap(), state);

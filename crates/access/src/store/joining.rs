@@ -68,6 +68,10 @@ impl Access {
         let invitation = invitation.ok_or(Refusal::InvitationUnknown)?;
         let token = Some(token).filter(|text| text.starts_with(token::MACHINE)).and_then(token::hash);
         let token = token.ok_or_else(|| Refusal::Value("the token of a machine is of another form".into()))?;
+        // Strangers cause no copy of all that is kept: nobody waits for them.
+        if lock(&self.inner).state.invitations.all.values().all(|kept| kept.hash != invitation) {
+            return Err(Refusal::InvitationUnknown);
+        }
         let id = token::number()?;
         self.change(tick, |state, now| {
             let State { invitations, members, .. } = state;

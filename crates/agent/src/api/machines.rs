@@ -111,7 +111,6 @@ async fn join_here(
     Json(wish): Json<JoinWish>,
 ) -> Result<Response, AgentError> {
     let (joined, node) = with_access(&service, &gate, move |service, access| {
-        let node = node_name(service)?;
         let before = access.machines().len();
         let joined = access.join(&wish.invitation, &wish.token, &wish.name, &tick())?;
         let all = access.machines();
@@ -121,7 +120,8 @@ async fn join_here(
             let text = format!("{} of {} has joined, from {}", named(&joined), joined.owner, circumstances.from);
             note(service, EventKind::Agent, text);
         }
-        Ok((joined, node))
+        // Last: whoever has no invitation causes no look at a disk, and one that has not heard this asks again.
+        Ok((joined, node_name(service)?))
     })
     .await?;
     let who = SignedInAs(named(&joined));

@@ -19,7 +19,7 @@ import { useAct } from "../../api/xnodeQueries";
 import { Badge, Card, Copy, Empty, Notice } from "../../design";
 import { Table } from "../../design/Table";
 import { count, duration, shortAddress } from "../../lib/format";
-import { roleChoices, roleWords, type RoleChoice } from "../../lib/ownRoles";
+import { onlyFor, roleChoices, roleWords, type RoleChoice } from "../../lib/ownRoles";
 import { Act, By, Live, Refused, Sure } from "../apps/parts";
 import { When } from "../parts";
 import { OwnRoles } from "./OwnRoles";
@@ -131,8 +131,13 @@ function Members({ all }: { all: Member[] }) {
                 choices={roleChoices(roles.includes(member.role) ? roles : [], own, member)}
                 why={reason(member)}
                 busy={changing.isPending}
-                onRole={({ role, only }) =>
-                  changing.mutate({ wallet: member.wallet, role, only, name: null })
+                onRole={(choice) =>
+                  changing.mutate({
+                    wallet: member.wallet,
+                    role: choice.role,
+                    only: onlyFor(choice, member),
+                    name: null,
+                  })
                 }
               />
             ),
@@ -211,6 +216,7 @@ function RoleSelect({
 
 function LetIn() {
   const { data: me } = useMe();
+  const { data: members } = useMembers();
   const roles = governed(me?.role);
   const [wallet, setWallet] = useState("");
   const [name, setName] = useState("");
@@ -233,9 +239,14 @@ function LetIn() {
         onSubmit={(event) => {
           event.preventDefault();
           if (why !== undefined || !chosen) return;
-          const { role, only } = chosen;
+          const now = members?.find((each) => each.wallet.toLowerCase() === wallet.trim().toLowerCase());
           letting.mutate(
-            { wallet: wallet.trim(), role, only, name: name.trim() || null },
+            {
+              wallet: wallet.trim(),
+              role: chosen.role,
+              only: onlyFor(chosen, now),
+              name: name.trim() || null,
+            },
             {
               onSuccess: () => {
                 setWallet("");
