@@ -10,7 +10,7 @@ const STATES: Record<MachineState, { tone: Tone; words: string; title: string }>
   arrives: {
     tone: "plain",
     words: "arrives",
-    title: "It has joined, and nothing was heard of it since then, or since this agent began",
+    title: "Nothing was heard of it since it joined, or since this agent began, less than a minute ago",
   },
   here: { tone: "good", words: "here", title: "It reports" },
   silent: {

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ pub(super) const SILENT_AFTER: Duration = Duration::from_secs(60);
 const SEAL: &str = "join";
 /// Largest mark, bytes: a certificate and some lines.
 const MARK_BYTES_MAX: u64 = 64 << 10;
+/// Largest file of reports, bytes: the longest ones of a full list, twice over.
+const REPORTS_BYTES_MAX: u64 = 2 << 20;
 
 /// The Xnode that this machine has joined, or has asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,11 +78,13 @@ pub(super) struct Told {
     pub failures: u32,
 }
 
-/// A report that was heard.
-#[derive(Clone, Debug)]
+/// A report that was heard, as it is kept over starts of the agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Heard {
     at: Timestamp,
-    since: Instant,
+    /// Moment of it; none where an agent of before has heard it.
+    #[serde(skip)]
+    since: Option<Instant>,
     from: String,
     clock_ms: i64,
     report: MachineReport,
@@ -94,6 +99,13 @@ struct Known {
     heard: Option<Heard>,
 }
 
+impl Known {
+    /// Time in which nothing was heard of it by this agent.
+    fn quiet(&self) -> Duration {
+        self.heard.as_ref().and_then(|heard| heard.since).unwrap_or(self.since).elapsed()
+    }
+}
+
 /// Machines that join, and this machine with regard to another Xnode.
 pub(crate) struct Machines {
     file: PathBuf,
@@ -104,6 +116,11 @@ pub(crate) struct Machines {
     pub(super) news: Notify,
     told: Mutex<Told>,
     known: Mutex<BTreeMap<String, Known>>,
+    reports: PathBuf,
+    /// Last reports that agents of before have heard, of machines that this one does not know of yet.
+    before: Mutex<BTreeMap<String, Heard>>,
+    /// Something was heard that is not kept.
+    is_fresh: AtomicBool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -113,6 +130,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Machines {
     /// Those of an agent with this state folder. Nothing is made before something joins.
     pub fn new(state: &Path, vault: Arc<Vault>) -> Machines {
+        let reports = state.join("machines.json");
         Machines {
             file: state.join("join.json"),
             vault,
@@ -120,6 +138,9 @@ impl Machines {
             news: Notify::new(),
             told: Mutex::default(),
             known: Mutex::default(),
+            before: Mutex::new(read_reports(&reports)),
+            reports,
+            is_fresh: AtomicBool::new(false),
         }
     }
 
@@ -236,32 +257,58 @@ impl Machines {
 
     /// Notes the machines that have joined: those that others have removed are forgotten.
     pub fn know(&self, all: &[Joined]) {
-        let mut known = lock(&self.known);
+        let (mut known, mut before) = (lock(&self.known), lock(&self.before));
+        let count = known.len();
         known.retain(|id, _| all.iter().any(|one| one.id == *id));
+        if known.len() < count {
+            self.is_fresh.store(true, Ordering::SeqCst);
+        }
         for one in all {
-            let fresh = || Known { name: one.name.clone(), since: Instant::now(), heard: None };
+            let heard = before.remove(&one.id);
+            let fresh = || Known { name: one.name.clone(), since: Instant::now(), heard };
             known.entry(one.id.clone()).or_insert_with(fresh);
         }
     }
 
-    /// Notes a report, and returns true where the machine was silent, or was never heard of.
+    /// Notes a report, and returns true where the machine was silent, or was never heard of by this agent.
     pub(super) fn hear(&self, of: &Joined, from: &str, clock_ms: i64, report: MachineReport) -> bool {
-        let heard = Heard { at: Timestamp::now(), since: Instant::now(), from: from.into(), clock_ms, report };
+        let heard = Heard { at: Timestamp::now(), since: Some(Instant::now()), from: from.into(), clock_ms, report };
         let mut known = lock(&self.known);
         let fresh = || Known { name: of.name.clone(), since: Instant::now(), heard: None };
         let one = known.entry(of.id.clone()).or_insert_with(fresh);
-        let is_news = one.heard.as_ref().is_none_or(|before| before.since.elapsed() >= SILENT_AFTER);
+        let before = one.heard.as_ref().and_then(|before| before.since);
         one.heard = Some(heard);
-        is_news
+        self.is_fresh.store(true, Ordering::SeqCst);
+        before.is_none_or(|since| since.elapsed() >= SILENT_AFTER)
+    }
+
+    /// Keeps the last reports, where one came since they were kept: the next agent shows when a machine was heard last, and what it said.
+    ///
+    /// # Errors
+    /// They cannot be written; those of before stay.
+    pub(super) fn keep_reports(&self) -> Result<(), AgentError> {
+        if !self.is_fresh.swap(false, Ordering::SeqCst) {
+            return Ok(());
+        }
+        let known = lock(&self.known).clone();
+        let heard: BTreeMap<String, Heard> =
+            known.into_iter().filter_map(|(id, known)| Some((id, known.heard?))).collect();
+        let bytes = serde_json::to_vec(&heard).unwrap_or_default();
+        marks::replace(&self.reports, &bytes).map_err(|cause| {
+            self.is_fresh.store(true, Ordering::SeqCst);
+            AgentError::file("writing", &self.reports)(cause)
+        })
     }
 
     /// A machine as people see it.
     pub(super) fn joined(&self, of: Joined) -> JoinedMachine {
-        let heard = lock(&self.known).get(&of.id).and_then(|known| known.heard.clone());
-        let state = match &heard {
-            None => MachineState::Arrives,
-            Some(heard) if heard.since.elapsed() >= SILENT_AFTER => MachineState::Silent,
+        let known = lock(&self.known).get(&of.id).cloned();
+        let is_quiet = known.as_ref().is_some_and(|known| known.quiet() >= SILENT_AFTER);
+        let heard = known.and_then(|known| known.heard);
+        let state = match heard.as_ref().and_then(|heard| heard.since) {
+            _ if is_quiet => MachineState::Silent,
             Some(_) => MachineState::Here,
+            None => MachineState::Arrives,
         };
         let name = heard.as_ref().map(|heard| heard.report.name.clone()).filter(|name| !name.is_empty());
         JoinedMachine {
@@ -280,13 +327,27 @@ impl Machines {
     /// Machines of which nothing was heard for some time, since this agent began at least: number and name.
     pub fn silent(&self) -> Vec<(String, String)> {
         let known = lock(&self.known);
-        let is_silent = |one: &Known| {
-            let since = one.heard.as_ref().map_or(one.since, |heard| heard.since);
-            since.elapsed() >= SILENT_AFTER
-        };
-        let silent = known.iter().filter(|(_, one)| is_silent(one));
+        let silent = known.iter().filter(|(_, one)| one.quiet() >= SILENT_AFTER);
         silent.map(|(id, one)| (id.clone(), one.name.clone())).collect()
     }
+}
+
+/// Reports that agents of before have kept. What cannot be read is said, and begins anew: each machine tells it again within moments.
+fn read_reports(path: &Path) -> BTreeMap<String, Heard> {
+    let words = match fs::metadata(path) {
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return BTreeMap::new(),
+        Err(cause) => cause.to_string(),
+        Ok(about) if about.len() > REPORTS_BYTES_MAX => format!("it has more than {REPORTS_BYTES_MAX} bytes"),
+        Ok(_) => match fs::read(path).map_err(|cause| cause.to_string()) {
+            Err(words) => words,
+            Ok(bytes) => match serde_json::from_slice(&bytes) {
+                Ok(reports) => return reports,
+                Err(cause) => cause.to_string(),
+            },
+        },
+    };
+    tracing::warn!(path = %path.display(), %words, "last reports of machines cannot be read, and are left out");
+    BTreeMap::new()
 }
 
 #[cfg(test)]
@@ -352,6 +413,32 @@ mod tests {
         assert!(machines.silent().is_empty(), "a minute has not passed");
         machines.know(&[joined("b")]);
         assert_eq!(machines.joined(joined("a")).state, MachineState::Arrives, "it has gone, and would be a new one");
+    }
+
+    #[test]
+    fn the_last_report_outlives_the_agent_and_says_when_it_came() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = machines(folder.path());
+        before.know(&[joined("a"), joined("b")]);
+        before.keep_reports().unwrap();
+        assert!(!folder.path().join("machines.json").exists(), "nothing was heard");
+        let report = MachineReport { name: "cellar".into(), ..MachineReport::default() };
+        before.hear(&joined("a"), "10.0.0.7:1", -5, report.clone());
+        before.hear(&joined("b"), "10.0.0.8:1", 0, report.clone());
+        before.keep_reports().unwrap();
+        let seen = before.joined(joined("a"));
+        let after = machines(folder.path());
+        after.know(&[joined("a")]);
+        let kept = after.joined(joined("a"));
+        assert_eq!((kept.state, kept.heard), (MachineState::Arrives, seen.heard), "not heard since this agent began");
+        assert_eq!((kept.report, kept.clock_ms, kept.name.as_str()), (Some(report.clone()), Some(-5), "cellar"));
+        assert!(after.hear(&joined("a"), "10.0.0.7:1", 0, report), "the first word that this agent hears");
+        assert_eq!(after.joined(joined("a")).state, MachineState::Here);
+        // Whoever has gone is not kept, and a damaged file is left out.
+        after.keep_reports().unwrap();
+        assert_eq!(read_reports(&folder.path().join("machines.json")).into_keys().collect::<Vec<_>>(), ["a"]);
+        fs::write(folder.path().join("machines.json"), "{").unwrap();
+        assert_eq!(read_reports(&folder.path().join("machines.json")), BTreeMap::new());
     }
 
     #[test]

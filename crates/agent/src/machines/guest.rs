@@ -10,7 +10,6 @@ use reqwest::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 use super::book::Mark;
 use super::error::JoinError;
@@ -158,7 +157,8 @@ pub(crate) async fn join(service: &Arc<Service>, access: &Arc<Access>, text: &st
         let message = "it answers for another owner than its invitation names".to_string();
         return Err(JoinError::Refused { at: line.at, code: String::new(), message }.into());
     }
-    mark.node = Some(wire::plain(&answer.node).chars().filter(|sign| *sign != '\n').take(WORD_CHARS_MAX).collect());
+    // It is shown in lists and terminals: nothing in it is hidden or turns the direction of text.
+    mark.node = Some(answer.node.chars().filter(char::is_ascii_graphic).take(WORD_CHARS_MAX).collect());
     (mark.id, mark.since) = (Some(answer.id), Some(Timestamp::now()));
     let own_access = access.clone();
     let end = move |service: &Service| settle(service, &own_access, &mark, ahead_ms(answer.at));
@@ -220,25 +220,23 @@ pub(crate) fn look(service: &Service) -> Result<JoinView, AgentError> {
     service.machines().view()
 }
 
-/// Starts the task of reports. It ends once the sender of `stays` is gone.
-pub(crate) fn start(service: Arc<Service>, mut stays: watch::Receiver<()>) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        loop {
-            let pause = tokio::select! {
-                pause = turn(&service) => pause,
-                () = ended(&mut stays) => return,
-            };
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = service.machines().news.notified() => {}
-                () = ended(&mut stays) => return,
-            }
+/// Makes reports until the sender of `stays` is gone.
+pub(super) async fn reports(service: &Arc<Service>, mut stays: watch::Receiver<()>) {
+    loop {
+        let pause = tokio::select! {
+            pause = turn(service) => pause,
+            () = ended(&mut stays) => return,
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = service.machines().news.notified() => {}
+            () = ended(&mut stays) => return,
         }
-    })
+    }
 }
 
 /// Waits until the agent leaves.
-async fn ended(stays: &mut watch::Receiver<()>) {
+pub(super) async fn ended(stays: &mut watch::Receiver<()>) {
     while stays.changed().await.is_ok() {}
 }
 

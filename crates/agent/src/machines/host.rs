@@ -1,14 +1,20 @@
 //! The side of an Xnode that other machines join: invitations, and the list.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use openmesh_access::{Access, Principal};
 use openmesh_primitives::{Digest, sha256};
 use reqwest::Url;
+use tokio::sync::watch;
 
 use super::addresses;
 use super::error::JoinError;
+use super::guest::ended;
 use super::line::{ADDRESSES_MAX, Line};
 use super::report;
 use super::views::{InvitationWish, MachineList, MadeInvitation};
+use crate::api::blocking;
 use crate::doors::{Maker, is_public};
 use crate::error::AgentError;
 use crate::face::tick;
@@ -16,6 +22,11 @@ use crate::moves::wire;
 use crate::service::Service;
 use crate::settings::{SUBNET, Settings};
 use crate::views::EventKind;
+
+/// Longest address in a line, bytes: the longest name of the DNS with scheme and port.
+const AT_BYTES_MAX: usize = 300;
+/// Time between two notes of the last reports: after a death of the agent they are as old at most.
+const KEPT_EACH: Duration = Duration::from_secs(600);
 
 /// Makes an invitation in somebody's name. `asked` is the name of this machine under which they ask; none on loopback.
 ///
@@ -67,6 +78,9 @@ fn reached_at(settings: &Settings, named: Option<&str>, asked: Option<&str>) -> 
         (None, Some(asked)) => format!("https://{asked}"),
         (None, None) => report::own_address(settings).ok_or(JoinError::NoName)?,
     };
+    if text.len() > AT_BYTES_MAX {
+        return Err(JoinError::Value(format!("an address has at most {AT_BYTES_MAX} bytes; a line would be too long with it")));
+    }
     wire::address(&text).map_err(|error| JoinError::Value(error.to_string()))
 }
 
@@ -91,6 +105,22 @@ fn remark(service: &Service, at: &Url) -> Option<String> {
     });
     let words = format!("the door does not serve {host} with TLS yet; `openmesh xnode doors` tells why");
     (!is_served).then_some(words)
+}
+
+/// Keeps last reports until the sender of `stays` is gone, and then once more.
+pub(super) async fn keep(service: &Arc<Service>, mut stays: watch::Receiver<()>) {
+    loop {
+        let leaves = tokio::select! {
+            () = tokio::time::sleep(KEPT_EACH) => false,
+            () = ended(&mut stays) => true,
+        };
+        if let Err(error) = blocking(service, |service| service.machines().keep_reports()).await {
+            tracing::warn!(%error, "last reports of machines are not kept");
+        }
+        if leaves {
+            return;
+        }
+    }
 }
 
 /// This machine and those that joined it.
@@ -122,7 +152,8 @@ mod tests {
         assert_eq!(at(&settings, None, Some("attic")).unwrap(), "https://xnode.lan/");
         assert_eq!(at(&settings, Some("https://far.example.org"), None).unwrap(), "https://far.example.org/");
         assert_eq!(at(&settings, Some("http://127.0.0.1:7780"), None).unwrap(), "http://127.0.0.1:7780/");
-        for wrong in ["http://10.0.0.5", "far.example.org", "https://far.example.org/path"] {
+        let long = format!("https://{}.example.org", "a".repeat(AT_BYTES_MAX));
+        for wrong in ["http://10.0.0.5", "far.example.org", "https://far.example.org/path", long.as_str()] {
             assert!(matches!(at(&settings, Some(wrong), None), Err(JoinError::Value(_))), "{wrong}");
         }
     }

@@ -163,7 +163,7 @@ impl MachineReport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MachineState {
-    /// Nothing was heard of it since it joined, or since this agent began.
+    /// Nothing was heard of it since it joined, or since this agent began, which is less than a minute ago.
     Arrives,
     /// It reports.
     Here,
@@ -186,7 +186,7 @@ pub struct JoinedMachine {
     pub joined: Timestamp,
     /// State.
     pub state: MachineState,
-    /// Last report; none where there was none since this agent began.
+    /// Last report, also of before this agent began; none where there was none.
     #[schema(value_type = Option<String>, format = "seconds")]
     pub heard: Option<Timestamp>,
     /// Place from which it was sent.

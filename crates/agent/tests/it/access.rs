@@ -412,7 +412,15 @@ async fn a_role_of_ones_own_opens_its_endpoints_alone() {
     assert!(done(put("/access/roles/web", list)).await);
     assert_eq!(ask(Method::GET, "/applications", token.as_str()).await, "");
     assert_eq!(ask(Method::GET, "/applications/web", token.as_str()).await, "not_in_role");
-    assert!(done(put(&member, json!({ "role": "operator" }))).await);
+    // A terminal is opened by `GET`, and is more than a look.
+    let looks = json!({ "of": "operator", "rights": ["GET /v1/xnode/**"] });
+    assert!(done(put("/access/roles/web", looks)).await);
+    assert!(ask(Method::GET, "/applications/web", token.as_str()).await.starts_with("no_"));
+    assert_eq!(ask(Method::GET, "/applications/web/terminal", token.as_str()).await, "not_in_role");
+    assert!(done(put("/access/roles/web", json!({ "of": "operator", "rights": ["GET /v1/xnode"] }))).await);
+    assert!(done(put(&member, json!({ "role": "operator", "name": "Ann" }))).await);
+    assert_eq!(ask(Method::GET, "/events", token.as_str()).await, "not_in_role", "another name widens nothing");
+    assert!(done(put(&member, json!({ "role": "operator", "only": "" }))).await);
     assert_eq!(ask(Method::GET, "/events", token.as_str()).await, "", "nothing narrows them any more");
     world.stop().await;
 }

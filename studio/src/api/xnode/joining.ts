@@ -30,7 +30,7 @@ export interface JoinedMachine {
   owner: string;
   joined: string;
   state: MachineState;
-  /** Last report; none since this agent began. */
+  /** Last report, also of before this agent began; none where there was none. */
   heard: string | null;
   from: string | null;
   /** Time by which its clock was ahead of this machine's. */
