@@ -87,8 +87,8 @@ function Narrowed({ words }: { words: string }) {
         <div className="stack">
           <p className="flat long">{words}</p>
           <p className="quiet flat">
-            Studio opens for whoever has the right GET /v1/xnode. What your role has is there for programs, by an
-            API key or this session.
+            Studio opens for whoever has the right GET /v1/xnode. What your role has is there for programs, by
+            an API key or this session.
           </p>
         </div>
       </Card>

@@ -149,9 +149,9 @@ function Make() {
           />
         </label>
         <p className="quiet flat">
-          A method or *, and a path: * stands for one part, ** at the end for everything below. Of what the role
-          may, whoever has it may what one of the rights fits, and nothing else. GET only looks: a terminal needs
-          *. Studio opens where GET /v1/xnode is among them.
+          A method or *, and a path: * stands for one part, ** at the end for everything below. Of what the
+          role may, whoever has it may what one of the rights fits, and nothing else. GET only looks: a
+          terminal needs *. Studio opens where GET /v1/xnode is among them.
         </p>
         {fault !== undefined ? <p className="quiet flat">{fault}.</p> : null}
         {making.error ? <Refused error={making.error} /> : null}
