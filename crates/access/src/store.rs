@@ -44,7 +44,7 @@ const CODE_MS: u64 = 6 * 3_600_000;
 /// Time between two notes of last uses, milliseconds: to the minute.
 const USES_MS: u64 = 60_000;
 /// Largest file of the state, bytes: every list full, twice over.
-const STATE_BYTES_MAX: u64 = 4 << 20;
+const STATE_BYTES_MAX: u64 = 6 << 20;
 
 /// Answer of a chain about a contract wallet: true where the signature is its.
 pub type Verifies<'a> = Pin<Box<dyn Future<Output = Result<bool, String>> + Send + 'a>>;
