@@ -64,7 +64,7 @@ pub use client::Client;
 pub use contract::openapi;
 pub use error::AgentError;
 pub use lending::LendingError;
-pub use machines::JoinError;
+pub use machines::{JoinError, check_line};
 pub use manager::Manager;
 pub use moves::MovesError;
 pub use openmesh_access::audit::verify_folder as verify_audit;

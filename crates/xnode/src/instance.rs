@@ -195,9 +195,8 @@ impl<'a> Wanted<'a> {
     /// Writes the application's files, and the texts of its network; those with a secret are in memory alone. Returns what is bound where.
     pub fn write_files(&self, hosts: &str, resolv_conf: &str, identity: &Identity) -> Result<Vec<Bind>, XnodeError> {
         let (folder, sealed) = (self.folder().join("files"), self.sealed_files());
-        for folder in [&folder, &sealed] {
-            crate::machine::make_folder(folder).map_err(XnodeError::file("making", folder))?;
-        }
+        let make = |folder: &Path| crate::machine::make_folder(folder).map_err(XnodeError::file("making", folder));
+        make(&folder)?;
         let root = (0, 0, 0o644);
         let mut files: Vec<(PathBuf, String, Vec<u8>, Owned)> = vec![
             (folder.join(texts::HOSTS), "/etc/hosts".into(), hosts.into(), root),
@@ -212,6 +211,7 @@ impl<'a> Wanted<'a> {
             let source = match &file.content {
                 Content::Text(_) => on_disk,
                 Content::Secret(_) => {
+                    make(&sealed)?;
                     // An earlier version kept its value there.
                     forget(&on_disk).map_err(XnodeError::file("removing", &on_disk))?;
                     sealed.join(index.to_string())

@@ -36,6 +36,8 @@ pub async fn join(arguments: JoinArgs) -> Result<(), Failure> {
         return shown(&view, output);
     }
     let line = line(&arguments)?;
+    // Nothing is installed for a text that is no line.
+    openmesh_agent::check_line(&line).map_err(|error| Failure::new(error.to_string()))?;
     begin_agent(&arguments)?;
     let client = client(&arguments.agent)?;
     let request = client.request(Method::POST, "/join").json(&JoinLine { line });
@@ -52,7 +54,9 @@ fn line(arguments: &JoinArgs) -> Result<String, Failure> {
             opened.map_err(|error| Failure::from_display(file.display(), &error))
         }
         None if std::io::stdin().is_terminal() => {
-            print("paste the invitation and press Enter:\n")?;
+            if !arguments.output.json {
+                print("paste the invitation and press Enter:\n")?;
+            }
             std::io::stdin().read_line(&mut text).map_err(|error| Failure::from_display("standard input", &error))
         }
         None => {

@@ -38,6 +38,15 @@ use tokio::task::JoinHandle;
 
 use crate::service::Service;
 
+/// Sees that a text is the line of an invitation, before anything is done for it.
+///
+/// # Errors
+/// It is none, a part of it lacks, or it cannot be used.
+pub fn check_line(text: &str) -> Result<(), JoinError> {
+    line::Line::parse(text)?;
+    Ok(())
+}
+
 /// Starts the task of reports: those of this machine, and those that are heard here. It ends once the sender of `stays` is gone.
 pub(crate) fn start(service: Arc<Service>, stays: watch::Receiver<()>) -> JoinHandle<()> {
     tokio::spawn(async move {
