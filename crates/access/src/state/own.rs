@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(state.set_own(&owner, "reader", (Role::Operator, logs()), &now()), Err(used));
         // Another name widens nothing, and another role is not narrowed by it.
         state.set_member(&owner, wallet, Role::Viewer, Some("Ann".into()), &now()).unwrap();
-        assert_eq!(state.have_own("reader"), 1);
+        assert_eq!(state.have_own("reader"), 1, "another name widens nothing");
         state.set_member(&owner, wallet, Role::Operator, None, &now()).unwrap();
         assert_eq!(state.have_own("reader"), 0);
         state.set_member(&owner, wallet, Role::Viewer, None, &now()).unwrap();
