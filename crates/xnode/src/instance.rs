@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::Ipv4Addr;
-use std::os::unix::fs::{PermissionsExt as _, fchown};
+use std::os::unix::fs::{PermissionsExt as _, chown, fchown};
 use std::path::{Path, PathBuf};
 
 use openmesh_blueprint::Generation;
@@ -195,8 +195,8 @@ impl<'a> Wanted<'a> {
     /// Writes the application's files, and the texts of its network; those with a secret are in memory alone. Returns what is bound where.
     pub fn write_files(&self, hosts: &str, resolv_conf: &str, identity: &Identity) -> Result<Vec<Bind>, XnodeError> {
         let (folder, sealed) = (self.folder().join("files"), self.sealed_files());
-        let make = |folder: &Path| crate::machine::make_folder(folder).map_err(XnodeError::file("making", folder));
-        make(&folder)?;
+        crate::machine::make_folder(&folder).map_err(XnodeError::file("making", &folder))?;
+        let first = self.placed.first_id;
         let root = (0, 0, 0o644);
         let mut files: Vec<(PathBuf, String, Vec<u8>, Owned)> = vec![
             (folder.join(texts::HOSTS), "/etc/hosts".into(), hosts.into(), root),
@@ -211,7 +211,7 @@ impl<'a> Wanted<'a> {
             let source = match &file.content {
                 Content::Text(_) => on_disk,
                 Content::Secret(_) => {
-                    make(&sealed)?;
+                    make_closed(&sealed, first).map_err(XnodeError::file("making", &sealed))?;
                     // An earlier version kept its value there.
                     forget(&on_disk).map_err(XnodeError::file("removing", &on_disk))?;
                     sealed.join(index.to_string())
@@ -221,7 +221,6 @@ impl<'a> Wanted<'a> {
         }
         let mut binds = Vec::new();
         for (source, target, bytes, (user, group, mode)) in files {
-            let first = self.placed.first_id;
             write_owned(&source, &bytes, (first + user, first + group, mode))
                 .map_err(XnodeError::file("writing", &source))?;
             binds.push(Bind { source: source.display().to_string(), target, writable: false });
@@ -372,6 +371,13 @@ fn capability(capability: Capability) -> CageCapability {
         Capability::Kill => CageCapability::Kill,
         Capability::NetBindService => CageCapability::NetBindService,
     }
+}
+
+/// Makes a folder through which the root of an instance, whose first id this is, finds its way alone: no other user of the host reads a file in it, whatever its mode.
+fn make_closed(folder: &Path, first: u32) -> std::io::Result<()> {
+    fs::create_dir_all(folder)?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+    chown(folder, Some(first), Some(first))
 }
 
 /// Removes a file, where it is there.
