@@ -639,7 +639,13 @@ describe("the node", () => {
   });
 
   it("says which Xnode this machine has joined, and leaves it", async () => {
-    agent.join = { ...agent.join, state: "joined", at: "https://hall.lan", node: "hall", trouble: "it is away" };
+    agent.join = {
+      ...agent.join,
+      state: "joined",
+      at: "https://hall.lan",
+      node: "hall",
+      trouble: "it is away",
+    };
     const page = await visit("/node/machines");
     await page.getByText("This machine has joined hall").waitFor();
     await page.getByText("https://hall.lan; it is away").waitFor();

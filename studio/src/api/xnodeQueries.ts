@@ -61,9 +61,15 @@ export const XNODE_STALE_MS = 10_000;
 export const isAbsent = (error: unknown): boolean =>
   error instanceof RequestError &&
   ((error.status === 404 &&
-    !["no_application", "no_generation", "no_loan", "no_secret", "no_template", "not_joined", "missing"].includes(
-      error.code,
-    )) ||
+    ![
+      "no_application",
+      "no_generation",
+      "no_loan",
+      "no_secret",
+      "no_template",
+      "not_joined",
+      "missing",
+    ].includes(error.code)) ||
     error.status === 502 ||
     error.status === 503);
 

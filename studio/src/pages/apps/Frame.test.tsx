@@ -16,7 +16,10 @@ it("tells somebody whose role may not look at the machine why, and lets them sig
     const answer = (json: unknown, status: number) =>
       Promise.resolve(new Response(JSON.stringify(json), { status }));
     if (path.endsWith("/access/me"))
-      return answer({ who: "key ci (ab12)", role: "operator", only: ["deploys"], from: "here", id: "s" }, 200);
+      return answer(
+        { who: "key ci (ab12)", role: "operator", only: ["deploys"], from: "here", id: "s" },
+        200,
+      );
     return answer({ code: "not_in_role", message: words }, 403);
   });
   render(

@@ -123,7 +123,9 @@ it("makes a line once, and removes a machine after a second word", async () => {
   const at = within(form).getByLabelText("Address of this Xnode, as the other machine reaches it");
   await userEvent.type(at, "http://10.0.0.5");
   within(form).getByText("The line is a secret, and goes over TLS alone: write https.");
-  expect((within(form).getByRole("button", { name: "Make the line" }) as HTMLButtonElement).disabled).toBe(true);
+  expect((within(form).getByRole("button", { name: "Make the line" }) as HTMLButtonElement).disabled).toBe(
+    true,
+  );
   await userEvent.clear(at);
   await userEvent.selectOptions(within(form).getByRole("combobox", { name: "Good for" }), "a day");
   await userEvent.click(within(form).getByRole("button", { name: "Make the line" }));

@@ -206,7 +206,15 @@ function Applications({ row: { report } }: { row: MachineRow }) {
   );
 }
 
-function Used({ of, used = 0, all = 0 }: { of: string; used?: number | undefined; all?: number | undefined }) {
+function Used({
+  of,
+  used = 0,
+  all = 0,
+}: {
+  of: string;
+  used?: number | undefined;
+  all?: number | undefined;
+}) {
   const share = shareOf(used, all);
   if (share === null) return <span className="quiet">not known</span>;
   return (
