@@ -180,11 +180,12 @@ impl Parts {
     async fn start(
         service: &Arc<Service>,
         gate: &Arc<face::Gate>,
+        place: watch::Receiver<bool>,
     ) -> Result<(Parts, oneshot::Receiver<()>), AgentError> {
         let face = face::Face::begin(service.settings(), api::router(service.clone()), gate).await?;
         // The face answers by now, or nobody is led to it.
         let door = doors::watch(service)?;
-        let worker = worker::start(service.clone())?;
+        let worker = worker::start(service.clone(), place)?;
         let backups = backups::start(service.clone())?;
         let lender = lending::watch(service)?;
         let (stays, left) = watch::channel(());
@@ -266,12 +267,13 @@ async fn once(taking: Option<Taking>, settings: Settings, asked: watch::Receiver
         tokio::task::block_in_place(|| taking.check(&service))?;
     }
     let gate = Arc::new(face::Gate::open(service.settings())?);
+    let (placed, place) = watch::channel(taking.is_none());
     gate.wait(taking.is_some());
     service.machines().know(&gate.access().machines());
     // A door that does not answer yet is told again.
     drop(tokio::task::block_in_place(|| visits::tell(&service, gate.access(), gate.key())));
     let sockets = (bind(service.settings())?, takeover::Listener::bind(service.settings())?);
-    let (parts, stops) = Parts::start(&service, &gate).await?;
+    let (parts, stops) = Parts::start(&service, &gate, place).await?;
     // The manager hears it before the one before ends: its end would be the end of the service.
     tell_manager(service.settings());
     if let Some(taking) = taking
@@ -281,6 +283,7 @@ async fn once(taking: Option<Taking>, settings: Settings, asked: watch::Receiver
         return Err(error);
     }
     gate.wait(false);
+    placed.send_replace(true);
     tracing::info!(socket = %service.settings().socket().display(), "the agent answers");
     if let Some(serves) = &service.settings().serves {
         serves.send_replace(true);
