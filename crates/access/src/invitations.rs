@@ -336,7 +336,8 @@ mod tests {
             assert!(matches!(refused, Err(Refusal::Value(_))), "{name}");
         }
         for n in 0..MACHINES_MAX {
-            let machine = Machine { hash: hash(&format!("m{n}")), name: "m".into(), owner: Address([1; 20]), joined: at(0) };
+            let machine =
+                Machine { hash: hash(&format!("m{n}")), name: "m".into(), owner: Address([1; 20]), joined: at(0) };
             all.machines.insert(format!("m{n}"), machine);
         }
         let full = join(&mut all, &by, "a", last * INVITATION_MS + 1);

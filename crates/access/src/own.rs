@@ -232,7 +232,9 @@ mod tests {
 
     #[test]
     fn rights_are_read_printed_and_refused_with_a_reason() {
-        for text in ["GET /v1/xnode", "* /v1/xnode/**", "POST /v1/xnode/applications/*/jobs/*", "DELETE /v1/xnode/a_b~c"] {
+        for text in
+            ["GET /v1/xnode", "* /v1/xnode/**", "POST /v1/xnode/applications/*/jobs/*", "DELETE /v1/xnode/a_b~c"]
+        {
             assert_eq!(right(text).to_string(), text);
             assert_eq!(serde_json::from_str::<Right>(&format!("\"{text}\"")).unwrap(), right(text));
         }

@@ -220,7 +220,8 @@ impl State {
         if self.has_owner() {
             return Err(Refusal::Owned);
         }
-        self.members.insert(wallet, Member { role: Role::Owner, name: None, only: None, since: now.wall, by: by.into() });
+        self.members
+            .insert(wallet, Member { role: Role::Owner, name: None, only: None, since: now.wall, by: by.into() });
         Ok(())
     }
 

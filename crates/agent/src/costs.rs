@@ -242,7 +242,8 @@ mod tests {
 
     #[test]
     fn a_plan_says_what_it_comes_to() {
-        let (eur, old, new) = (prices("EUR"), generation(&[("db", 1), ("web", 1)]), generation(&[("db", 1), ("shop", 2)]));
+        let (eur, old, new) =
+            (prices("EUR"), generation(&[("db", 1), ("web", 1)]), generation(&[("db", 1), ("shop", 2)]));
         let (cost, line) = change(Some((&old, &eur)), (&new, &eur));
         assert_eq!(line, "cost: 27.74 EUR a month instead of 20.44 (shop 17.52, nothing for web)");
         assert_eq!((cost.month.as_str(), cost.before.as_deref()), ("27.74", Some("20.44")));

@@ -207,7 +207,9 @@ async fn asked(gate: Arc<Gate>, request: Request, next: Next) -> Response {
     let path = pattern(&parts.extensions, parts.uri.path());
     let judged = judge(&gate, &parts, &path, &from, &tick);
     let judged = judged.and_then(|judged| match judged.rule.changes && gate.waits.load(Ordering::SeqCst) {
-        true => Err(Box::new((Denied::new(503, "begins", "this agent begins; try again in a moment"), judged.principal))),
+        true => {
+            Err(Box::new((Denied::new(503, "begins", "this agent begins; try again in a moment"), judged.principal)))
+        }
         false => Ok(judged),
     });
     let (rule, principal) = match judged {

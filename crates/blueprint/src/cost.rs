@@ -158,7 +158,8 @@ mod tests {
         let volumes = ", volumes: {data: {path: /data, size: 20GiB}}";
         assert_eq!(of(volumes).disk.to_string(), "0.002");
         // A writable root is each instance's own, a volume all of theirs.
-        let two = of(&format!("{}, root: writable, instances: 2", volumes.replace("20GiB}", "20GiB, read_only: true}")));
+        let two =
+            of(&format!("{}, root: writable, instances: 2", volumes.replace("20GiB}", "20GiB, read_only: true}")));
         assert_eq!((two.processors.to_string(), two.disk.to_string()), ("0.04".into(), "0.0022".into()));
         assert_eq!(of(", gpus: {count: 2}").gpus.to_string(), "1");
         let stopped = of(&format!("{volumes}, wish: stopped"));

@@ -1,8 +1,6 @@
 //! `openmesh xnode init` and `openmesh xnode access`.
 
-use openmesh_agent::views::access::{
-    Code, Ended, Key, MadeKey, Member, MemberWish, OwnRole, OwnRoleWish, Session,
-};
+use openmesh_agent::views::access::{Code, Ended, Key, MadeKey, Member, MemberWish, OwnRole, OwnRoleWish, Session};
 use openmesh_agent::views::{AuditFilter, AuditHead, AuditKind, AuditRecord, AuditReport, KeyWish, Untaken};
 use openmesh_agent::{Chain, Settings, SettingsFile};
 use reqwest::Method;
@@ -10,8 +8,7 @@ use url::form_urlencoded::Serializer;
 
 use super::agent::{ask, client, columns, failure, get, json, moment, part, print, settings};
 use crate::cli::access::{
-    AccessCommand, AuditArgs, AuditCommand, InitArgs, KeysCommand, MembersCommand, Noted, RolesCommand,
-    SessionsCommand,
+    AccessCommand, AuditArgs, AuditCommand, InitArgs, KeysCommand, MembersCommand, Noted, RolesCommand, SessionsCommand,
 };
 use crate::cli::{AgentName, Output};
 use crate::failure::Failure;
@@ -326,7 +323,8 @@ fn keys(all: &[Key]) -> String {
 
 fn roles(all: &[OwnRole]) -> String {
     if all.is_empty() {
-        return "there are no roles of one's own; `openmesh xnode access roles set NAME --of ROLE RIGHT` makes one\n".into();
+        return "there are no roles of one's own; `openmesh xnode access roles set NAME --of ROLE RIGHT` makes one\n"
+            .into();
     }
     let of = |role: &OwnRole| {
         let rights: String = role.rights.iter().map(|right| format!("  {right}\n")).collect();
@@ -425,7 +423,10 @@ mod tests {
         assert!(text.starts_with("web narrows operator, given to 2; changed 1970-01-01 00:00:00"), "{text}");
         assert!(text.ends_with("by root\n  * /v1/xnode/applications/web/**\n"), "{text}");
         assert!(roles(&[]).contains("roles set"));
-        assert_eq!((narrowed("viewer", None), narrowed("viewer", Some("a"))), ("viewer".into(), "viewer, only a".into()));
+        assert_eq!(
+            (narrowed("viewer", None), narrowed("viewer", Some("a"))),
+            ("viewer".into(), "viewer, only a".into())
+        );
     }
 
     #[test]

@@ -104,12 +104,7 @@ impl State {
     ///
     /// # Errors
     /// They have.
-    pub fn check_given(
-        &self,
-        actor: &Principal,
-        wallet: &Address,
-        before: Option<&Member>,
-    ) -> Result<(), Refusal> {
+    pub fn check_given(&self, actor: &Principal, wallet: &Address, before: Option<&Member>) -> Result<(), Refusal> {
         let Some(now) = self.members.get(wallet) else { return Ok(()) };
         // Another name gives nothing.
         if before.is_some_and(|before| (before.role, &before.only) == (now.role, &now.only)) {

@@ -173,7 +173,9 @@ fn owner_for(state: &State, actor: &Principal, named: Option<Address>) -> Result
     };
     match state.is_owner(&wallet) {
         true => Ok(wallet),
-        false => Err(Refusal::Value(format!("{wallet} is no owner of this Xnode, and an invited machine is an owner's"))),
+        false => {
+            Err(Refusal::Value(format!("{wallet} is no owner of this Xnode, and an invited machine is an owner's")))
+        }
     }
 }
 

@@ -81,7 +81,9 @@ mod tests {
         access.set_own_role(&root, "web", &wish("GET /v1/xnode/applications"), &tick(4)).unwrap();
         ended.await.unwrap();
         let bot = access.enter(&made.key, "here", &tick(5)).unwrap();
-        assert!(bot.may(Some("GET"), "/v1/xnode/applications") && !bot.may(Some("GET"), "/v1/xnode/applications/web/logs"));
+        assert!(
+            bot.may(Some("GET"), "/v1/xnode/applications") && !bot.may(Some("GET"), "/v1/xnode/applications/web/logs")
+        );
         // A change of something else leaves it alone, and the role is there after a start.
         let other = access.make_key(&root, &KeyWish { only: None, ..key }, &tick(6)).unwrap();
         access.end_key(&root, &other.entry.id, &tick(7)).unwrap();

@@ -8,7 +8,8 @@ use crate::views::machines::{
 
 const TAG: &str = "machines";
 /// Words for whatever a machine asks.
-const BY_TOKEN: &str = "The machine's own token comes as a bearer token: it is no session and no API key, and opens nothing else.";
+const BY_TOKEN: &str =
+    "The machine's own token comes as a bearer token: it is no session and no API key, and opens nothing else.";
 
 pub(super) fn list(list: &mut List) {
     list.add(TAG, ("get", "/invitations"), "Invitations for other machines, without their secrets")

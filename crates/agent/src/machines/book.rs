@@ -195,10 +195,7 @@ impl Machines {
     /// It is of another machine, or was changed.
     pub(super) fn token(&self, mark: &Mark) -> Result<String, AgentError> {
         let token = self.vault.unseal(SEAL, &mark.token).and_then(|bytes| String::from_utf8(bytes).ok());
-        token.ok_or_else(|| AgentError::Damaged {
-            path: self.file.clone(),
-            words: "its token cannot be opened".into(),
-        })
+        token.ok_or_else(|| AgentError::Damaged { path: self.file.clone(), words: "its token cannot be opened".into() })
     }
 
     /// Word on the last report.

@@ -62,7 +62,9 @@ pub enum JoinError {
         clock: String,
     },
     /// Another machine answers.
-    #[error("another machine than the one that made the invitation answers at {at}: its authority is another one; nothing was told to it")]
+    #[error(
+        "another machine than the one that made the invitation answers at {at}: its authority is another one; nothing was told to it"
+    )]
     Stranger {
         /// The address.
         at: String,

@@ -45,7 +45,9 @@ fn failed(at: &str, trouble: Trouble) -> JoinError {
         Trouble::Away(cause) => JoinError::Unreachable { at, cause, clock: Timestamp::now().to_rfc3339() },
         // One that knows invitations asks nobody who joins to sign in.
         Trouble::Key(_) => JoinError::Old { at },
-        Trouble::Refused(failure) if matches!(failure.code.as_str(), "no_endpoint" | "no_rule") => JoinError::Old { at },
+        Trouble::Refused(failure) if matches!(failure.code.as_str(), "no_endpoint" | "no_rule") => {
+            JoinError::Old { at }
+        }
         Trouble::Refused(failure) => JoinError::Refused { at, code: failure.code, message: failure.message },
     }
 }
@@ -86,12 +88,7 @@ async fn root(line: &Line) -> Result<Option<String>, JoinError> {
 }
 
 /// Asks the Xnode of a mark, by one way after the other until somebody answers.
-async fn ask<T: DeserializeOwned>(
-    mark: &Mark,
-    token: &str,
-    path: &str,
-    body: &impl Serialize,
-) -> Result<T, Trouble> {
+async fn ask<T: DeserializeOwned>(mark: &Mark, token: &str, path: &str, body: &impl Serialize) -> Result<T, Trouble> {
     let mut first = None::<Trouble>;
     for addresses in ways(&mark.addresses) {
         let reach = Reach { root: mark.root.as_deref(), only: true, addresses };
@@ -200,7 +197,11 @@ pub(crate) async fn leave(service: &Arc<Service>, by: &str) -> Result<JoinView, 
         _ => Ok(()),
     };
     let trouble = told.err().map(|trouble| {
-        format!("{} was not told, and lists this machine as silent until somebody removes it there: {}", mark.at, trouble.words())
+        format!(
+            "{} was not told, and lists this machine as silent until somebody removes it there: {}",
+            mark.at,
+            trouble.words()
+        )
     });
     let by = by.to_string();
     blocking(service, move |service| {

@@ -79,7 +79,9 @@ fn reached_at(settings: &Settings, named: Option<&str>, asked: Option<&str>) -> 
         (None, None) => report::own_address(settings).ok_or(JoinError::NoName)?,
     };
     if text.len() > AT_BYTES_MAX {
-        return Err(JoinError::Value(format!("an address has at most {AT_BYTES_MAX} bytes; a line would be too long with it")));
+        return Err(JoinError::Value(format!(
+            "an address has at most {AT_BYTES_MAX} bytes; a line would be too long with it"
+        )));
     }
     wire::address(&text).map_err(|error| JoinError::Value(error.to_string()))
 }
@@ -145,7 +147,10 @@ mod tests {
             reached_at(settings, named, asked).map(|url| url.to_string())
         };
         assert!(matches!(at(&settings, None, None), Err(JoinError::NoName)));
-        assert!(matches!(at(&settings, None, Some("attic:8443")), Err(JoinError::NoName)), "a name that no door serves");
+        assert!(
+            matches!(at(&settings, None, Some("attic:8443")), Err(JoinError::NoName)),
+            "a name that no door serves"
+        );
         settings.people.hosts = vec!["xnode.lan".into(), "other.lan".into()];
         assert_eq!(at(&settings, None, None).unwrap(), "https://xnode.lan/");
         assert_eq!(at(&settings, None, Some("Other.lan:8443")).unwrap(), "https://other.lan:8443/");

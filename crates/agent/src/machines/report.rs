@@ -93,7 +93,10 @@ mod tests {
 
     #[test]
     fn states_are_told_in_the_words_of_lists() {
-        assert_eq!((word(&WorkState::Rests), word(&ApplicationState::CrashLoop)), ("rests".into(), "crash_loop".into()));
+        assert_eq!(
+            (word(&WorkState::Rests), word(&ApplicationState::CrashLoop)),
+            ("rests".into(), "crash_loop".into())
+        );
     }
 
     #[test]

@@ -407,7 +407,10 @@ async fn a_role_of_ones_own_opens_its_endpoints_alone() {
     let of_web = "/access/audit?path=/v1/xnode/drain&kind=refused";
     let records: Vec<AuditRecord> = site.get(of_web, &owner).await;
     assert!(records.iter().any(|record| record.who == Some(address(3).to_string())), "{records:?}");
-    assert_eq!(refusal(site.request(Method::DELETE, "/access/roles/web", Some(&owner))).await, (409, "role_used".into()));
+    assert_eq!(
+        refusal(site.request(Method::DELETE, "/access/roles/web", Some(&owner))).await,
+        (409, "role_used".into())
+    );
     let list = json!({ "of": "operator", "rights": ["GET /v1/xnode/applications"] });
     assert!(done(put("/access/roles/web", list)).await);
     assert_eq!(ask(Method::GET, "/applications", token.as_str()).await, "");

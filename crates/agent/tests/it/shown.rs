@@ -371,7 +371,10 @@ async fn a_file_of_a_secret_is_in_memory_and_runs_nothing() {
     assert_eq!(found.len(), 1, "{found:?}");
     let folder = found[0].parent().unwrap();
     let about = std::fs::metadata(folder).unwrap();
-    assert!(folder.ends_with("files") && about.uid() != 0 && about.mode() & 0o077 == 0, "{found:?}: its instance's alone");
+    assert!(
+        folder.ends_with("files") && about.uid() != 0 && about.mode() & 0o077 == 0,
+        "{found:?}: its instance's alone"
+    );
     let script = "print `/opt/plain`; print qq(\\n); print -s '/opt/sealed', qq(\\n); $| = 1; exec '/opt/sealed' or print qq(no: $!\\n)";
     let told = shot(&world, &perl(script)).await.unwrap().into_iter().filter_map(|event| match event {
         ExecEvent::Line { text, .. } => Some(text),

@@ -26,7 +26,9 @@ pub struct Currency(String);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PriceError {
     /// Not a decimal number.
-    #[error("is `{0}`, but a price such as 0.012 is expected: at most nine digits before the point, and nine behind it")]
+    #[error(
+        "is `{0}`, but a price such as 0.012 is expected: at most nine digits before the point, and nine behind it"
+    )]
     Price(String),
     /// Not the word of a currency.
     #[error("is `{0}`, but the word of a currency is expected, as EUR: three to eight capital letters")]

@@ -77,7 +77,8 @@ impl Work<'_> {
             .map_err(|error| XnodeError::Instance { application: name.clone(), words: error.to_string() })?;
         // Many machines mount their memory file system so, where the kernel lets nobody bind it in another way; it is the same on all of them.
         let sealed = wanted.sealed_files();
-        let of_secrets = config.mounts.iter_mut().filter(|mount| std::path::Path::new(&mount.source).starts_with(&sealed));
+        let of_secrets =
+            config.mounts.iter_mut().filter(|mount| std::path::Path::new(&mount.source).starts_with(&sealed));
         of_secrets.for_each(|mount| mount.options.push("noexec".into()));
         let at = machine.parts(&instance, &folder).join("bundle");
         machine::make_folder(&at).map_err(XnodeError::file("making", &at))?;

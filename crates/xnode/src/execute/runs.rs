@@ -163,7 +163,8 @@ impl Place<'_> {
     /// Makes the run's own parts and starts its shim: the bundle is the instance's with another command and another control group.
     fn make(&self, run: &Run, id: &InstanceId, job: &Job, data: &Data, door: Door<'_>) -> Result<(), XnodeError> {
         let (machine, instance, folder) = (self.machine, self.instance(run.number), self.of(run.number));
-        let beside = machine.parts(&instance_name(self.name, id), &machine.paths.instance(self.name, id)).join("bundle");
+        let beside =
+            machine.parts(&instance_name(self.name, id), &machine.paths.instance(self.name, id)).join("bundle");
         let mut config = bundle::read(&beside).map_err(XnodeError::file("reading", &beside))?;
         config.process.args.clone_from(&job.command);
         config.linux.cgroups_path = machine.group_path(&instance).to_string();

@@ -63,8 +63,7 @@ mod tests {
             disk: price("1.46"),
             gpus: price("0"),
         };
-        let costs =
-            Costs { prices: Some(prices), applications: vec![one], hour: price("0.002"), month: price("1.46") };
+        let costs = Costs { prices: Some(prices), applications: vec![one], hour: price("0.002"), month: price("1.46") };
         let text = table(&costs);
         for part in [
             "an hour of a processor 0.01, of a GiB of memory 0.004",
