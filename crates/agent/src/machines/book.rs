@@ -268,7 +268,7 @@ impl Machines {
     }
 
     /// Notes a report, and returns true where the machine was silent, or was never heard of by this agent.
-    pub(super) fn hear(&self, of: &Joined, from: &str, clock_ms: i64, report: MachineReport) -> bool {
+    pub(crate) fn hear(&self, of: &Joined, from: &str, clock_ms: i64, report: MachineReport) -> bool {
         let heard = Heard { at: Timestamp::now(), since: Some(Instant::now()), from: from.into(), clock_ms, report };
         let mut known = lock(&self.known);
         let fresh = || Known { name: of.name.clone(), since: Instant::now(), heard: None };
