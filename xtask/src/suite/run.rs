@@ -209,9 +209,9 @@ fn command(job: &Job) -> Command {
 fn await_end(mut child: Child) -> (Duration, io::Result<ExitStatus>) {
     let pid = Pid::from_raw(child.id().cast_signed());
     if let Some(pid) = pid {
-        while let Err(rustix::io::Errno::INTR) =
-            waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
-        {}
+        while let Err(rustix::io::Errno::INTR) = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
+        {
+        }
     }
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
     (computed(&stat), child.wait())
