@@ -46,16 +46,19 @@ pub fn objects(store: &dyn Store) {
     assert_eq!(store.list(Kind::Session).unwrap(), vec![]);
 }
 
+/// A file of more than two chunks, whatever the keys of its repository cut it into: packs that hold nothing else are left when it goes.
+const LARGE_BYTES: usize = 5 << 20;
+
 /// Everything that is done to a repository.
 pub fn life(store: &dyn Store) {
     let world = World::new();
     let tree = world.small_tree("tree", 51);
-    fs::write(tree.join("large"), noise(52, 600_000)).unwrap();
+    fs::write(tree.join("large"), noise(52, LARGE_BYTES)).unwrap();
     let owner = Identity::generate().unwrap();
     Repository::create(store, &[owner.recipient()], &open).unwrap();
     let repository = Repository::open(store, &[owner], None).unwrap().ending_packs_at(PACK_BYTES);
     let first = back_up(&repository, &tree, "writer", &open).unwrap().snapshot;
-    fs::write(tree.join("large"), noise(53, 600_000)).unwrap();
+    fs::write(tree.join("large"), noise(53, LARGE_BYTES)).unwrap();
     let second = back_up(&repository, &tree, "writer", &open).unwrap().snapshot;
     repository.forget([first], &open).unwrap();
     assert!(repository.mark(NOW, &open).unwrap().packs > 1);
