@@ -1,5 +1,6 @@
 //! The network under load: validators as processes of their own, on loopback, with accounts that the generator knows.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -128,11 +129,18 @@ struct Ports {
     network: u16,
 }
 
+/// First of the ports that validators get here, and their number: the kernel gives none of them to whoever asks for any before a validator listens there.
+const PORTS: (u16, u16) = (5_000, 5_000);
+
 /// Free ports, all held until all are known.
 fn free_ports(count: usize) -> anyhow::Result<Vec<Ports>> {
+    let (first, many) = PORTS;
+    let begin = RandomState::new().hash_one(0) % u64::from(many);
+    let mut all = (0..u64::from(many)).filter_map(|step| u16::try_from((begin + step) % u64::from(many)).ok());
     let mut held = Vec::new();
     let mut free = || -> anyhow::Result<u16> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("this machine has no free port")?;
+        let found = all.find_map(|step| TcpListener::bind((Ipv4Addr::LOCALHOST, first + step)).ok());
+        let listener = found.context("this machine has no free port")?;
         let port = listener.local_addr()?.port();
         held.push(listener);
         Ok(port)

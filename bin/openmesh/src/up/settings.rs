@@ -3,10 +3,14 @@
 //! It goes into `run.toml`, made again by each start. `node.toml` is a person's: it is written once, with nothing but
 //! comments, and what it says counts before what `run.toml` says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, RandomState};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::RangeInclusive;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{self, UnixListener};
+use std::sync::{Mutex, PoisonError};
 
 use openmesh_ledger::{Genesis, SourceKind};
 use openmesh_storage::files::write_whole;
@@ -212,7 +216,7 @@ fn has_api(node: &NodeHome) -> Result<bool, Failure> {
 struct Held(Vec<TcpListener>);
 
 impl Held {
-    /// The API's ports follow each other from the wanted one; the others are those of the last start, or any free ones.
+    /// The API's ports follow each other from the wanted one; the others are those of the last start, or free ones.
     fn choose(
         &mut self,
         first: u16,
@@ -239,27 +243,39 @@ impl Held {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
         let port = listener.local_addr().ok()?.port();
         self.0.push(listener);
-        Some(port)
+        is_ours(port).then_some(port)
     }
 
-    /// The same port as last time, where it is free, or any.
+    /// The same port as last time, where it is free, or one that is free now. A program listens on it a moment later, so it is one of [`CHOSEN`], as long as one
+    /// of them is free.
     fn again(&mut self, former: Option<u16>) -> Result<u16, Failure> {
-        former
-            .filter(|port| *port != 0)
-            .and_then(|port| self.exactly(port))
-            .or_else(|| self.exactly(0))
-            .ok_or_else(|| Failure::new("this machine has no free port"))
+        let count = u64::from(CHOSEN.end() - CHOSEN.start()) + 1;
+        let first = RandomState::new().hash_one(std::process::id()) % count;
+        let port = |step: u64| u16::try_from(u64::from(*CHOSEN.start()) + (first + step) % count).ok();
+        let mut all = former.filter(|port| *port != 0).into_iter().chain((0..count).filter_map(port));
+        let found = all.find_map(|port| self.exactly(port));
+        found.or_else(|| self.exactly(0)).ok_or_else(|| Failure::new("this machine has no free port"))
     }
 }
 
-/// A port that is free now, the given one where it is. A program listens on it a moment later, so it is one of [`CHOSEN`], as long as one of them is free.
+/// Takes a port's name, and returns false where another program that is about to listen there has it. It is held until this process ends: nobody listens on a chosen
+/// port yet, so that two starts at the same moment would find the same one free.
+fn is_ours(port: u16) -> bool {
+    static OURS: Mutex<BTreeMap<u16, UnixListener>> = Mutex::new(BTreeMap::new());
+    let mut ours = OURS.lock().unwrap_or_else(PoisonError::into_inner);
+    if ours.contains_key(&port) {
+        return true;
+    }
+    let name = net::SocketAddr::from_abstract_name(format!("openmesh-port-{port}"));
+    match name.and_then(|name| UnixListener::bind_addr(&name)) {
+        Ok(listener) => ours.insert(port, listener).is_none(),
+        Err(error) => error.kind() != io::ErrorKind::AddrInUse,
+    }
+}
+
+/// A port that is free now, the given one where it is.
 pub fn free_port(former: Option<u16>) -> Result<u16, Failure> {
-    let mut held = Held::default();
-    let count = u64::from(CHOSEN.end() - CHOSEN.start()) + 1;
-    let first = RandomState::new().hash_one(std::process::id()) % count;
-    let ports = (0..count).filter_map(|step| u16::try_from(u64::from(*CHOSEN.start()) + (first + step) % count).ok());
-    let port = former.filter(|port| *port != 0).into_iter().chain(ports).find_map(|port| held.exactly(port));
-    port.map_or_else(|| held.again(None), Ok)
+    Held::default().again(former)
 }
 
 /// A port of this machine alone.
@@ -311,6 +327,15 @@ mod tests {
     }
 
     #[test]
+    fn a_port_that_another_start_has_chosen_is_not_chosen() {
+        let port = free_port(None).unwrap();
+        let named = |port| net::SocketAddr::from_abstract_name(format!("openmesh-port-{port}")).unwrap();
+        assert!(UnixListener::bind_addr(&named(port)).is_err(), "it is held while nobody listens yet");
+        let theirs = CHOSEN.rev().find_map(|port| Some((port, UnixListener::bind_addr(&named(port)).ok()?))).unwrap();
+        assert_ne!(free_port(Some(theirs.0)).unwrap(), theirs.0);
+    }
+
+    #[test]
     fn one_validator_of_a_network_keeps_everything() {
         let ports = Ports { api: 0, consensus: 0, network: 0 };
         let kept = |number| {
@@ -330,5 +355,7 @@ mod tests {
         let second = Held::default().choose(0, 0, Some(first), false).unwrap();
         assert_eq!((second.api, second.network), (first.api, first.network));
         assert_ne!(second.consensus, first.consensus);
+        // Whoever asks the kernel for any port gets none of those that nobody listens on yet.
+        assert!([second.api, second.consensus, second.network].iter().all(|port| CHOSEN.contains(port)), "{second:?}");
     }
 }

@@ -12,6 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
 
 use crate::network::{PATIENCE, binary};
+use crate::ports::free_port;
 
 /// Validators; the last one spoils the chunks that it serves.
 const VALIDATORS: u8 = 4;
@@ -104,11 +105,9 @@ fn genesis(accounts: u32) -> Genesis {
     }
 }
 
-/// Free addresses: API, consensus, network of each node.
+/// Free addresses: API, consensus, network of each node. Some nodes start much later, so that nobody else may be given them.
 fn addresses(nodes: usize) -> Vec<[String; 3]> {
-    let held: Vec<_> = (0..nodes * 3).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let all: Vec<String> = held.iter().map(|listener| listener.local_addr().unwrap().to_string()).collect();
-    all.chunks(3).map(|three| [three[0].clone(), three[1].clone(), three[2].clone()]).collect()
+    (0..nodes).map(|_| [(); 3].map(|()| format!("127.0.0.1:{}", free_port()))).collect()
 }
 
 fn multiaddress(address: &str) -> String {

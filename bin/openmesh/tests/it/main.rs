@@ -1,5 +1,6 @@
 //! Whole networks of real processes on loopback, and the command line as a person uses it. One binary, because linking
 //! is what costs; each test has its own folder, its own free ports, and its own network.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod bad_input;
 mod chaos;
@@ -11,6 +12,8 @@ mod live;
 mod live_venues;
 mod network;
 mod path;
+#[path = "../../../../crates/xnode/tests/it/ports.rs"]
+mod ports;
 mod siege;
 mod supervisor;
 mod xnode_access;

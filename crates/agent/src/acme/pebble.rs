@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use self::authority::Pebble;
 use self::hook::{Conduct, Hook, SECRET};
+use self::ports::free_port;
 use super::plan::{DAY_S, PAUSE_S};
 use super::*;
 use crate::alerts::webhook::Receiver;
@@ -25,7 +26,7 @@ use crate::secrets::Vault;
 mod authority;
 #[path = "../../tests/it/hook.rs"]
 mod hook;
-#[path = "../../tests/it/ports.rs"]
+#[path = "../../../xnode/tests/it/ports.rs"]
 mod ports;
 
 const NAME: &str = "shop.example.org";
@@ -82,9 +83,8 @@ fn document(serial: u64, ports: (u16, u16), issuer: &Issuer, names: &BTreeSet<St
 impl Stage {
     /// None where there is no pebble. The authority asks at the door's ports, where they are not said to be shut.
     async fn new(http_is_shut: bool) -> Option<Stage> {
-        let port = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let ports = (port(), port());
-        let pebble = Pebble::start(if http_is_shut { port() } else { ports.0 }, ports.1)?;
+        let ports = (free_port(), free_port());
+        let pebble = Pebble::start(if http_is_shut { free_port() } else { ports.0 }, ports.1)?;
         let folder = tempfile::tempdir().unwrap();
         let ahead_s = Arc::new(AtomicI64::new(0));
         let authority = Authority {

@@ -1,4 +1,5 @@
 //! An agent as a process of a test: what a person asks of it, over its socket.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod access;
 mod acme;
@@ -20,6 +21,7 @@ mod moves;
 mod neighbours;
 mod pantry;
 mod pauses;
+#[path = "../../../xnode/tests/it/ports.rs"]
 mod ports;
 mod protocols;
 mod publishers;

@@ -8,6 +8,7 @@ mod door_document;
 mod gpus;
 mod jobs;
 mod looks;
+mod ports;
 mod power;
 mod repairs;
 mod restarts;
