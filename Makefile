@@ -106,6 +106,7 @@ check:
 	cargo fmt --all --check
 	$(MAKE) --no-print-directory studio
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --workspace -- -D warnings
 	cd studio && npm run --silent check
 
 bench:

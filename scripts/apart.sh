@@ -4,5 +4,5 @@
 # makes links either) the command runs as it is. Usage: scripts/apart.sh COMMAND...
 set -euo pipefail
 export PATH="$PATH:/usr/sbin:/sbin"
-unshare --net -- true 2>/dev/null || exec "$@"
+unshare --net -- ip link set lo up 2>/dev/null || exec "$@"
 exec unshare --net -- sh -c 'ip link set lo up && exec "$@"' sh "$@"

@@ -9,9 +9,20 @@ export default defineConfig({
   plugins: [react()],
   test: {
     restoreMocks: true,
+    // It only ends what hangs: cargo builds on the same cores.
+    testTimeout: 120_000,
     projects: [
       { extends: true, test: { name: "rules", environment: "node", include: RULES } },
-      { extends: true, test: { name: "pages", environment: "jsdom", include: ALL, exclude: RULES } },
+      {
+        extends: true,
+        test: {
+          name: "pages",
+          environment: "jsdom",
+          include: ALL,
+          exclude: RULES,
+          setupFiles: ["src/patience.ts"],
+        },
+      },
     ],
   },
 });

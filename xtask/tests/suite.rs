@@ -4,13 +4,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use xtask::suite::family;
 use xtask::suite::jobs::{self, Job, Work};
 use xtask::suite::list::{self, List};
 use xtask::suite::machine::Ticks;
 use xtask::suite::order;
 use xtask::suite::programs::{Program, names};
-use xtask::suite::report::{Counts, Outcome, Row, code, counts, failed, outcome, summary};
-use xtask::suite::run::{Hall, computed};
+use xtask::suite::report::{Counts, Outcome, Row, announced, code, counts, failed, outcome, summary};
+use xtask::suite::run::{HUNG, Hall, computed};
 use xtask::{metadata, root};
 
 fn parsed(text: &str) -> List {
@@ -32,21 +33,43 @@ fn job(name: &str, seconds: u32, load: u32, alone: bool) -> Job {
     Job { name: name.into(), work, load, threads: 1, seconds, alone, waits: true }
 }
 
+/// Every Rust file of a package.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// True for the file of a module.
+fn is_of(file: &Path, module: &str) -> bool {
+    let folder = file.parent().and_then(Path::file_name);
+    let is_named = file.file_stem().is_some_and(|name| name == module);
+    is_named || (file.ends_with("mod.rs") && folder.is_some_and(|name| name == module))
+}
+
 #[test]
 fn the_list_is_true_of_the_workspace() {
     let list = list::read(&root()).unwrap_or_else(|error| panic!("{error}"));
-    let problems = list::problems(&root(), &list, &metadata(false).expect("cargo metadata"));
+    let metadata = metadata(false).expect("cargo metadata");
+    let problems = list::problems(&root(), &list, &metadata);
     assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
     // Beginnings of names that no test has are told by a run; here a module has to be there.
     for (entry, part) in list.programs.iter().flat_map(|entry| entry.parts.iter().map(move |part| (entry, part))) {
-        let folder = Path::new("crates").join(entry.package.trim_start_matches("openmesh-")).join("tests");
+        let mut packages = metadata.workspace_packages().into_iter();
+        let package = packages.find(|package| package.name.as_str() == entry.package).expect("a package");
+        let files = sources(package.manifest_path.parent().expect("a folder").as_std_path());
         for name in &part.tests {
-            let module = name.split("::").next().unwrap_or_default();
-            let file = root().join(&folder).join(&entry.target).join(format!("{module}.rs"));
-            let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-            let function = name.rsplit("::").next().unwrap_or_default();
-            let is_there = function.is_empty() || text.contains(&format!("fn {function}("));
-            assert!(is_there, "{} has no {name}", file.display());
+            let (modules, function) = name.rsplit_once("::").unwrap_or(("", name.as_str()));
+            let module = modules.rsplit("::").next().unwrap_or_default();
+            let has = |file: &PathBuf| std::fs::read_to_string(file).expect("text").contains(&format!("fn {function}"));
+            assert!(files.iter().any(|file| is_of(file, module) && has(file)), "{} has no {name}", entry.package);
         }
     }
 }
@@ -197,7 +220,7 @@ fn one_that_wants_more_than_the_machine_has_runs_all_the_same() {
 }
 
 const GOOD: &str = "running 2 tests\ntest a ... ok\ntest b ... ignored, so\n\ntest result: ok. 1 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.05s\n\n";
-const BAD: &str = "test a ... ok\ntest m::b ... FAILED\n\nfailures:\n    m::b\n\ntest result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.50s\n";
+const BAD: &str = "running 2 tests\ntest a ... ok\ntest m::b ... FAILED\n\nfailures:\n    m::b\n\ntest result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.50s\n";
 
 #[test]
 fn outcomes_are_those_of_the_last_summary_and_of_the_end() {
@@ -205,6 +228,9 @@ fn outcomes_are_those_of_the_last_summary_and_of_the_end() {
     // A process that a test has started was one of tests too.
     assert_eq!(counts(&format!("{BAD}{GOOD}")), Some(Counts { passed: 1, failed: 0, ignored: 1 }));
     assert_eq!((counts("memory allocation failed\n"), failed(BAD)), (None, texts(&["m::b"])));
+    // Words of others stand within the lines of single tests, and say nothing of names.
+    let torn = BAD.replace("test m::b ... FAILED", "test m::b ... up: ready\nFAILED\ntest x ... FAILED");
+    assert_eq!((failed(&torn), failed(GOOD), failed("failures:\n    m::b\n")), (texts(&["m::b"]), vec![], vec![]));
     assert_eq!(outcome(GOOD, None, None), Outcome::Passed);
     assert_eq!(outcome(GOOD, None, Some(2)), Outcome::Passed);
     assert_eq!(outcome(BAD, Some("it ended with exit status: 101"), Some(2)), Outcome::Failed(texts(&["m::b"])));
@@ -218,6 +244,13 @@ fn outcomes_are_those_of_the_last_summary_and_of_the_end() {
     assert!(ended(outcome("", None, None)).contains("it ended without a summary"));
     assert!(ended(outcome(GOOD, None, Some(3))).contains("2 tests ran, and 3 were named"));
     assert!(ended(outcome(BAD, None, None)).contains("1 tests failed"));
+    // Nor is the summary of a process that a test has started, where its own program was ended by that test.
+    let left = ended(outcome(&format!("running 3 tests\ntest a ... {GOOD}"), None, None));
+    assert_eq!(left, "its summary has 2 tests, and it began with 3");
+    let no_header = GOOD.split_once('\n').expect("lines").1;
+    let numbers = [GOOD, "running 1 test\n", no_header].map(announced);
+    assert_eq!(numbers, [Some(2), Some(1), None]);
+    assert!(ended(outcome(no_header, None, None)).contains("began with none"));
     assert!(ended(outcome(GOOD, Some("it ended with exit status: 1"), None)).contains("exit status: 1"));
 }
 
@@ -287,9 +320,9 @@ fn processes_are_run_and_told_with_all_that_they_said() {
         shell("bad", "echo words; exit 3", 2),
         Job { work: missing, ..job("missing", 1, 100, false) },
     ];
-    let hall = Hall { cores: 1, folder: &folder, is_built: true };
+    let hall = Hall { cores: 1, folder: &folder, is_built: true, limit: HUNG };
     let mut told = Vec::new();
-    let rows = hall.run(all, |row, output| told.push((row.name.clone(), output.to_string()))).expect("a run");
+    let rows = hall.run(all, |row, output| told.push((row.name.clone(), output.to_string())));
     std::fs::remove_dir_all(&folder).expect("removed");
     let said = |name: &str, words: &str| (name.to_string(), words.to_string());
     assert_eq!(told, [said("good", "out\nbuilt 1\n"), said("bad", "words\n"), said("missing", "")]);
@@ -297,6 +330,51 @@ fn processes_are_run_and_told_with_all_that_they_said() {
     assert_eq!(rows[1].outcome, Outcome::Ended("it ended with exit status: 3".into()));
     assert!(matches!(&rows[2].outcome, Outcome::Ended(how) if how.starts_with("it cannot be started: ")), "{rows:?}");
     assert_eq!(code(&rows), 1);
+}
+
+#[test]
+fn of_a_lot_the_beginning_and_the_end_are_told() {
+    let folder = std::env::temp_dir().join(format!("openmesh-suite-lot-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let hall = Hall { cores: 1, folder: &folder, is_built: false, limit: HUNG };
+    let mut said = String::new();
+    let rows = hall.run(vec![shell("lot", "echo begin; yes | head -c 5000000; echo end", 1)], |_, output| {
+        said.push_str(output);
+    });
+    std::fs::remove_dir_all(&folder).expect("removed");
+    assert_eq!(rows[0].outcome, Outcome::Passed);
+    assert!(said.starts_with("begin\ny\n") && said.ends_with("y\nend\n"), "{}", said.len());
+    assert!(said.contains("\n... 2902858 bytes are left out here ...\n"), "{}", said.len());
+}
+
+#[test]
+fn a_family_is_found_by_its_parents() {
+    assert_eq!(family::below(1, &[(2, 1), (3, 2), (4, 9), (5, 1)]), [1, 2, 5, 3]);
+    // Numbers come again while one reads.
+    assert_eq!(family::below(1, &[(1, 2), (2, 1)]), [1, 2]);
+    assert_eq!((family::parent("7 (a b) c) S 12 7"), family::parent("7 (a)")), (Some(12), None));
+}
+
+#[test]
+fn whatever_hangs_is_ended_with_all_that_it_has_begun() {
+    let folder = std::env::temp_dir().join(format!("openmesh-suite-hung-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    // Also on a busy machine a shell says its word within this time.
+    let limit = Duration::from_secs(5);
+    let hall = Hall { cores: 1, folder: &folder, is_built: false, limit };
+    let mut said = String::new();
+    let rows = hall.run(vec![shell("hangs", "sh -c 'sleep 1000 & echo $!; wait'; wait", 1)], |_, output| {
+        said.push_str(output);
+    });
+    std::fs::remove_dir_all(&folder).expect("removed");
+    assert_eq!((&rows[0].outcome, code(&rows)), (&Outcome::Hung(limit), 1));
+    let stat = format!("/proc/{}/stat", said.trim().parse::<u32>().expect("a process"));
+    let lives = || std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z "));
+    let begun = std::time::Instant::now();
+    while lives() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "what it has begun goes on");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// This very program, as cargo has built it, is one of those that are run.
@@ -310,8 +388,8 @@ fn a_program_lists_its_tests_and_runs_those_that_are_named() {
     let only = texts(&["the_kernels_words_are_read", "one_that_is_alone_runs_at_the_end_with_nobody_beside_it"]);
     let run = |only: Vec<String>, waits: bool| {
         let work = Work::Tests { program: own.clone(), only };
-        let hall = Hall { cores: 2, folder: &folder, is_built: false };
-        hall.run(vec![Job { work, waits, ..job("own", 1, 100, false) }], |_, _| ()).expect("a run").remove(0)
+        let hall = Hall { cores: 2, folder: &folder, is_built: false, limit: HUNG };
+        hall.run(vec![Job { work, waits, ..job("own", 1, 100, false) }], |_, _| ()).remove(0)
     };
     for waits in [true, false] {
         let row = run(only.clone(), waits);

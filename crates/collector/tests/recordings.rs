@@ -31,7 +31,7 @@ const DELAY_MS_MAX: u64 = 800;
 /// Longest that the end of a recording is waited for at the last site.
 const LEVEL_WITHIN: Duration = Duration::from_secs(60);
 /// Longest that the simulated market is listened to; it does not end by itself.
-const PATIENCE: Duration = Duration::from_secs(50);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 type Chunks = BTreeMap<(Stream, i64), ContentId>;
 

@@ -4,6 +4,7 @@
 //! far as the machine's cores go; `xtask/tests.toml` says of a program how many of its tests run at once, how much it computes, what of it runs apart, and what
 //! has to be alone on the machine. What is not named there is run like anything else: nothing can be left out.
 
+pub mod family;
 pub mod jobs;
 pub mod list;
 pub mod machine;

@@ -82,19 +82,19 @@ pub fn build(root: &Path, metadata: &Metadata) -> io::Result<Vec<Program>> {
     }
 }
 
-/// Builds the program that makes containers, which is a workspace of its own. False where it cannot be built here, as without libseccomp: the tests that need
-/// it then say so.
+/// Builds the program that makes containers, which is a workspace of its own. False where it cannot be built here, as without libseccomp (cargo has said why): the
+/// tests that need it then say so.
 ///
 /// # Errors
 /// cargo cannot be run.
 pub fn build_helper(root: &Path, target: &Path) -> io::Result<bool> {
-    let output = Command::new(cargo())
+    let status = Command::new(cargo())
         .args(["build", "--quiet", "--locked", "--manifest-path", "crates/cage/helper/Cargo.toml", "--target-dir"])
         .arg(target)
         .current_dir(root)
         .stdin(Stdio::null())
-        .output()?;
-    Ok(output.status.success())
+        .status()?;
+    Ok(status.success())
 }
 
 impl Program {

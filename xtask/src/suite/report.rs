@@ -3,10 +3,14 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+/// Beginning of the first line of a program of tests.
+const HEADER: &str = "running ";
 /// Beginning of the last line of a program of tests.
 const SUMMARY: &str = "test result: ";
-/// Beginning and end of the line of a test that failed.
-const FAILED: (&str, &str) = ("test ", " ... FAILED");
+/// Line before the names of the tests that failed, which stand before the last line.
+const FAILURES: &str = "failures:";
+/// Beginning of a line with such a name.
+const NAME: &str = "    ";
 /// Jobs that are named in the table of the longest.
 const LONGEST: usize = 12;
 
@@ -57,10 +61,18 @@ pub fn counts(output: &str) -> Option<Counts> {
     Some(Counts { passed: number(" passed")?, failed: number(" failed")?, ignored: number(" ignored")? })
 }
 
-/// Names of the tests that failed, in the words of their program.
+/// Number of tests that a program began with: it says so before anything that a test starts can say something.
+pub fn announced(output: &str) -> Option<u32> {
+    output.lines().find_map(|line| line.strip_prefix(HEADER)?.split_once(" test")?.0.parse().ok())
+}
+
+/// Names of the tests that failed, in the last list of a program of tests. The lines of single tests do not do: whatever a process that a test has started says
+/// can stand within them.
 pub fn failed(output: &str) -> Vec<String> {
-    let names = output.lines().filter_map(|line| line.strip_prefix(FAILED.0)?.strip_suffix(FAILED.1));
-    names.map(ToString::to_string).collect()
+    let lines: Vec<&str> = output.lines().collect();
+    let Some(end) = lines.iter().rposition(|line| line.contains(SUMMARY)) else { return Vec::new() };
+    let Some(begin) = lines[..end].iter().rposition(|line| *line == FAILURES) else { return Vec::new() };
+    lines[begin + 1..end].iter().filter_map(|line| line.strip_prefix(NAME)).map(ToString::to_string).collect()
 }
 
 /// Outcome of a program of tests that has ended. `end` are the system's words for its end, none where it ended with 0; `wanted` is the number of tests that were
@@ -73,6 +85,11 @@ pub fn outcome(output: &str, end: Option<&str>, wanted: Option<usize>) -> Outcom
     match end {
         None if wanted.is_some_and(|wanted| u32::try_from(wanted) != Ok(all)) => {
             Outcome::Ended(format!("{all} tests ran, and {} were named", wanted.unwrap_or_default()))
+        }
+        // A test that ends its process with 0 takes the others along; the summary is then one of a process that a test has started.
+        None if announced(output) != Some(all) => {
+            let begun = announced(output).map_or("none".to_string(), |number| number.to_string());
+            Outcome::Ended(format!("its summary has {all} tests, and it began with {begun}"))
         }
         None if counts.failed == 0 => Outcome::Passed,
         None => Outcome::Ended(format!("it ended with 0, and {} tests failed", counts.failed)),

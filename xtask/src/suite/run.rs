@@ -1,14 +1,15 @@
 //! Jobs as processes: begun in their order, awaited, and told as they end.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Sender};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
+use super::family;
 use super::jobs::{Job, Work};
 use super::machine::Ticks;
 use super::order;
@@ -17,9 +18,15 @@ use super::report::{Outcome, Row, counts, outcome};
 
 /// Time after which the end of a job is not awaited any more. Tests have patience of their own of a few minutes, some of them more than once: this only ends what
 /// hangs.
-const HUNG: Duration = Duration::from_secs(2_700);
+pub const HUNG: Duration = Duration::from_secs(2_700);
+/// Time that a process which was killed has for its end. One that waits for a disk, as for a frozen file system, takes no notice: it is given up.
+const KILLED: Duration = Duration::from_secs(60);
+/// Longest time between two looks at what hangs.
+const LOOK: Duration = Duration::from_secs(1);
 /// Time between two words on what still runs.
 const STILL: Duration = Duration::from_secs(60);
+/// Bytes that are told of what a job has said, of its beginning and of its end each: a test that has lost its way says whatever a disk takes.
+const TOLD_BYTES: u64 = 1 << 20;
 /// Nice value of jobs that compute: those that wait, and hold the time of something against the clock, come first.
 const BEHIND: i32 = 5;
 /// Word by which cargo is meant in the list.
@@ -54,14 +61,13 @@ pub struct Hall<'a> {
     pub folder: &'a Path,
     /// The programs of an agent are built.
     pub is_built: bool,
+    /// Time after which the end of a job is not awaited any more: [`HUNG`].
+    pub limit: Duration,
 }
 
 impl Hall<'_> {
-    /// Runs jobs until none is left, and tells each as soon as it is over, with everything that it said.
-    ///
-    /// # Errors
-    /// The output of a process cannot be read.
-    pub fn run(&self, mut waiting: Vec<Job>, mut tell: impl FnMut(&Row, &str)) -> io::Result<Vec<Row>> {
+    /// Runs jobs until none is left, and tells each as soon as it is over, with what it said.
+    pub fn run(&self, mut waiting: Vec<Job>, mut tell: impl FnMut(&Row, &str)) -> Vec<Row> {
         order::sort(&mut waiting);
         let (ended, ends) = mpsc::channel();
         let mut running: Vec<Option<Running>> = Vec::new();
@@ -79,22 +85,24 @@ impl Hall<'_> {
                 }
             }
             if running.iter().all(Option::is_none) {
-                return Ok(rows);
+                return rows;
             }
-            match ends.recv_timeout(Duration::from_secs(1)) {
-                Ok(end) => {
-                    if let Some(one) = running[end.place].take() {
-                        let (row, output) = over(&one, end)?;
-                        tell(&row, &output);
-                        rows.push(row);
-                    }
+            let mut over: Vec<(Row, String)> = Vec::new();
+            // This place holds one end of the channel: nothing but its time ends the wait.
+            if let Ok(End { place, status, computed }) = ends.recv_timeout(LOOK)
+                && let Some(one) = running[place].take()
+            {
+                over.push(one.row(status, computed, self.limit));
+            }
+            for place in &mut running {
+                if place.as_mut().is_some_and(|one| one.end_hung(self.limit)) {
+                    let lost = Err(io::Error::other("nobody can end it"));
+                    over.extend(place.take().map(|one| one.row(lost, Duration::ZERO, self.limit)));
                 }
-                Err(RecvTimeoutError::Timeout) => {}
-                // This place holds one end of the channel.
-                Err(RecvTimeoutError::Disconnected) => return Ok(rows),
             }
-            for one in running.iter_mut().flatten() {
-                one.end_hung();
+            for (row, output) in over {
+                tell(&row, &output);
+                rows.push(row);
             }
             if told.elapsed() >= STILL {
                 let now = Ticks::now();
@@ -110,11 +118,14 @@ impl Hall<'_> {
     /// Starts the process of a job. Returns its number and the file with its output.
     fn begin(&self, job: &Job, place: usize, ended: Sender<End>) -> io::Result<(Option<Pid>, PathBuf)> {
         let said = self.folder.join(format!("{place:03}.log"));
-        let output = File::create(&said)?;
+        File::create(&said)?;
+        // Behind whatever is there, also where a process opens its own output once more by a path.
+        let output = File::options().append(true).open(&said)?;
         let mut command = command(job);
-        if self.is_built {
-            command.env(BUILT, "1");
-        }
+        match self.is_built {
+            true => command.env(BUILT, "1"),
+            false => command.env_remove(BUILT),
+        };
         let child = command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).spawn()?;
         let pid = Pid::from_raw(child.id().cast_signed());
         std::thread::spawn(move || {
@@ -127,16 +138,50 @@ impl Hall<'_> {
 }
 
 impl Running {
-    /// Ends a process that hangs. What it has started may be left.
-    fn end_hung(&mut self) {
-        if !self.is_hung && self.begun.elapsed() > HUNG {
+    /// Ends a process that hangs, with everything below it. Returns true where that was of no use.
+    fn end_hung(&mut self, limit: Duration) -> bool {
+        let elapsed = self.begun.elapsed();
+        if !self.is_hung && elapsed > limit {
             self.is_hung = true;
             if let Some(pid) = self.pid {
-                // One that has ended meanwhile is what was wanted.
-                let _ = kill_process(pid, Signal::KILL);
+                family::end(pid);
             }
         }
+        elapsed > limit + KILLED
     }
+
+    /// Its row once it has ended, and what it said.
+    fn row(self, status: io::Result<ExitStatus>, computed: Duration, limit: Duration) -> (Row, String) {
+        let output = said(&self.said).unwrap_or_else(|error| format!("what it said cannot be read: {error}"));
+        let words = match status {
+            Ok(status) => (!status.success()).then(|| format!("it ended with {status}")),
+            Err(error) => Some(format!("its end is not known: {error}")),
+        };
+        let (counts, found) = match &self.job.work {
+            Work::Tests { only, .. } => {
+                let wanted = (!only.is_empty()).then_some(only.len());
+                (counts(&output), outcome(&output, words.as_deref(), wanted))
+            }
+            Work::Command { .. } => (None, words.map_or(Outcome::Passed, Outcome::Ended)),
+        };
+        let outcome = if self.is_hung { Outcome::Hung(limit) } else { found };
+        (Row { name: self.job.name, outcome, counts, took: self.begun.elapsed(), computed }, output)
+    }
+}
+
+/// Whatever a job has said; of a lot only the beginning and the end, with a word between them.
+fn said(path: &Path) -> io::Result<String> {
+    let (mut file, mut said) = (File::open(path)?, Vec::new());
+    let bytes = file.metadata()?.len();
+    let left_out = bytes.saturating_sub(2 * TOLD_BYTES);
+    if left_out > 0 {
+        file.by_ref().take(TOLD_BYTES).read_to_end(&mut said)?;
+        said.extend_from_slice(format!("\n... {left_out} bytes are left out here ...\n").as_bytes());
+        file.seek(SeekFrom::Start(bytes - TOLD_BYTES))?;
+    }
+    // A process that was left behind may write on.
+    file.take(2 * TOLD_BYTES).read_to_end(&mut said)?;
+    Ok(String::from_utf8_lossy(&said).into_owned())
 }
 
 /// The process of a job.
@@ -178,21 +223,4 @@ pub fn computed(stat: &str) -> Duration {
     let Some((_, rest)) = stat.rsplit_once(')') else { return Duration::ZERO };
     let ticks: u64 = rest.split_whitespace().skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum();
     Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND)
-}
-
-/// The row of a job that has ended, and everything that it said.
-fn over(one: &Running, end: End) -> io::Result<(Row, String)> {
-    let output = String::from_utf8_lossy(&std::fs::read(&one.said)?).into_owned();
-    let status = end.status?;
-    let words = (!status.success()).then(|| format!("it ended with {status}"));
-    let (counts, found) = match &one.job.work {
-        Work::Tests { only, .. } => {
-            let wanted = (!only.is_empty()).then_some(only.len());
-            (counts(&output), outcome(&output, words.as_deref(), wanted))
-        }
-        Work::Command { .. } => (None, words.map_or(Outcome::Passed, Outcome::Ended)),
-    };
-    let outcome = if one.is_hung { Outcome::Hung(HUNG) } else { found };
-    let name = one.job.name.clone();
-    Ok((Row { name, outcome, counts, took: one.begun.elapsed(), computed: end.computed }, output))
 }

@@ -3,10 +3,14 @@
 //! It goes into `run.toml`, made again by each start. `node.toml` is a person's: it is written once, with nothing but
 //! comments, and what it says counts before what `run.toml` says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, RandomState};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::RangeInclusive;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{self, UnixListener};
+use std::sync::{Mutex, PoisonError};
 
 use openmesh_ledger::{Genesis, SourceKind};
 use openmesh_storage::files::write_whole;
@@ -239,7 +243,7 @@ impl Held {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
         let port = listener.local_addr().ok()?.port();
         self.0.push(listener);
-        Some(port)
+        is_ours(port).then_some(port)
     }
 
     /// The same port as last time, where it is free, or one that is free now. A program listens on it a moment later, so it is one of [`CHOSEN`], as long as one
@@ -251,6 +255,21 @@ impl Held {
         let mut all = former.filter(|port| *port != 0).into_iter().chain((0..count).filter_map(port));
         let found = all.find_map(|port| self.exactly(port));
         found.or_else(|| self.exactly(0)).ok_or_else(|| Failure::new("this machine has no free port"))
+    }
+}
+
+/// Takes a port's name, and returns false where another program that is about to listen there has it. It is held until this process ends: nobody listens on a chosen
+/// port yet, so that two starts at the same moment would find the same one free.
+fn is_ours(port: u16) -> bool {
+    static OURS: Mutex<BTreeMap<u16, UnixListener>> = Mutex::new(BTreeMap::new());
+    let mut ours = OURS.lock().unwrap_or_else(PoisonError::into_inner);
+    if ours.contains_key(&port) {
+        return true;
+    }
+    let name = net::SocketAddr::from_abstract_name(format!("openmesh-port-{port}"));
+    match name.and_then(|name| UnixListener::bind_addr(&name)) {
+        Ok(listener) => ours.insert(port, listener).is_none(),
+        Err(error) => error.kind() != io::ErrorKind::AddrInUse,
     }
 }
 
@@ -305,6 +324,15 @@ mod tests {
         let other = free_port(Some(port)).unwrap();
         assert!(other != port && CHOSEN.contains(&other), "{other}");
         drop(taken);
+    }
+
+    #[test]
+    fn a_port_that_another_start_has_chosen_is_not_chosen() {
+        let port = free_port(None).unwrap();
+        let named = |port| net::SocketAddr::from_abstract_name(format!("openmesh-port-{port}")).unwrap();
+        assert!(UnixListener::bind_addr(&named(port)).is_err(), "it is held while nobody listens yet");
+        let theirs = CHOSEN.rev().find_map(|port| Some((port, UnixListener::bind_addr(&named(port)).ok()?))).unwrap();
+        assert_ne!(free_port(Some(theirs.0)).unwrap(), theirs.0);
     }
 
     #[test]

@@ -67,8 +67,10 @@ async fn live_venues_by_name_over_tls() {
     let hosts = folder.path().join("hosts");
     let names = ["localhost"].iter().chain(&HOSTS).map(|name| format!("127.0.0.1 {name}\n"));
     std::fs::write(&hosts, names.collect::<String>()).unwrap();
-    // A namespace begins with every mount of the machine, and a volume that it keeps can be unmounted by nobody; nor can what other tests mount.
-    let enter = r#"grep -o ' /[^ ]*/volumes/[0-9a-f]*/mount ' /proc/self/mountinfo | while read -r point; do umount -l "$point" || true; done 2> /dev/null
+    // A namespace begins with every mount of the machine: a volume that it keeps can be unmounted by nobody, nor can what other tests mount, nor ends a network
+    // that it keeps.
+    let enter = r#"sed -nE 's@^([^ ]+ ){4}([^ ]+) .* - (nsfs |overlay openmesh ).*@\2@p' /proc/self/mountinfo | while read -r point; do umount -l "$point" || true; done 2> /dev/null
+grep -o ' /[^ ]*/volumes/[0-9a-f]*/mount ' /proc/self/mountinfo | while read -r point; do umount -l "$point" || true; done 2> /dev/null
 grep ' - [^ ]* /dev/loop' /proc/self/mountinfo | cut -d ' ' -f 5 | grep "^${TMPDIR:-/tmp}/" | while read -r point; do umount -l "$point" || true; done 2> /dev/null
 ip link set lo up && mount --bind "$1" /etc/hosts && shift && exec "$@""#;
     let status = Command::new("unshare")

@@ -16,8 +16,9 @@ use crate::world::{World, binary, config, records, until};
 /// Size of the disk, in mebibytes: as much as the log may take.
 const DISK_MIB: u64 = 4;
 
-/// Lets go of what other tests have mounted of their own files: a namespace begins with every mount of the machine, and what it keeps can be unmounted by nobody.
-const LET_GO: &str = r#"grep ' - [^ ]* /dev/loop' /proc/self/mountinfo | cut -d ' ' -f 5 | grep "^${TMPDIR:-/tmp}/" | while read -r point; do umount -l "$point"; done 2> /dev/null
+/// Lets go of what agents and other tests have mounted: a namespace begins with every mount of the machine, and what it keeps can be unmounted by nobody.
+const LET_GO: &str = r#"sed -nE 's@^([^ ]+ ){4}([^ ]+) .* - (nsfs |overlay openmesh ).*@\2@p' /proc/self/mountinfo | while read -r point; do umount -l "$point"; done 2> /dev/null
+grep ' - [^ ]* /dev/loop' /proc/self/mountinfo | cut -d ' ' -f 5 | grep "^${TMPDIR:-/tmp}/" | while read -r point; do umount -l "$point"; done 2> /dev/null
 "#;
 
 /// Arguments of `unshare` that give a namespace of mounts here; fails where none do.

@@ -10,8 +10,9 @@ use rustix::fs::FallocateFlags;
 
 use crate::world::{LARGE, SMALL, World, new_line, new_volume, run};
 
-/// Holds the mounts below one folder in a mount namespace of its own, and lets go of those of other tests.
+/// Holds the mounts below one folder in a mount namespace of its own, and lets go of those of agents and other tests.
 const HOLDER: &str = r#"
+sed -nE 's@^([^ ]+ ){4}([^ ]+) .* - (nsfs |overlay openmesh ).*@\2@p' /proc/self/mountinfo | while read -r point; do umount -l "$point"; done 2>/dev/null
 grep -o ' /[^ ]*/openmesh-[^ ]*' /proc/self/mountinfo | grep -v "$1" | sort -r | while read -r point; do umount -l "$point"; done 2>/dev/null
 grep ' - [^ ]* /dev/loop' /proc/self/mountinfo | cut -d ' ' -f 5 | grep "^${TMPDIR:-/tmp}/" | grep -v "$1" | sort -r | while read -r point; do umount -l "$point"; done 2>/dev/null
 echo ready

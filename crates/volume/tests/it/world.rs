@@ -144,7 +144,7 @@ fn in_kernel(folder: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
 /// Takes away every mount and loop device below a folder. What a mount namespace of another test still holds goes in a moment.
 pub fn sweep(folder: &Path) {
     let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(10) {
+    while begun.elapsed() < Duration::from_secs(60) {
         let (devices, mut mounts) = in_kernel(folder);
         if devices.is_empty() && mounts.is_empty() {
             return;
@@ -156,6 +156,7 @@ pub fn sweep(folder: &Path) {
         }
         let left = loops::list().unwrap().into_iter().filter(|device| device.file.starts_with(folder));
         left.for_each(|device| drop(loops::release(&device)));
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
