@@ -15,7 +15,7 @@ PREFIX ?= /usr/local
 # make up REPLAY=../shared/data  serves recordings; SPEED=4 plays them four times as fast; HOME_DIR=... keeps state there
 UP_FLAGS := $(if $(REPLAY),--replay $(REPLAY)) $(if $(SPEED),--speed $(SPEED)) $(if $(HOME_DIR),--home $(HOME_DIR)) $(ARGS)
 
-.PHONY: help up xnode install test tests check bench bench-xnode fuzz flood siege soak hours fmt build programs studio verify-bits templates doors guide one operate release guest mutants shots supply
+.PHONY: help up xnode install test tests check bench bench-xnode fuzz flood siege soak hours fmt build programs studio verify-bits templates doors guide one operate release guest mutants shots supply cycles
 
 help:
 	@echo "make up      set up, build and start a network of four validators and an Xnode on this machine (Ctrl-C stops it, and no application)"
@@ -40,6 +40,7 @@ help:
 	@echo "make hours   two real hours of a network with windows of half a second, plots and growth (MINUTES=120 OUT=.)"
 	@echo "make soak    a simulated year and a simulated day of a network, plots and slopes (DAYS=365 HOURS=24); a year of 300 streams"
 	@echo "make templates  install, use, upgrade, back up, restore and remove every built-in template (NAMES=redis,anvil for some); grades go to docs/templates.json"
+	@echo "make cycles  deploy and remove one application 1,000 times: the machine shows nothing of it afterwards (as root; TIMES=100 for fewer)"
 	@echo "make shots   pictures of every page of Apps and Node in light, dark and at 380 px, to look at (SHOTS=FOLDER; ~/.cache/openmesh/shots without it)"
 	@echo "make fmt     format everything"
 
@@ -190,6 +191,10 @@ hours:
 templates:
 	@cargo build --locked --workspace --bins
 	@OPENMESH_TEMPLATES="$(NAMES)" cargo test --locked -p openmesh-agent --test it -- --ignored --nocapture --exact templates::every_template
+
+# As root.
+cycles:
+	@OPENMESH_CYCLES=$(or $(TIMES),1000) cargo test --locked -p openmesh-agent --test it -- --nocapture --exact shown::an_application_that_comes_and_goes_leaves_nothing
 
 # Against a stand-in of the agent, so that there is something on every page. The folder lies outside of the repository.
 shots: studio

@@ -14,17 +14,25 @@ import type {
   AuditRecord,
   BackupOverview,
   Catalogue,
+  Costs,
   Deployment,
   Doors,
   EventKind,
   Generation,
+  Invitation,
+  InvitationWish,
+  JoinedMachine,
+  JoinInfo,
   Lending,
   Loan,
   LoanWish,
   LogLine,
+  MachineReport,
+  MadeInvitation,
   Me,
   Member,
   Moves,
+  OwnRole,
   SecretInfo,
   TemplateSheet,
   Upgrades,
@@ -81,6 +89,7 @@ export class FakeAgent {
   members: Member[] = [];
   sessions: AccessSession[] = [];
   keys: ApiKey[] = [];
+  roles: OwnRole[] = [];
   me: Me = { who: "root", role: "owner", from: "the test", id: null };
   /** Asked for by `Authorization`; none where everybody may. */
   token: string | null = null;
@@ -100,6 +109,7 @@ export class FakeAgent {
   };
   templates: TemplateSheet[] = [];
   catalogues: Catalogue[] = [];
+  costs: Costs = { prices: null, applications: [], hour: "0", month: "0" };
   moves: Moves = { moves: [], ended: [] };
   /** Newer versions of templates by application; none of one that is not here. */
   readonly upgrades = new Map<string, Upgrades>();
@@ -118,6 +128,9 @@ export class FakeAgent {
     disk_free_bytes: 20 * 2 ** 30,
     loans: [],
   };
+  machines: JoinedMachine[] = [];
+  invitations: Invitation[] = [];
+  join: JoinInfo = { ...ALONE };
   audit: AuditRecord[] = [];
   alerts: Alerts = { open: [], closed: [], webhooks: [], dropped: [], dropped_count: 0, suppressed: 0 };
   /** Answers with a plan, or refuses; the test says which. */
@@ -267,18 +280,33 @@ export class FakeAgent {
         return { json: this.sessions };
       case "GET /access/keys":
         return { json: this.keys };
+      case "GET /access/roles":
+        return { json: this.roles };
       case "GET /templates":
         return { json: this.templates.map(({ summary }) => summary) };
       case "GET /catalogues":
         return { json: this.catalogues };
       case "GET /alerts":
         return { json: this.alerts };
+      case "GET /costs":
+        return { json: this.costs };
       case "GET /backups":
         return { json: this.backups };
       case "GET /loans":
         return { json: this.lending };
       case "GET /moves":
         return { json: this.moves };
+      case "GET /machines":
+        return { json: { own: machineReport(this.info.node), machines: this.machines } };
+      case "GET /invitations":
+        return { json: this.invitations };
+      case "POST /invitations":
+        return this.#invite(JSON.parse(asked.body) as InvitationWish);
+      case "GET /join":
+        return { json: this.join };
+      case "DELETE /join":
+        this.join = { ...ALONE };
+        return { json: this.join };
       case "GET /access/audit":
         return { json: this.audit };
       default:
@@ -321,7 +349,34 @@ export class FakeAgent {
     if (area === "templates" && part === "deploy") return this.#change(asked);
     if (area === "secrets") return this.#secret(method, name);
     if (area === "loans") return this.#loan(asked, method, name, part);
+    if (area === "machines" && method === "DELETE") {
+      this.machines = this.machines.filter(({ id }) => id !== name);
+      return { status: 204 };
+    }
+    if (area === "invitations" && method === "DELETE") {
+      this.invitations = this.invitations.map((each) =>
+        each.id === name ? { ...each, state: "revoked", left_ms: 0 } : each,
+      );
+      return { status: 204 };
+    }
     return null;
+  }
+
+  #invite({ lasts_ms: lasts, at }: InvitationWish): Answer {
+    const entry: Invitation = {
+      id: `i${this.invitations.length + 1}`,
+      state: "open",
+      owner: this.me.who,
+      by: this.me.who,
+      made: new Date().toISOString(),
+      left_ms: lasts ?? 3_600_000,
+      machine: null,
+    };
+    this.invitations = [entry, ...this.invitations];
+    const line = `openmesh-invitation-1.${"eyJhdCI6".repeat(40)}.01234567`;
+    const command = `echo ${line} | sudo openmesh xnode join`;
+    const made: MadeInvitation = { line, command, at: at ?? "https://xnode.lan", remark: null, entry };
+    return { json: made };
   }
 
   #loan(asked: Asked, method: string, name: string, part: string): Answer {
@@ -395,6 +450,53 @@ async function file(path: string): Promise<Answer> {
     response.end(bytes);
   };
 }
+
+const ALONE: JoinInfo = {
+  state: "alone",
+  at: null,
+  node: null,
+  id: null,
+  owner: null,
+  since: null,
+  told: null,
+  clock_ms: null,
+  trouble: null,
+};
+
+/** The word of a machine on itself, on which everything is as it should be. */
+export const machineReport = (name: string, more: Partial<MachineReport> = {}): MachineReport => ({
+  name,
+  version: "0.1.0",
+  url: null,
+  at: new Date().toISOString(),
+  work: "rests",
+  processors: 4,
+  load_milli: 620,
+  memory_bytes: 8 * 2 ** 30,
+  memory_used_bytes: 3 * 2 ** 30,
+  disk_bytes: 200 * 2 ** 30,
+  disk_used_bytes: 61 * 2 ** 30,
+  applications: 4,
+  running: 4,
+  troubled: [],
+  critical: 0,
+  warnings: 0,
+  ...more,
+});
+
+/** A machine that has joined and reports. */
+export const joinedMachine = (name: string, more: Partial<JoinedMachine> = {}): JoinedMachine => ({
+  id: `m-${name}`,
+  name,
+  owner: `0x${"ab".repeat(20)}`,
+  joined: "2026-11-29T10:00:00Z",
+  state: "here",
+  heard: new Date().toISOString(),
+  from: "10.0.0.7 through 127.0.0.1:50124",
+  clock_ms: 12,
+  report: machineReport(name),
+  ...more,
+});
 
 /** A loan of a GiB that nobody has used. */
 export const loan = (name: string, more: Partial<Loan> = {}): Loan => ({

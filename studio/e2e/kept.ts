@@ -1,6 +1,6 @@
 /** What a machine keeps and lets in, with something on every page of it: backups, doors, access, alerts, the store. For eyes, and not for tests. */
-import type { Alert, Backup } from "../src/api/xnode";
-import { loan, type FakeAgent } from "./agent";
+import type { Alert, AppProcess, Backup } from "../src/api/xnode";
+import { joinedMachine, loan, machineReport, type FakeAgent } from "./agent";
 import { field, MIB, preflight, template } from "./furnished";
 
 const MINUTE_MS = 60_000;
@@ -129,6 +129,81 @@ export function furnishLending(agent: FakeAgent): void {
   };
 }
 
+export function furnishMachines(agent: FakeAgent): void {
+  const troubled = [
+    { name: "db", state: "crash_loop" },
+    { name: "a-name-that-is-rather-long", state: "held" },
+  ];
+  const nothing = { heard: null, from: null, clock_ms: null, report: null };
+  agent.machines = [
+    joinedMachine("shed", { owner: WALLET, report: machineReport("shed", { url: "https://shed.lan" }) }),
+    joinedMachine("barn-with-a-long-name.example.org", {
+      owner: WALLET,
+      clock_ms: -1_300_000,
+      report: machineReport("barn", { running: 2, troubled, critical: 2, warnings: 1, load_milli: 9_400 }),
+    }),
+    joinedMachine("roof", { owner: WALLET, state: "silent", heard: ago(190) }),
+    joinedMachine("yard", { owner: WALLET, state: "arrives", ...nothing }),
+  ];
+  const invitation = { owner: WALLET, by: WALLET, left_ms: 0, machine: null };
+  agent.invitations = [
+    { ...invitation, id: "i4", state: "open", made: ago(10), left_ms: 3_000_000 },
+    { ...invitation, id: "i3", state: "used", made: ago(90), machine: "m-shed" },
+    { ...invitation, id: "i2", state: "expired", made: ago(900) },
+    { ...invitation, id: "i1", state: "revoked", made: ago(9_000) },
+  ];
+  agent.join = {
+    state: "joined",
+    at: "https://hall.lan",
+    node: "hall",
+    id: "m-attic",
+    owner: WALLET,
+    since: ago(20_000),
+    told: ago(3),
+    clock_ms: 4,
+    trouble: "https://hall.lan cannot be reached from this machine: connection refused",
+  };
+}
+
+/** Processes of an application, some of which are not well. */
+export function furnishProcesses(agent: FakeAgent): void {
+  const process = (pid: number, more: Partial<AppProcess>): AppProcess => ({
+    of: "instance 0",
+    pid: 4_200 + pid,
+    pid_inside: pid,
+    parent: 4_201,
+    parent_inside: pid === 1 ? null : 1,
+    user: 101,
+    name: "nginx",
+    state: "sleeping",
+    started: ago(700),
+    cpu_ms: 81_000,
+    processors_milli: 12,
+    over_ms: 3_000,
+    memory_bytes: 9 * MIB,
+    is_share: true,
+    threads: 1,
+    command: ["nginx:", "worker", "process"],
+    is_cut: false,
+    ...more,
+  });
+  const long = ["/usr/sbin/nginx", "-g", "daemon off;", "-c", `/etc/${"a-long-folder/".repeat(8)}nginx.conf`];
+  const asks = ["sh", "-c", "curl -u [secret] https://example.org"];
+  agent.also.set("GET /applications/site/processes", () => ({
+    json: {
+      at: ago(0),
+      processes: [
+        process(1, { user: 0, command: long, memory_bytes: 14 * MIB }),
+        process(29, { state: "running", processors_milli: 1_430, threads: 8 }),
+        process(30, { state: "waiting", is_share: false, memory_bytes: 310 * MIB }),
+        process(71, { of: "job report run 3", name: "sh", command: asks }),
+        process(72, { state: "ended", command: [], memory_bytes: 0, threads: 0 }),
+      ],
+      left_out: 3,
+    },
+  }));
+}
+
 export function furnishDoors(agent: FakeAgent): void {
   const now = Math.floor(Date.now() / 1_000);
   const day = 86_400;
@@ -212,8 +287,27 @@ export function furnishAccess(agent: FakeAgent): void {
       current: true,
     },
   ];
+  agent.roles = [
+    {
+      name: "deploys",
+      of: "operator",
+      rights: ["POST /v1/xnode/applications", "* /v1/xnode/applications/site/**", "GET /v1/xnode/events"],
+      since: ago(1_000),
+      by: WALLET,
+      used: 1,
+    },
+  ];
   agent.keys = [
-    { id: "k1", name: "ci", role: "operator", maker: WALLET, made: ago(900), left_ms: null, used: ago(30) },
+    {
+      id: "k1",
+      name: "ci",
+      role: "operator",
+      only: "deploys",
+      maker: WALLET,
+      made: ago(900),
+      left_ms: null,
+      used: ago(30),
+    },
   ];
   const previous = "0123456789abcdef".repeat(4);
   agent.audit = [
@@ -302,7 +396,56 @@ export function furnishStore(agent: FakeAgent): void {
   failed.summary.mark = "failed";
   const never = template("geth", "Ethereum node (geth)", "blockchain");
   Object.assign(never.summary, { mark: "none", not_run_here: true });
-  agent.templates = [redis, template("static-site", "Static site", "web"), failed, never];
+  const foreign = template("wiki", "Wiki", "web");
+  Object.assign(foreign.summary, { catalogue: "acme", publisher: "Acme Cooperative" });
+  agent.templates = [redis, template("static-site", "Static site", "web"), failed, never, foreign];
+  const catalogue = {
+    key: "ab".repeat(32),
+    publisher: "Acme Cooperative",
+    sequence: 12,
+    signed: ago(4_000),
+    expires: later(90_000),
+    checked: ago(40),
+    templates: ["wiki"],
+    problems: [] as string[],
+    failure: null,
+  };
+  agent.catalogues = [
+    {
+      ...catalogue,
+      name: "acme",
+      address: "https://templates.example.org",
+      state: "current",
+      problems: ["redis: a built-in template has this name"],
+    },
+    {
+      ...catalogue,
+      name: "guild",
+      address: "/srv/guild",
+      state: "old",
+      publisher: "The Guild of Long Names and of Longer Templates",
+      checked: ago(9_000),
+      failure: { code: "away", message: "/srv/guild cannot be read: it is not mounted", at: ago(12) },
+    },
+    { ...catalogue, name: "gone", address: "https://gone.example.org", state: "expired", expires: ago(60) },
+    {
+      ...catalogue,
+      name: "new",
+      address: "https://new.example.org",
+      state: "absent",
+      publisher: null,
+      sequence: null,
+      signed: null,
+      expires: null,
+      checked: null,
+      templates: [],
+      failure: {
+        code: "bad_signature",
+        message: "its index is not signed by the key that the document names",
+        at: ago(1),
+      },
+    },
+  ];
   agent.also.set("POST /templates/redis/preflight", () => ({
     json: preflight({
       applications: [

@@ -94,6 +94,11 @@ async function compose(page: Page): Promise<void> {
   await page.getByRole("button", { name: "Show the plan" }).scrollIntoViewIfNeeded();
 }
 
+/** An invitation that was made just now. */
+async function invited(page: Page): Promise<void> {
+  await page.getByRole("button", { name: "Make the line" }).click();
+}
+
 const SHOTS: Shot[] = [
   { name: "apps", path: "/apps", shows: "ended with code 1 after 12 ms" },
   { name: "apps-none", path: "/apps", shows: /^Nothing runs here yet/, machine: emptied },
@@ -103,6 +108,7 @@ const SHOTS: Shot[] = [
   { name: "app-missing", path: "/apps/nothing", shows: /^There is no application nothing/ },
   { name: "app-log", path: "/apps/site/logs", shows: /^line 41/ },
   { name: "app-usage", path: "/apps/site/usage", shows: /^it waited 43.1 %/ },
+  { name: "app-processes", path: "/apps/site/processes", shows: /^5 of 8 processes/ },
   { name: "app-history", path: "/apps/site/history", shows: "portable.applications.site.image" },
   { name: "app-backups", path: "/apps/db/backups", shows: "The last drill proved its backup good" },
   { name: "app-backups-none", path: "/apps/site/backups", shows: "It has no backups" },
@@ -117,12 +123,14 @@ const SHOTS: Shot[] = [
   { name: "app-moved-off", path: "/apps/site", shows: /^It has stopped here/, machine: waits },
   { name: "compose", path: "/compose", shows: "redis:7", act: compose },
   { name: "store", path: "/store", shows: "never run by us" },
+  { name: "store-catalogues", path: "/store?text=wiki", shows: "It could not be fetched" },
   { name: "template", path: "/store/redis", shows: "There is room for it" },
   { name: "plan", path: "/store/redis", shows: "What is listed above may be lost", act: plan },
   { name: "document", path: "/deploy", shows: "Deploy a document" },
   { name: "deployment", path: "/deployments/4", shows: "3 MiB of 12 MiB" },
   { name: "deployment-returned", path: "/deployments/2", shows: /^It has failed/ },
   { name: "node", path: "/node", shows: "Empty this machine" },
+  { name: "node-machines", path: "/node/machines", shows: "Paste this on the other machine", act: invited },
   { name: "node-alerts", path: "/node/alerts", shows: "I know of it" },
   { name: "node-events", path: "/node/events", shows: /its link was made again/ },
   { name: "node-history", path: "/node/history", shows: "portable.applications.db.limits.memory" },

@@ -9,6 +9,8 @@ import {
   furnishBackups,
   furnishDoors,
   furnishLending,
+  furnishMachines,
+  furnishProcesses,
   furnishStore,
   later,
   WALLET,
@@ -56,6 +58,8 @@ export function furnishWhole(agent: FakeAgent): void {
   furnishInside(agent);
   furnishBackups(agent);
   furnishLending(agent);
+  furnishMachines(agent);
+  furnishProcesses(agent);
   furnishDoors(agent);
   furnishAccess(agent);
   furnishAlerts(agent);
@@ -136,7 +140,23 @@ function furnishApplications(agent: FakeAgent): void {
   for (let line = 1; line <= 40; line += 1)
     agent.write("site", `10.89.0.1 - - "GET /articles/${line} HTTP/1.1" 200 ${line * 311}`);
   agent.write("site", `\x1b[31mline 41: upstream is slow, ${"and slower ".repeat(12)}\x1b[0m`, "stderr");
-  agent.plan = () => planned({ generation: 5, after: 4 });
+  const cost = { runs: true, hour: "0.022", month: "16.06", processors: "14.6", memory: "1.46", gpus: "0" };
+  const stopped = { ...cost, runs: false, hour: "0.0001", month: "0.073", processors: "0", memory: "0" };
+  agent.costs = {
+    prices: { currency: "EUR", processor: "0.01", memory: "0.004", disk: "0.0001", gpu: "0" },
+    applications: [
+      { ...cost, name: "blog", disk: "0" },
+      { ...stopped, name: "cache", disk: "0.073" },
+      { ...cost, name: "db", disk: "0.73" },
+      { ...cost, name: "site", disk: "0" },
+    ],
+    hour: "0.0661",
+    month: "48.253",
+  };
+  const costly = "generation 5 after 4: 3 steps\ncost: 64.31 EUR a month instead of 48.25 (redis 16.06)\n";
+  const { plan } = planned();
+  agent.plan = () =>
+    planned({ generation: 5, after: 4, plan: costly + plan.slice(plan.indexOf("\n") + 1) });
 }
 
 function furnishHistory(agent: FakeAgent): void {

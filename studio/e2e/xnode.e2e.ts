@@ -3,7 +3,7 @@ import { verifyMessage } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Alert } from "../src/api/xnode";
-import { application, FakeAgent, generation, loan } from "./agent";
+import { application, FakeAgent, generation, joinedMachine, loan, machineReport } from "./agent";
 import { DOCUMENT, field, furnishSmall, planned, preflight, template } from "./furnished";
 import { close, giveWallet, open, paste, startBrowser, type Opened } from "./harness";
 
@@ -574,6 +574,86 @@ describe("the node", () => {
     await page.getByText("No loan fits these filters.").waitFor();
   });
 
+  it("says what applications cost, and what a change comes to before it is made", async () => {
+    furnish();
+    const { plan } = planned();
+    const line = "cost: 16.06 EUR a month instead of 10.22 (site 16.06 instead of 10.22)";
+    agent.costs = {
+      prices: { currency: "EUR", processor: "0.01", memory: "0.004", disk: "0", gpu: "0" },
+      applications: [
+        {
+          name: "site",
+          runs: true,
+          hour: "0.014",
+          month: "10.22",
+          processors: "7.3",
+          memory: "2.92",
+          disk: "0",
+          gpus: "0",
+        },
+      ],
+      hour: "0.014",
+      month: "10.22",
+    };
+    const page = await visit("/apps");
+    await page.getByRole("columnheader", { name: "EUR a month" }).waitFor();
+    await page.getByText("All of them cost 10.22 EUR a month, 0.0140 an hour").waitFor();
+    await page.getByRole("link", { name: "site", exact: true }).click();
+    await page.getByText("processors 7.30, memory 2.92").waitFor();
+    agent.plan = () => planned({ plan: plan.replace("\n", `\n${line}\n`), destroys: [] });
+    await page.goto(`${url}/deploy`);
+    await paste(page, "Document", "applications:\n  cache:\n    image: redis\n");
+    await page.getByRole("button", { name: "Show the plan" }).click();
+    await page.getByText(/^It costs 16\.06 EUR a month instead of 10\.22/).waitFor();
+  });
+
+  it("invites a machine by one line, shows it arriving, and removes it", async () => {
+    const page = await visit("/node/machines");
+    const form = page.getByRole("form", { name: "Invite a machine" });
+    const at = form.getByLabel("Address of this Xnode, as the other machine reaches it");
+    await at.fill("http://10.0.0.5");
+    await form.getByText("The line is a secret, and goes over TLS alone: write https.").waitFor();
+    await at.fill("https://xnode.lan");
+    await form.getByLabel("Good for").selectOption({ label: "15 minutes" });
+    await form.getByRole("button", { name: "Make the line" }).click();
+    await page.getByText(/^echo openmesh-invitation-1\..* \| sudo openmesh xnode join$/).waitFor();
+    expect(agent.invitations[0]).toMatchObject({ left_ms: 900_000, state: "open" });
+    // The line is in no store of the browser, and in no address.
+    const stored = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }]));
+    expect(stored + page.url()).not.toContain("openmesh-invitation");
+    const quiet = { heard: null, from: null, clock_ms: null, report: null };
+    agent.machines = [joinedMachine("shed", { state: "arrives", ...quiet })];
+    const table = page.getByRole("table", { name: "Machines" });
+    await table.getByText("arrives").waitFor();
+    const troubled = [{ name: "db", state: "crash_loop" }];
+    agent.machines = [joinedMachine("shed", { report: machineReport("shed", { troubled, critical: 1 }) })];
+    await table.getByText("1 critical").waitFor();
+    await table.getByText("crash loop").waitFor();
+    await page.getByRole("button", { name: "Take the invitation i1 back", exact: true }).click();
+    await page.getByRole("button", { name: "Yes: Take the invitation i1 back" }).click();
+    await page.getByRole("table", { name: "Invitations" }).getByText("taken back").waitFor();
+    await page.getByRole("button", { name: "Remove shed from the list", exact: true }).click();
+    await page.getByText(/^Its reports are refused/).waitFor();
+    await page.getByRole("button", { name: "Yes: Remove shed from the list" }).click();
+    await expect.poll(() => table.getByText("shed").count()).toBe(0);
+  });
+
+  it("says which Xnode this machine has joined, and leaves it", async () => {
+    agent.join = {
+      ...agent.join,
+      state: "joined",
+      at: "https://hall.lan",
+      node: "hall",
+      trouble: "it is away",
+    };
+    const page = await visit("/node/machines");
+    await page.getByText("This machine has joined hall").waitFor();
+    await page.getByText("https://hall.lan; it is away").waitFor();
+    await page.getByRole("button", { name: "Leave hall", exact: true }).click();
+    await page.getByRole("button", { name: "Yes: Leave hall" }).click();
+    await expect.poll(() => page.getByText("This machine has joined hall").count()).toBe(0);
+  });
+
   it("tells the keys that whoever lends room has to know", async () => {
     agent.backups.keys = { owner: null, node: "age1node", guest: "12".repeat(32), reading: null };
     const page = await visit("/node/backups");
@@ -1022,6 +1102,7 @@ describe("frame", () => {
     "/deploy",
     "/deployments/1",
     "/node",
+    "/node/machines",
     "/node/events",
     "/node/secrets",
     "/node/doors",
@@ -1042,6 +1123,8 @@ describe("frame", () => {
     agent.also.set("GET /applications/db/backups", () => ({ json: [] }));
     agent.also.set("GET /applications/db/lines", () => ({ json: [] }));
     agent.lending.loans = [loan("ann", { readers: ["cd".repeat(32)], trouble: "a long cause ".repeat(20) })];
+    agent.machines = [joinedMachine("a-machine-with-a-long-name".repeat(2), { state: "silent" })];
+    agent.join = { ...agent.join, state: "joined", at: `https://${"hall-".repeat(20)}.lan`, node: "hall" };
     agent.tell("failed", "start site r1/0: " + "a long cause ".repeat(20), { application: "site" });
     const page = await visit(path, { viewport: { width: 380, height: 800 } });
     await page.getByText("Connected", { exact: true }).waitFor();

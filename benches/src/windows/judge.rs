@@ -15,21 +15,22 @@ const NOISY_GROWTH_MAX: f64 = 0.2;
 const NOISY: [&str; 2] = ["blocks", "cpu_ms"];
 /// Columns that must not fall either: agreement goes on at its pace.
 const STEADY: [&str; 2] = ["blocks", "chunks"];
-/// Columns that must not grow. Raw frames grow to their limit and tables for as long as their rows are kept, so these two are drawn alone.
-const BOUNDED: [&str; 4] = ["cpu_ms", "memory_bytes", "ledger_bytes", "content_bytes"];
+/// Columns that must not grow. Tables do for as long as their rows are kept, and are drawn alone.
+const BOUNDED: [&str; 6] = ["cpu_ms", "memory_bytes", "memory_all_bytes", "ledger_bytes", "content_bytes", "raw_bytes"];
 /// Chunks that tables may wait for at the end of any minute, as seconds of chunks: beyond it they are behind, and not only busy.
 const AWAITED_SECONDS_MAX: u64 = 30;
 /// A minute with less than this share of the blocks or chunks of the median minute is one in which agreement stood.
 const STANDING_SHARE: f64 = 0.1;
 
 /// Names that are drawn, those of progress first.
-const DRAWN: [&str; 10] = [
+const DRAWN: [&str; 11] = [
     "blocks",
     "chunks",
     "cpu_ms",
     "awaited",
     "events_per_second",
     "memory_bytes",
+    "memory_all_bytes",
     "ledger_bytes",
     "content_bytes",
     "lake_bytes",
@@ -126,7 +127,7 @@ mod tests {
                 ledger_bytes: 2_400 << 20,
                 content_bytes: 200 << 20,
                 lake_bytes: minutes << 20,
-                raw_bytes: minutes << 21,
+                raw_bytes: 64 << 20,
                 ..Sample::default()
             };
             change(minutes, &mut sample);

@@ -22,8 +22,10 @@ const SAMPLE_PAUSE: Duration = Duration::from_secs(60);
 const EPOCH_MS: u64 = 300_000;
 /// Epochs of which details and blocks are kept.
 const EPOCHS_KEPT: u64 = 2;
-/// Room for chunks and for raw frames of each validator, bytes: reached within the first hours.
-const STORE_BYTES_MAX: u64 = 200 << 20;
+/// Room for the chunks of each validator, bytes: reached within the first hour.
+const CONTENT_BYTES_MAX: u64 = 200 << 20;
+/// Room for its raw frames, of which there are less, bytes: reached within the first hour too, so that the second one shows what has filled.
+const RAW_BYTES_MAX: u64 = 64 << 20;
 
 /// Arguments of `windows`.
 #[derive(Debug, Args)]
@@ -100,8 +102,8 @@ fn shorten(root: &Path) -> anyhow::Result<()> {
         let file = folder.join("node.toml");
         let mut settings: toml::Table = std::fs::read_to_string(&file)?.parse()?;
         let limits = table(&mut settings, "limits")?;
-        for key in ["content_bytes_max", "raw_bytes_max"] {
-            limits.insert(key.to_owned(), toml::Value::Integer(STORE_BYTES_MAX.cast_signed()));
+        for (key, bytes) in [("content_bytes_max", CONTENT_BYTES_MAX), ("raw_bytes_max", RAW_BYTES_MAX)] {
+            limits.insert(key.to_owned(), toml::Value::Integer(bytes.cast_signed()));
         }
         let storage = table(&mut settings, "storage")?;
         storage.insert("retain_epochs".to_owned(), toml::Value::Integer(EPOCHS_KEPT.cast_signed()));

@@ -40,6 +40,8 @@ pub struct Sample {
     pub awaited: u64,
     /// Memory of a validator's own, bytes.
     pub memory_bytes: u64,
+    /// Memory of the own of all four validators, bytes: what one of them keeps or gives back by chance weighs less in it.
+    pub memory_all_bytes: u64,
     /// A validator's database, bytes.
     pub ledger_bytes: u64,
     /// A validator's chunks, bytes.
@@ -60,7 +62,7 @@ pub struct Column {
 }
 
 /// All columns, in their order.
-pub const COLUMNS: [Column; 14] = [
+pub const COLUMNS: [Column; 15] = [
     Column { name: "minutes", of: |s| &mut s.minutes },
     Column { name: "height", of: |s| &mut s.height },
     Column { name: "blocks", of: |s| &mut s.blocks },
@@ -71,6 +73,7 @@ pub const COLUMNS: [Column; 14] = [
     Column { name: "cpu_ms", of: |s| &mut s.cpu_ms },
     Column { name: "awaited", of: |s| &mut s.awaited },
     Column { name: "memory_bytes", of: |s| &mut s.memory_bytes },
+    Column { name: "memory_all_bytes", of: |s| &mut s.memory_all_bytes },
     Column { name: "ledger_bytes", of: |s| &mut s.ledger_bytes },
     Column { name: "content_bytes", of: |s| &mut s.content_bytes },
     Column { name: "lake_bytes", of: |s| &mut s.lake_bytes },
@@ -178,7 +181,9 @@ impl Watch {
 fn process(folder: &Path, sample: &mut Sample) -> anyhow::Result<u64> {
     let record = record(folder).context("it does not run")?;
     let pid = pid(&record).context("a record without a process")?;
-    sample.memory_bytes = sample.memory_bytes.max(memory_kib(pid, "Anonymous")? * 1024);
+    let memory_bytes = memory_kib(pid, "Anonymous")? * 1024;
+    sample.memory_bytes = sample.memory_bytes.max(memory_bytes);
+    sample.memory_all_bytes += memory_bytes;
     Ok(u64::try_from(processor_time(pid).as_millis())?)
 }
 

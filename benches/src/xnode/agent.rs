@@ -63,7 +63,7 @@ impl Agent {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.args(arguments).stdin(Stdio::null()).env("OPENMESH_LOG", "warn").env("OPENMESH_XNODE", &self.name);
-        command.env("OPENMESH_XNODE_STATE", self.state()).env("OPENMESH_XNODE_RUN", self.folder.join("run"));
+        command.env("OPENMESH_XNODE_STATE", self.state()).env("OPENMESH_XNODE_RUN", self.run());
         command
     }
 
@@ -83,9 +83,14 @@ impl Agent {
         self.folder.join("state")
     }
 
+    /// Folder of what goes with it.
+    pub fn run(&self) -> PathBuf {
+        self.folder.join("run")
+    }
+
     /// Address at which it serves Studio, `127.0.0.1:PORT`; another one after each start.
     pub fn face(&self) -> anyhow::Result<String> {
-        let path = self.folder.join("run/face");
+        let path = self.run().join("face");
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         Ok(text.trim().to_string())
     }

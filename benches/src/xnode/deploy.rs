@@ -199,11 +199,11 @@ fn twin(agent: &Agent) -> anyhow::Result<Twin> {
 
 /// Configuration of the container of the application's one instance.
 fn bundle(agent: &Agent) -> anyhow::Result<PathBuf> {
-    let folder = agent.state().join("applications").join(IT).join("instances");
+    let (folder, beginning) = (agent.run().join("shims"), format!("{IT}-"));
     let entries = std::fs::read_dir(&folder).with_context(|| folder.display().to_string())?;
-    let configs = entries.map(|entry| Ok(entry?.path().join("bundle/config.json")));
-    let configs = configs.collect::<std::io::Result<Vec<PathBuf>>>()?;
-    let found = configs.into_iter().find(|path| path.is_file());
+    let entries = entries.collect::<std::io::Result<Vec<_>>>()?;
+    let own = entries.iter().filter(|entry| entry.file_name().to_string_lossy().starts_with(&beginning));
+    let found = own.map(|entry| entry.path().join("bundle/config.json")).find(|path| path.is_file());
     found.with_context(|| format!("{}: no instance with a bundle", folder.display()))
 }
 

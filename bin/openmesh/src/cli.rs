@@ -10,6 +10,7 @@ pub mod export;
 pub mod files;
 mod genesis;
 pub mod import;
+pub mod join;
 pub mod lend;
 pub mod machine;
 pub mod moves;

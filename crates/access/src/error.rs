@@ -108,6 +108,24 @@ pub enum Refusal {
         "the code is not the one that this agent gave to root, or it was used or is too old; `openmesh xnode access code` gives another"
     )]
     Code,
+    /// An invitation that was never made here: forged, mistyped, or of another Xnode.
+    #[error("this invitation was never made here: it is forged, or of another Xnode; an owner makes another one")]
+    InvitationUnknown,
+    /// An invitation by which another machine has joined: somebody uses it a second time.
+    #[error("a machine has joined by this invitation already, and each is good for one; an owner makes another one")]
+    InvitationUsed,
+    /// An invitation whose time is over.
+    #[error("this invitation has expired; an owner makes another one")]
+    InvitationExpired,
+    /// An invitation that was taken back, or whose owner is no owner any more.
+    #[error("this invitation was taken back, or its owner is none any more; an owner makes another one")]
+    InvitationRevoked,
+    /// The token of a machine that never joined here.
+    #[error("no machine with this token has joined this Xnode")]
+    MachineUnknown,
+    /// The token of a machine that was removed from the list.
+    #[error("this machine was removed from the list of that Xnode; it joins again by another invitation")]
+    MachineRemoved,
     /// There is an owner already.
     #[error("this Xnode has an owner already; an owner lets others in")]
     Owned,
@@ -118,6 +136,18 @@ pub enum Refusal {
         least: Role,
         /// The role of whoever asks.
         role: Role,
+    },
+    /// A role of one's own that does not have this right.
+    #[error("this is not among the rights of {names}, by which your role is narrowed; an owner changes them")]
+    NotInRole {
+        /// Names of the roles.
+        names: String,
+    },
+    /// A role of one's own that somebody has.
+    #[error("somebody has the role `{name}`; give them another one first")]
+    RoleUsed {
+        /// Its name.
+        name: String,
     },
     /// Somebody whom one's role does not govern.
     #[error("{role} cannot give, change or take the role {other}; an owner can")]
@@ -188,8 +218,16 @@ impl Refusal {
             Refusal::Audience { .. } => ("audience", 403),
             Refusal::Return(_) => ("return", 400),
             Refusal::Code => ("code", 403),
+            Refusal::InvitationUnknown => ("invitation_unknown", 404),
+            Refusal::InvitationUsed => ("invitation_used", 409),
+            Refusal::InvitationExpired => ("invitation_expired", 410),
+            Refusal::InvitationRevoked => ("invitation_revoked", 410),
+            Refusal::MachineUnknown => ("machine_unknown", 404),
+            Refusal::MachineRemoved => ("machine_removed", 410),
             Refusal::Owned => ("owned", 409),
             Refusal::Role { .. } => ("role", 403),
+            Refusal::NotInRole { .. } => ("not_in_role", 403),
+            Refusal::RoleUsed { .. } => ("role_used", 409),
             Refusal::Govern { .. } => ("govern", 403),
             Refusal::KeyOnAccess => ("key", 403),
             Refusal::Root => ("root", 403),

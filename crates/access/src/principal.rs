@@ -8,6 +8,8 @@ use openmesh_primitives::Address;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::error::Refusal;
+use crate::own::{Only, Right};
 use crate::role::Role;
 
 /// Name of whoever is root on the machine.
@@ -75,6 +77,7 @@ pub(crate) struct Live {
     pub ends: watch::Receiver<()>,
     pub until: Option<Instant>,
     pub open: Arc<Open>,
+    pub only: Only,
 }
 
 /// Whoever asks, with the role that they have now. It lies among the extensions of a request; `who` prints as the name that a history keeps.
@@ -103,6 +106,27 @@ impl Principal {
     /// Number of the session or key; none for root.
     pub fn credential(&self) -> Option<&str> {
         self.live.as_ref().map(|live| live.id.as_str())
+    }
+
+    /// True where no role of one's own keeps this request from whoever asks: the method of its rule by which rights fit it, and its path as it was asked.
+    pub fn may(&self, method: Option<&str>, path: &str) -> bool {
+        self.live.as_ref().is_none_or(|live| live.only.allows(method, path))
+    }
+
+    /// Refuses to give rights, none for all of a role, that roles of one's own keep from whoever gives them.
+    ///
+    /// # Errors
+    /// [`Refusal::NotInRole`].
+    pub(crate) fn check_given(&self, rights: Option<&[Right]>) -> Result<(), Refusal> {
+        match &self.live {
+            Some(live) if !live.only.covers(rights) => Err(Refusal::NotInRole { names: live.only.names().join(", ") }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Names of the roles of one's own that narrow the role.
+    pub fn narrowed_by(&self) -> Vec<String> {
+        self.live.as_ref().map(|live| live.only.names()).unwrap_or_default()
     }
 
     /// Has a function called once everything that this request has opened is closed, which is when the last copy of this principal has gone. Never for root.

@@ -26,6 +26,14 @@ pub struct Rule {
     pub changes: bool,
 }
 
+impl Rule {
+    /// Method by which rights of a role of one's own fit it. None where a `GET` opens something through which things change, as a terminal does: `*` alone fits
+    /// that, so that a role which only looks opens none.
+    pub fn right_method(&self) -> Option<&'static str> {
+        (self.method != "GET" || !self.changes).then_some(self.method)
+    }
+}
+
 /// Decision about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -80,6 +88,7 @@ pub const RULES: &[Rule] = &[
     change("POST", "/v1/xnode/applications/{}/restart", OPERATOR),
     look("/v1/xnode/applications/{}/upgrade", VIEWER),
     change("POST", "/v1/xnode/applications/{}/upgrade", OPERATOR),
+    look("/v1/xnode/costs", VIEWER),
     look("/v1/xnode/generations", VIEWER),
     look("/v1/xnode/generations/{}", VIEWER),
     look("/v1/xnode/generations/{}/diff/{}", VIEWER),
@@ -152,6 +161,18 @@ pub const RULES: &[Rule] = &[
     look("/v1/xnode/arrivals/{}", OPERATOR),
     change("PUT", "/v1/xnode/arrivals/{}", OPERATOR),
     change("POST", "/v1/xnode/arrivals/{}/orders", OPERATOR),
+    // Other machines. An invitation makes a machine its owner's, so only an owner makes one; a machine that joins, reports or leaves proves itself by its own secret.
+    look("/v1/xnode/invitations", OWNER),
+    change("POST", "/v1/xnode/invitations", OWNER),
+    change("DELETE", "/v1/xnode/invitations/{}", OWNER),
+    look("/v1/xnode/machines", VIEWER),
+    change("POST", "/v1/xnode/machines", NOBODY),
+    change("DELETE", "/v1/xnode/machines/{}", OWNER),
+    ask("/v1/xnode/machines/{}/report", NOBODY),
+    change("POST", "/v1/xnode/machines/{}/leave", NOBODY),
+    look("/v1/xnode/join", VIEWER),
+    change("POST", "/v1/xnode/join", Least::Root),
+    change("DELETE", "/v1/xnode/join", OWNER),
     // Secrets: names and versions. Values leave the agent by no endpoint.
     look("/v1/xnode/secrets", OPERATOR),
     change("PUT", "/v1/xnode/secrets/{}", ADMIN),
@@ -170,6 +191,10 @@ pub const RULES: &[Rule] = &[
     change("PUT", "/v1/xnode/access/members/{}", ADMIN),
     change("DELETE", "/v1/xnode/access/members/{}", ADMIN),
     change("DELETE", "/v1/xnode/access/members/{}/sessions", VIEWER),
+    // Roles of one's own say who may do what, so that only an owner makes them.
+    look("/v1/xnode/access/roles", ADMIN),
+    change("PUT", "/v1/xnode/access/roles/{}", OWNER),
+    change("DELETE", "/v1/xnode/access/roles/{}", OWNER),
     look("/v1/xnode/access/keys", ADMIN),
     change("POST", "/v1/xnode/access/keys", ADMIN),
     change("DELETE", "/v1/xnode/access/keys/{}", ADMIN),
@@ -264,7 +289,7 @@ mod tests {
             // Beside the interface there is its description, where people look for one.
             let is_ours = rule.path.starts_with("/v1/xnode") || rule.path == "/openapi.json";
             assert!(is_ours && !rule.path.ends_with('/'), "{rule:?}");
-            let asks = ["/plan", "/preflight", "/import"].iter().any(|end| rule.path.ends_with(end));
+            let asks = ["/plan", "/preflight", "/import", "/report"].iter().any(|end| rule.path.ends_with(end));
             assert!(rule.changes || rule.method == "GET" || asks, "{rule:?} is not in the audit log");
             assert!(METHODS.contains(&rule.method) && rule.method != "HEAD");
         }
@@ -295,12 +320,17 @@ mod tests {
             ("PUT", "/v1/xnode/arrivals/00", Role::Operator),
             ("POST", "/v1/xnode/arrivals/00/orders", Role::Operator),
             ("GET", "/v1/xnode/access/audit", Role::Admin),
+            ("GET", "/v1/xnode/machines", Role::Viewer),
+            ("POST", "/v1/xnode/invitations", Role::Owner),
+            ("DELETE", "/v1/xnode/machines/00", Role::Owner),
+            ("DELETE", "/v1/xnode/join", Role::Owner),
         ] {
             for role in Role::ALL {
                 assert_eq!(may(role, method, path), role >= least, "{role} {method} {path}");
             }
         }
         assert!(Role::ALL.into_iter().all(|role| !may(role, "POST", "/v1/xnode/access/code")), "root alone");
+        assert!(Role::ALL.into_iter().all(|role| !may(role, "POST", "/v1/xnode/join")), "root alone");
     }
 
     #[test]

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::error::Refusal;
+use crate::invitations::Invitations;
 use crate::moment::{Moment, Ran};
+use crate::own::{Only, OwnRole};
 use crate::principal::{Principal, Who};
 use crate::role::Role;
 
@@ -41,6 +43,9 @@ pub struct Member {
     pub role: Role,
     /// Name for people.
     pub name: Option<String>,
+    /// Role of one's own by which theirs is narrowed. Absent where none does, as a version of before writes and reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<String>,
     /// Moment at which they were let in, or their role was changed.
     pub since: Timestamp,
     /// Whoever did that.
@@ -55,6 +60,9 @@ pub struct Key {
     pub name: String,
     /// Role; never more than its maker has.
     pub role: Role,
+    /// Role of one's own by which it is narrowed, beside that of its maker. Absent where none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<String>,
     /// Hash of the key.
     pub hash: Digest,
     /// Its maker, where that is a member: it goes with them.
@@ -103,6 +111,12 @@ pub struct State {
     pub keys: BTreeMap<String, Key>,
     /// Sessions by their numbers.
     pub sessions: BTreeMap<String, Session>,
+    /// Roles of one's own by their names. Absent where there are none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub own: BTreeMap<String, OwnRole>,
+    /// Invitations for other machines, and the machines that joined. Absent where there are none, as a version of before writes and reads it.
+    #[serde(default, skip_serializing_if = "Invitations::is_empty")]
+    pub invitations: Invitations,
     ended: VecDeque<(Digest, End)>,
 }
 
@@ -115,6 +129,8 @@ pub struct Found {
     pub who: Who,
     /// The role that they have now.
     pub role: Role,
+    /// Roles of one's own that narrow it.
+    pub only: Only,
     /// Time that is left of its life, milliseconds; none where it has no end.
     pub left_ms: Option<u64>,
 }
@@ -135,7 +151,8 @@ impl State {
                 return Err(Refusal::Idle { idle_ms: IDLE_MS });
             }
             let (who, left_ms) = (Who::Wallet(session.wallet), Some(SESSION_MS - age_ms));
-            return Ok(Found { id: id.clone(), who, role: member.role, left_ms });
+            let only = self.only_of_member(member);
+            return Ok(Found { id: id.clone(), who, role: member.role, only, left_ms });
         }
         if let Some((id, key)) = self.keys.iter().find(|(_, key)| key.hash == *hash) {
             let age_ms = now.since_ms(&key.made);
@@ -145,7 +162,7 @@ impl State {
                 return Err(Refusal::Expired);
             }
             let who = Who::Key { id: id.clone(), name: key.name.clone() };
-            return Ok(Found { id: id.clone(), who, role, left_ms });
+            return Ok(Found { id: id.clone(), who, role, only: self.only_of_key(key), left_ms });
         }
         match self.ended.iter().find(|(ended, _)| ended == hash) {
             Some((_, End::Revoked)) => Err(Refusal::Revoked),
@@ -190,6 +207,11 @@ impl State {
         self.members.values().any(|member| member.role == Role::Owner)
     }
 
+    /// True where this wallet is an owner.
+    pub fn is_owner(&self, wallet: &Address) -> bool {
+        self.members.get(wallet).is_some_and(|member| member.role == Role::Owner)
+    }
+
     /// Names the first owner.
     ///
     /// # Errors
@@ -198,11 +220,12 @@ impl State {
         if self.has_owner() {
             return Err(Refusal::Owned);
         }
-        self.members.insert(wallet, Member { role: Role::Owner, name: None, since: now.wall, by: by.into() });
+        self.members
+            .insert(wallet, Member { role: Role::Owner, name: None, only: None, since: now.wall, by: by.into() });
         Ok(())
     }
 
-    /// Lets a wallet in, or changes its role and name.
+    /// Lets a wallet in, or changes its role and name. What narrows the role stays as long as it is the same one.
     ///
     /// # Errors
     /// Whoever asks does not govern the role or the member, it is the last owner, or there are too many.
@@ -229,7 +252,8 @@ impl State {
             Some(name) => Some(checked(&name)?).filter(|name| !name.is_empty()),
             None => before.and_then(|before| before.name.clone()),
         };
-        self.members.insert(wallet, Member { role, name, since: now.wall, by: actor.to_string() });
+        let only = before.filter(|before| before.role == role).and_then(|before| before.only.clone());
+        self.members.insert(wallet, Member { role, name, only, since: now.wall, by: actor.to_string() });
         Ok(())
     }
 
@@ -375,6 +399,9 @@ impl State {
         if wish.role > actor.role {
             return Err(Refusal::Role { least: wish.role, role: actor.role });
         }
+        if let Some(only) = &wish.only {
+            self.check_own(only, wish.role)?;
+        }
         if self.keys.len() >= KEYS_MAX {
             return Err(Refusal::Full { what: "API keys", max: KEYS_MAX });
         }
@@ -392,7 +419,8 @@ impl State {
             Who::Wallet(address) => Some(address),
             Who::Root | Who::Key { .. } => None,
         };
-        let key = Key { name, role: wish.role, hash, maker, made: *now, lasts_ms: wish.lasts_ms, used: None };
+        let (role, only, lasts_ms) = (wish.role, wish.only.clone(), wish.lasts_ms);
+        let key = Key { name, role, only, hash, maker, made: *now, lasts_ms, used: None };
         self.keys.insert(id, key);
         Ok(())
     }
@@ -449,6 +477,9 @@ pub struct KeyWish {
     /// Length of its life, milliseconds; none where it has no end.
     #[serde(default)]
     pub lasts_ms: Option<u64>,
+    /// Role of one's own that narrows it.
+    #[serde(default)]
+    pub only: Option<String>,
 }
 
 /// An API key that leaked must not make itself at home.
@@ -477,5 +508,6 @@ fn checked(name: &str) -> Result<String, Refusal> {
     Ok(name.into())
 }
 
+mod own;
 #[cfg(test)]
 mod tests;

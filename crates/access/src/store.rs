@@ -26,6 +26,7 @@ use crate::file;
 use crate::message::{Message, NONCE_MS_MAX, Purpose};
 use crate::moment::{Moment, Tick};
 use crate::nonce::Nonces;
+use crate::own::Grant;
 use crate::principal::{Live, Open, Principal};
 use crate::questions::Questions;
 use crate::role::Role;
@@ -43,7 +44,7 @@ const CODE_MS: u64 = 6 * 3_600_000;
 /// Time between two notes of last uses, milliseconds: to the minute.
 const USES_MS: u64 = 60_000;
 /// Largest file of the state, bytes: every list full, twice over.
-const STATE_BYTES_MAX: u64 = 4 << 20;
+const STATE_BYTES_MAX: u64 = 6 << 20;
 
 /// Answer of a chain about a contract wallet: true where the signature is its.
 pub type Verifies<'a> = Pin<Box<dyn Future<Output = Result<bool, String>> + Send + 'a>>;
@@ -72,7 +73,7 @@ pub struct Attempt<'a> {
 
 /// A session or key that is in use.
 struct Use {
-    role: Role,
+    grant: Grant,
     /// Dropped at its end.
     ends: watch::Sender<()>,
     /// Requests and streams that are open.
@@ -171,7 +172,7 @@ impl Access {
         next.keep_uses(state);
         (*state, *noted) = (next, now);
         // Whatever has lost its right, or has another one, hears it here.
-        uses.retain(|id, used| state.role_of(id) == Some(used.role));
+        uses.retain(|id, used| state.grant_of(id).as_ref() == Some(&used.grant));
         Ok(done)
     }
 
@@ -183,8 +184,15 @@ impl Access {
         does: impl FnOnce(&mut State, &Principal, &Moment) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         self.change(tick, |state, now| {
-            let role = match actor.credential() {
-                Some(id) => state.role_of(id).ok_or(Refusal::Revoked)?,
+            let role = match &actor.live {
+                Some(live) => {
+                    let grant = state.grant_of(&live.id).ok_or(Refusal::Revoked)?;
+                    // Whoever may do less or other things by now asks anew.
+                    if grant.only != live.only {
+                        return Err(Refusal::Revoked);
+                    }
+                    grant.role
+                }
                 None => actor.role,
             };
             does(state, &Principal { role, ..actor.clone() }, now)
@@ -363,12 +371,14 @@ impl Access {
         let Inner { state, uses, .. } = &mut *inner;
         let now = state.ran.moment(tick);
         let is_open = |id: &str| uses.get(id).is_some_and(|used| used.open.load(Ordering::SeqCst) > 0);
-        let Found { id, who, role, left_ms } = state.find(&hash, &now, is_open)?;
+        let Found { id, who, role, only, left_ms } = state.find(&hash, &now, is_open)?;
         state.touch(&id, &now);
-        let used =
-            uses.entry(id.clone()).or_insert_with(|| Use { role, ends: watch::Sender::new(()), open: Arc::default() });
+        let used = uses.entry(id.clone()).or_insert_with(|| {
+            let grant = Grant { role, only: only.clone() };
+            Use { grant, ends: watch::Sender::new(()), open: Arc::default() }
+        });
         let until = left_ms.map(|left_ms| Instant::now() + Duration::from_millis(left_ms.min(KEY_MS_MAX)));
-        let live = Live { id, ends: used.ends.subscribe(), until, open: Open::counted(&used.open) };
+        let live = Live { id, ends: used.ends.subscribe(), until, open: Open::counted(&used.open), only };
         Ok(Principal { who, role, from: from.into(), live: Some(live) })
     }
 
@@ -416,6 +426,7 @@ impl Access {
             wallet: *wallet,
             role: member.role,
             name: member.name.clone(),
+            only: member.only.clone(),
             since: member.since,
             by: member.by.clone(),
             sessions: sessions(wallet) as u64,
@@ -425,10 +436,10 @@ impl Access {
         all
     }
 
-    /// Lets a wallet in, or changes its role and name. What it has open ends where its role is another one.
+    /// Lets a wallet in, or changes its role and name. What it has open ends where its rights are others.
     ///
     /// # Errors
-    /// As [`State::set_member`].
+    /// As [`State::set_member`], [`State::narrow_member`] and [`State::check_given`].
     pub fn set_member(
         &self,
         actor: &Principal,
@@ -437,7 +448,12 @@ impl Access {
         tick: &Tick,
     ) -> Result<(), Refusal> {
         self.change_by(actor, tick, |state, actor, now| {
-            state.set_member(actor, wallet, wish.role, wish.name.clone(), now)
+            let before = state.members.get(&wallet).cloned();
+            state.set_member(actor, wallet, wish.role, wish.name.clone(), now)?;
+            if let Some(only) = &wish.only {
+                state.narrow_member(&wallet, only)?;
+            }
+            state.check_given(actor, &wallet, before.as_ref())
         })
     }
 
@@ -549,6 +565,7 @@ fn key_view(state: &State, id: &str, now: &Moment) -> Option<views::Key> {
         id: id.into(),
         name: key.name.clone(),
         role: state.role_of(id)?,
+        only: key.only.clone(),
         maker: key.maker,
         made: key.made.wall,
         left_ms: key.lasts_ms.map(|lasts_ms| lasts_ms.saturating_sub(now.since_ms(&key.made))),
@@ -556,5 +573,7 @@ fn key_view(state: &State, id: &str, now: &Moment) -> Option<views::Key> {
     })
 }
 
+mod joining;
+mod own;
 #[cfg(test)]
 mod tests;

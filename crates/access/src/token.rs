@@ -10,6 +10,10 @@ pub const SESSION: &str = "oms_";
 pub const KEY: &str = "omk_";
 /// Beginning of the code by which the first owner is named.
 pub const CODE: &str = "omc_";
+/// Beginning of an invitation for another machine.
+pub const INVITATION: &str = "omi_";
+/// Beginning of the token of a machine that has joined.
+pub const MACHINE: &str = "omm_";
 /// Random bytes of a token: nobody guesses 256 bits, and a fast hash of them is safe to keep.
 const TOKEN_BYTES: usize = 32;
 /// Random bytes of a number of a session or key: they name it, and give no right.
@@ -41,13 +45,28 @@ pub fn random<const N: usize>() -> Result<[u8; N], Refusal> {
     Ok(bytes)
 }
 
+/// A new token of a machine, by which it is known to the Xnode that it joins.
+///
+/// # Errors
+/// The system gives no randomness.
+pub fn of_machine() -> Result<String, Refusal> {
+    token(MACHINE)
+}
+
+/// Returns true for a text that can be an invitation's token.
+pub fn is_invitation(text: &str) -> bool {
+    is_of(INVITATION, text)
+}
+
+fn is_of(beginning: &str, token: &str) -> bool {
+    token.strip_prefix(beginning).is_some_and(|rest| {
+        rest.len() == 2 * TOKEN_BYTES && rest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    })
+}
+
 /// The hash of a token, as it is kept. None for a text that no token can be: nothing of it is looked up.
 pub fn hash(token: &str) -> Option<Digest> {
-    let is_token = [SESSION, KEY, CODE].iter().any(|beginning| {
-        token.strip_prefix(beginning).is_some_and(|rest| {
-            rest.len() == 2 * TOKEN_BYTES && rest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        })
-    });
+    let is_token = [SESSION, KEY, CODE, INVITATION, MACHINE].iter().any(|beginning| is_of(beginning, token));
     is_token.then(|| sha256(&[b"openmesh token 1 ", token.as_bytes()]))
 }
 
@@ -65,5 +84,6 @@ mod tests {
             assert_eq!(hash(text), None, "{text}");
         }
         assert_eq!(number().unwrap().len(), 2 * NUMBER_BYTES);
+        assert!(is_invitation(&token(INVITATION).unwrap()) && !is_invitation(&of_machine().unwrap()));
     }
 }

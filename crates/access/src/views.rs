@@ -45,6 +45,9 @@ pub struct Me {
     pub who: String,
     /// Role.
     pub role: Role,
+    /// Names of roles of one's own that narrow it.
+    #[serde(default)]
+    pub only: Vec<String>,
     /// Place from which they ask.
     pub from: String,
     /// Number of the session or key; none for root.
@@ -113,6 +116,9 @@ pub struct Member {
     pub role: Role,
     /// Name for people.
     pub name: Option<String>,
+    /// Role of one's own that narrows theirs.
+    #[serde(default)]
+    pub only: Option<String>,
     /// Moment at which they were let in, or their role was changed.
     #[schema(value_type = String, format = "seconds")]
     pub since: Timestamp,
@@ -131,6 +137,37 @@ pub struct MemberWish {
     /// Name for people; an empty one takes it away, none leaves it as it is.
     #[serde(default)]
     pub name: Option<String>,
+    /// Role of one's own that narrows the role; an empty one takes it away, none leaves it as it is where the role is the same.
+    #[serde(default)]
+    pub only: Option<String>,
+}
+
+/// A role of one's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OwnRole {
+    /// Name.
+    pub name: String,
+    /// Role that it narrows.
+    pub of: Role,
+    /// Rights, each a method (or `*`) and a path, in which `*` stands for one part, and `**` at the end for everything below.
+    pub rights: Vec<String>,
+    /// Moment of its last change.
+    #[schema(value_type = String, format = "seconds")]
+    pub since: Timestamp,
+    /// Whoever made that.
+    pub by: String,
+    /// Number of members and API keys that have it.
+    pub used: u64,
+}
+
+/// A wish for a role of one's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OwnRoleWish {
+    /// Role that it narrows: viewer, operator or admin.
+    pub of: Role,
+    /// Rights, each a method (or `*`) and a path, in which `*` stands for one part, and `**` at the end for everything below.
+    pub rights: Vec<String>,
 }
 
 /// An API key, without its secret.
@@ -143,6 +180,9 @@ pub struct Key {
     pub name: String,
     /// Role that it has now.
     pub role: Role,
+    /// Role of one's own that narrows it, beside that of its maker.
+    #[serde(default)]
+    pub only: Option<String>,
     /// Its maker; none where root made it.
     #[schema(value_type = Option<String>, format = "address")]
     pub maker: Option<Address>,
@@ -174,4 +214,52 @@ pub struct Code {
     pub code: String,
     /// Time for which it is good, milliseconds.
     pub lasts_ms: u64,
+}
+
+/// State of an invitation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InvitationState {
+    /// A machine can join by it.
+    Open,
+    /// A machine has joined by it.
+    Used,
+    /// Its time is over.
+    Expired,
+    /// It was taken back, or its owner is none any more.
+    Revoked,
+}
+
+/// An invitation for another machine, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Invitation {
+    /// Number.
+    pub id: String,
+    /// State.
+    pub state: InvitationState,
+    /// Wallet that owns the machine that joins by it.
+    #[schema(value_type = String, format = "address")]
+    pub owner: Address,
+    /// Whoever made it.
+    pub by: String,
+    /// Moment at which it was made.
+    #[schema(value_type = String, format = "seconds")]
+    pub made: Timestamp,
+    /// Time that is left of its life, milliseconds: 0 where it is over.
+    pub left_ms: u64,
+    /// Number of the machine that has joined by it.
+    pub machine: Option<String>,
+}
+
+/// A machine that has joined, as access knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joined {
+    /// Number.
+    pub id: String,
+    /// Name that it gave.
+    pub name: String,
+    /// Wallet that owns it.
+    pub owner: Address,
+    /// Moment at which it joined.
+    pub joined: Timestamp,
 }

@@ -15,6 +15,7 @@ mod backups;
 mod inside;
 mod list;
 mod machine;
+mod machines;
 mod moves;
 
 use std::collections::BTreeMap;
@@ -48,6 +49,7 @@ pub fn openapi() -> String {
 fn description() -> Value {
     let mut list = List::default();
     machine::list(&mut list);
+    machines::list(&mut list);
     applications::list(&mut list);
     inside::list(&mut list);
     backups::list(&mut list);
@@ -66,6 +68,7 @@ fn description() -> Value {
         ("applications", "What is wanted, what is there, generations, templates"),
         ("inside", "Logs, processes, jobs, files and use of applications"),
         ("backups", "Backups, drills, restores, lines of data"),
+        ("machines", "Machines that join this Xnode, and this one with regard to another"),
         ("moves", "Moves of applications between machines"),
         ("access", "Signing in, members, API keys, the audit log"),
     ];
@@ -188,6 +191,7 @@ mod tests {
     fn no_name_means_two_things() {
         let mut list = List::default();
         machine::list(&mut list);
+        machines::list(&mut list);
         applications::list(&mut list);
         inside::list(&mut list);
         backups::list(&mut list);

@@ -15,6 +15,7 @@ use openmesh_xnode::restarts::NoRestart;
 
 use crate::backups::BackupsError;
 use crate::lending::LendingError;
+use crate::machines::JoinError;
 use crate::moves::MovesError;
 use crate::publishers::CatalogueError;
 
@@ -285,6 +286,9 @@ pub enum AgentError {
     /// Moves of applications between machines.
     #[error(transparent)]
     Moves(#[from] MovesError),
+    /// Joining another Xnode.
+    #[error(transparent)]
+    Join(#[from] JoinError),
 }
 
 impl From<NixError> for AgentError {
@@ -333,6 +337,7 @@ impl AgentError {
             AgentError::Backups(error) => error.code(),
             AgentError::Lending(error) => error.code(),
             AgentError::Moves(error) => error.code(),
+            AgentError::Join(error) => error.code(),
             AgentError::Refusal(refusal) => refusal.code(),
             _ => ("machine", 500),
         }

@@ -13,6 +13,7 @@ mod serving;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::body::HttpBody as _;
@@ -60,6 +61,8 @@ pub struct Gate {
     pages: Pages,
     /// Key of the passes of visitors.
     key: Key,
+    /// Nothing is changed yet by people: the agent before may go on, and reads what it knows alone.
+    waits: AtomicBool,
 }
 
 /// Circumstances of a request, as handlers of access get them.
@@ -101,7 +104,13 @@ impl Gate {
         let own = own.into_iter().filter(|_| !hostname.trim().is_empty());
         let names = Names::new(own.chain(settings.people.hosts.iter().cloned()));
         let key = visits::key(&settings.access_folder())?;
-        Ok(Gate { access: Arc::new(access), names, pages: settings.pages.clone(), key })
+        Ok(Gate { access: Arc::new(access), names, pages: settings.pages.clone(), key, waits: AtomicBool::new(false) })
+    }
+
+    /// Refuses changes of people until this agent has the place of the one before for good: what they changed could be in a form that the other one, which goes on if
+    /// this one fails, cannot read.
+    pub fn wait(&self, waits: bool) {
+        self.waits.store(waits, Ordering::SeqCst);
     }
 
     /// Ends what is open and over by a clock, and writes down when sessions were last used.
@@ -197,6 +206,12 @@ async fn asked(gate: Arc<Gate>, request: Request, next: Next) -> Response {
     let from = place(&parts);
     let path = pattern(&parts.extensions, parts.uri.path());
     let judged = judge(&gate, &parts, &path, &from, &tick);
+    let judged = judged.and_then(|judged| match judged.rule.changes && gate.waits.load(Ordering::SeqCst) {
+        true => {
+            Err(Box::new((Denied::new(503, "begins", "this agent begins; try again in a moment"), judged.principal)))
+        }
+        false => Ok(judged),
+    });
     let (rule, principal) = match judged {
         Ok(Judged { host, kind, rule, principal }) => {
             let takes_cookie = kind == Kind::Named;
@@ -274,7 +289,10 @@ fn judge(gate: &Gate, parts: &Parts, path: &str, from: &str, tick: &Tick) -> Res
     };
     let principal = gate.access.enter(token, from, tick).map_err(|refusal| nobody(refusal.into()))?;
     let denied: Denied = match decide(Some(principal.role), method, path) {
-        Verdict::Allowed(rule) => return Ok(Judged { host, kind, rule, principal: Some(principal) }),
+        Verdict::Allowed(rule) if principal.may(rule.right_method(), parts.uri.path()) => {
+            return Ok(Judged { host, kind, rule, principal: Some(principal) });
+        }
+        Verdict::Allowed(_) => Refusal::NotInRole { names: principal.narrowed_by().join(", ") }.into(),
         Verdict::SignIn(_) => Refusal::SignedOut.into(),
         Verdict::Forbidden(rule) => match rule.least {
             Least::Role(least) => Refusal::Role { least, role: principal.role }.into(),

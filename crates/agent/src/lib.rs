@@ -20,6 +20,7 @@ pub mod carried;
 mod catalogue;
 pub mod client;
 mod contract;
+mod costs;
 mod declared;
 mod doors;
 mod drain;
@@ -33,6 +34,7 @@ mod ids;
 mod jobs;
 mod lending;
 mod logs;
+mod machines;
 mod manager;
 mod moves;
 mod outcomes;
@@ -61,6 +63,7 @@ pub use client::Client;
 pub use contract::openapi;
 pub use error::AgentError;
 pub use lending::LendingError;
+pub use machines::{JoinError, check_line};
 pub use manager::Manager;
 pub use moves::MovesError;
 pub use openmesh_access::audit::verify_folder as verify_audit;
@@ -87,7 +90,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use tokio::net::UnixListener;
 use tokio::sync::{oneshot, watch};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinHandle;
 
 /// Time for open requests to end when the agent leaves: streams end at once, and answers are short.
 const REQUESTS_END: Duration = Duration::from_secs(10);
@@ -165,10 +168,10 @@ struct Parts {
     door: Option<std::thread::JoinHandle<()>>,
     backups: std::thread::JoinHandle<()>,
     lender: std::thread::JoinHandle<()>,
-    chores: [JoinHandle<()>; 7],
+    chores: [JoinHandle<()>; 8],
     /// The chores end when it goes.
     stays: watch::Sender<()>,
-    worked: JoinHandle<Result<std::thread::Result<()>, JoinError>>,
+    worked: JoinHandle<Result<std::thread::Result<()>, tokio::task::JoinError>>,
 }
 
 impl Parts {
@@ -176,11 +179,12 @@ impl Parts {
     async fn start(
         service: &Arc<Service>,
         gate: &Arc<face::Gate>,
+        place: watch::Receiver<bool>,
     ) -> Result<(Parts, oneshot::Receiver<()>), AgentError> {
         let face = face::Face::begin(service.settings(), api::router(service.clone()), gate).await?;
         // The face answers by now, or nobody is led to it.
         let door = doors::watch(service)?;
-        let worker = worker::start(service.clone())?;
+        let worker = worker::start(service.clone(), place)?;
         let backups = backups::start(service.clone())?;
         let lender = lending::watch(service)?;
         let (stays, left) = watch::channel(());
@@ -191,6 +195,7 @@ impl Parts {
             declared::start(service.clone(), left.clone()),
             publishers::start(service.clone(), left.clone()),
             usage::start(service.clone(), left.clone()),
+            machines::start(service.clone(), left.clone()),
             moves::start(service.clone(), left),
         ];
         // A worker that ends by itself has panicked: an agent that does nothing must not go on answering.
@@ -261,10 +266,13 @@ async fn once(taking: Option<Taking>, settings: Settings, asked: watch::Receiver
         tokio::task::block_in_place(|| taking.check(&service))?;
     }
     let gate = Arc::new(face::Gate::open(service.settings())?);
+    let (placed, place) = watch::channel(taking.is_none());
+    gate.wait(taking.is_some());
+    service.machines().know(&gate.access().machines());
     // A door that does not answer yet is told again.
     drop(tokio::task::block_in_place(|| visits::tell(&service, gate.access(), gate.key())));
     let sockets = (bind(service.settings())?, takeover::Listener::bind(service.settings())?);
-    let (parts, stops) = Parts::start(&service, &gate).await?;
+    let (parts, stops) = Parts::start(&service, &gate, place).await?;
     // The manager hears it before the one before ends: its end would be the end of the service.
     tell_manager(service.settings());
     if let Some(taking) = taking
@@ -273,6 +281,8 @@ async fn once(taking: Option<Taking>, settings: Settings, asked: watch::Receiver
         service.leave();
         return Err(error);
     }
+    gate.wait(false);
+    placed.send_replace(true);
     tracing::info!(socket = %service.settings().socket().display(), "the agent answers");
     if let Some(serves) = &service.settings().serves {
         serves.send_replace(true);

@@ -1,6 +1,7 @@
 //! Requests of people to a machine.
 
 mod catalogues;
+mod costs;
 mod deploy;
 mod given;
 mod made;
@@ -37,6 +38,7 @@ use crate::drain::refuse as refuse_drained;
 use crate::error::AgentError;
 use crate::history::History;
 use crate::lending::Lending;
+use crate::machines::Machines;
 use crate::moves::Moves;
 use crate::outcomes::{self, AGENT, Outcome};
 use crate::publishers::Publishers;
@@ -72,6 +74,7 @@ pub struct Service {
     looks: crate::processes::Looks,
     backups: Backups,
     lending: Lending,
+    machines: Machines,
     moves: Moves,
     alerts: Alerts,
     publishers: Publishers,
@@ -138,6 +141,7 @@ impl Service {
         let lending = Lending::open(&settings, &machine.paths.programs(), first_id)?;
         Ok(Service {
             given: Given::new(settings.document.clone()),
+            machines: Machines::new(&settings.state, vault.clone()),
             moves: Moves::new(&settings.state, vault.clone()),
             settings,
             agent: Agent::new(machine),
@@ -188,6 +192,11 @@ impl Service {
     /// Room for the backups of other machines.
     pub(crate) fn lending(&self) -> &Lending {
         &self.lending
+    }
+
+    /// Machines that join this one, and this one with regard to another Xnode.
+    pub(crate) fn machines(&self) -> &Machines {
+        &self.machines
     }
 
     /// Moves of applications between this machine and others.
@@ -370,19 +379,19 @@ impl Service {
             crate::backups::stop_removed(&self.backups, previous, generation);
         }
         let applications = changed(generation, previous);
+        let (cost, line) = self.cost_of(generation, previous, document).unzip();
+        let told = self.told(&plan.to_string(), document, &applications);
+        let told = with_lines(&told, &line.into_iter().collect::<Vec<String>>());
         Ok(views::Deployment {
             generation: generation.number,
             after: generation.parent,
-            plan: self.given.noticed(
-                self.told(&plan.to_string(), document, &applications),
-                &generation.cause.by,
-                document,
-            ),
+            plan: self.given.noticed(told, &generation.cause.by, document),
             applications,
             steps: plan.steps.len() as u64,
             destroys: lost(&plan).filter_map(Step::destroys).collect(),
             loses_data: lost(&plan).any(Step::loses_data),
             events,
+            cost,
         })
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 pub use crate::alerts::views as alerts;
 pub use crate::backups::views as backups;
 pub use crate::lending::views as lending;
+pub use crate::machines::views as machines;
 pub use crate::moves::views as moves;
 pub use openmesh_access::audit::{
     Filter as AuditFilter, Head as AuditHead, Kind as AuditKind, Record as AuditRecord, Report as AuditReport,
@@ -31,6 +32,7 @@ pub use crate::api::processes::{ProcessInfo, ProcessList, ProcessState};
 pub use crate::api::upgrade::Upgrades;
 pub use crate::api::usage::{InstanceUsage, Usage, UsageCondition};
 pub use crate::api::visit::{Leave, VisitWish, Visited};
+pub use crate::costs::{ApplicationCost, ChangedCost, Costs, DeploymentCost, PriceList};
 pub use crate::declared::{Declared, DeclaredState};
 pub use crate::doors::Maker as CertificateMaker;
 pub use crate::drain::{DrainView, Drained};
@@ -303,6 +305,9 @@ pub struct Deployment {
     pub loses_data: bool,
     /// Sequence of the history from which its events can be followed.
     pub events: u64,
+    /// Costs that it comes to; none where its document has no prices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<DeploymentCost>,
 }
 
 /// A secret, without its value.

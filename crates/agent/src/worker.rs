@@ -10,6 +10,7 @@ use openmesh_blueprint::{Refusal, Returning, Step};
 use openmesh_primitives::Timestamp;
 use openmesh_xnode::marks::RestartEnd;
 use openmesh_xnode::{Progress, Turn, XnodeError, open};
+use tokio::sync::watch;
 
 use crate::error::AgentError;
 use crate::service::{Service, names};
@@ -60,11 +61,12 @@ struct Worker {
     restarts: BTreeMap<Name, u64>,
 }
 
-/// Starts the thread that works on the machine. It does what blocks, so it has a thread and a runtime of its own.
+/// Starts the thread that works on the machine, once the agent has its place (`place` is true, or its sender gone). It does what blocks, so it has a thread and a runtime
+/// of its own.
 ///
 /// # Errors
 /// The system gives no thread.
-pub fn start(service: Arc<Service>) -> Result<JoinHandle<()>, AgentError> {
+pub fn start(service: Arc<Service>, mut place: watch::Receiver<bool>) -> Result<JoinHandle<()>, AgentError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(AgentError::file("making its runtime", "the worker"))?;
     let work = move || {
@@ -79,7 +81,11 @@ pub fn start(service: Arc<Service>) -> Result<JoinHandle<()>, AgentError> {
             restarts: BTreeMap::new(),
             service,
         };
-        runtime.block_on(worker.work());
+        runtime.block_on(async {
+            // Until the place is this agent's the one before may go on, and knows the machine as it left it.
+            let _ = place.wait_for(|is_ours| *is_ours).await;
+            worker.work().await;
+        });
     };
     Builder::new().name("agent".into()).spawn(work).map_err(AgentError::file("starting", "the worker"))
 }

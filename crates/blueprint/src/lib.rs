@@ -8,6 +8,7 @@
 
 pub mod catalogue;
 pub mod compose;
+pub mod cost;
 mod diff;
 pub mod document;
 pub mod generation;

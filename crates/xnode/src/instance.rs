@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::Ipv4Addr;
-use std::os::unix::fs::{PermissionsExt as _, fchown};
+use std::os::unix::fs::{PermissionsExt as _, chown, fchown};
 use std::path::{Path, PathBuf};
 
 use openmesh_blueprint::Generation;
@@ -187,28 +187,40 @@ impl<'a> Wanted<'a> {
         [first, rest].concat()
     }
 
-    /// Writes the application's files, and the texts of its network, into its folder; returns what is bound where.
+    /// Folder of its files whose content is a secret, on the memory file system.
+    pub fn sealed_files(&self) -> PathBuf {
+        self.machine.paths.shim(&self.instance_name()).join("files")
+    }
+
+    /// Writes the application's files, and the texts of its network; those with a secret are in memory alone. Returns what is bound where.
     pub fn write_files(&self, hosts: &str, resolv_conf: &str, identity: &Identity) -> Result<Vec<Bind>, XnodeError> {
-        let folder = self.folder().join("files");
-        let made = crate::machine::make_folder(&folder);
-        made.map_err(XnodeError::file("making", &folder))?;
+        let (folder, sealed) = (self.folder().join("files"), self.sealed_files());
+        crate::machine::make_folder(&folder).map_err(XnodeError::file("making", &folder))?;
+        let first = self.placed.first_id;
         let root = (0, 0, 0o644);
-        let mut files: Vec<(String, String, Vec<u8>, Owned)> = vec![
-            (texts::HOSTS.into(), "/etc/hosts".into(), hosts.into(), root),
-            (texts::RESOLV_CONF.into(), "/etc/resolv.conf".into(), resolv_conf.into(), root),
+        let mut files: Vec<(PathBuf, String, Vec<u8>, Owned)> = vec![
+            (folder.join(texts::HOSTS), "/etc/hosts".into(), hosts.into(), root),
+            (folder.join(texts::RESOLV_CONF), "/etc/resolv.conf".into(), resolv_conf.into(), root),
         ];
         for (index, (path, file)) in self.application().files.iter().enumerate() {
             let owner = file.owner.map(|owner| (u32::from(owner.uid), u32::from(owner.gid)));
             let (user, group) = owner.unwrap_or((identity.user, identity.group));
             // The document's own file stands in place of a text of the network.
             files.retain(|(_, other, _, _)| other != path.as_str());
-            let owned = (user, group, file.mode.0.into());
-            files.push((index.to_string(), path.as_str().into(), self.content(&file.content)?, owned));
+            let (owned, on_disk) = ((user, group, file.mode.0.into()), folder.join(index.to_string()));
+            let source = match &file.content {
+                Content::Text(_) => on_disk,
+                Content::Secret(_) => {
+                    make_closed(&sealed, first).map_err(XnodeError::file("making", &sealed))?;
+                    // An earlier version kept its value there.
+                    forget(&on_disk).map_err(XnodeError::file("removing", &on_disk))?;
+                    sealed.join(index.to_string())
+                }
+            };
+            files.push((source, path.as_str().into(), self.content(&file.content)?, owned));
         }
         let mut binds = Vec::new();
-        for (name, target, bytes, (user, group, mode)) in files {
-            let source = folder.join(name);
-            let first = self.placed.first_id;
+        for (source, target, bytes, (user, group, mode)) in files {
             write_owned(&source, &bytes, (first + user, first + group, mode))
                 .map_err(XnodeError::file("writing", &source))?;
             binds.push(Bind { source: source.display().to_string(), target, writable: false });
@@ -358,6 +370,21 @@ fn capability(capability: Capability) -> CageCapability {
         Capability::Setuid => CageCapability::Setuid,
         Capability::Kill => CageCapability::Kill,
         Capability::NetBindService => CageCapability::NetBindService,
+    }
+}
+
+/// Makes a folder through which the root of an instance, whose first id this is, finds its way alone: no other user of the host reads a file in it, whatever its mode.
+fn make_closed(folder: &Path, first: u32) -> std::io::Result<()> {
+    fs::create_dir_all(folder)?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+    chown(folder, Some(first), Some(first))
+}
+
+/// Removes a file, where it is there.
+fn forget(path: &Path) -> std::io::Result<()> {
+    match fs::remove_file(path) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(cause),
+        _ => Ok(()),
     }
 }
 

@@ -198,12 +198,18 @@ impl Machine {
         Namespaces { user: folder.join("user"), network: folder.join("net") }
     }
 
-    /// Container of an instance, whose bundle lies in its folder.
+    /// Folder of the bundle of an instance or of a job's run, whose other parts lie in `folder`. Values of secrets are in it, so that it is on the memory file
+    /// system. What an earlier version made has it beside its other parts, and keeps it there until it is made anew.
+    pub fn parts(&self, instance: &str, folder: &std::path::Path) -> PathBuf {
+        if folder.join("bundle").exists() { folder.to_path_buf() } else { self.paths.shim(instance) }
+    }
+
+    /// Container of an instance.
     pub fn container(&self, instance: &str, folder: &std::path::Path) -> Container {
         let run = self.paths.shim(instance);
         Container {
             id: instance.to_string(),
-            bundle: folder.join("bundle"),
+            bundle: self.parts(instance, folder).join("bundle"),
             pid_file: run.join("pid"),
             log: run.join("driver.log"),
         }

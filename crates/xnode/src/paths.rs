@@ -11,13 +11,13 @@
 //!                        /restart.json  mark: instances that are to be started anew
 //!                        /page.json     mark: text of its maintenance page
 //!                        /instances/REVISION.INDEX/instance.json   what it was made of
-//!                                                 /bundle  shim.json  started.json  gate.json  over.json  files/
+//!                                                 /shim.json  started.json  gate.json  over.json  files/
 //!       logs/NAME/REVISION.INDEX/       log of an instance, kept as long as a generation that has the revision
 //!       images/  volumes/               the stores of these rooms
 //!       programs/                       helpers of this version
 //! RUN/  names/ID/user  net              namespaces of an instance
 //!       roots/ID                        its root
-//!       shims/ID/                       its shim: socket, lock, state, process number
+//!       shims/ID/                       its shim: socket, lock, state, process number; its bundle, and files whose content is a secret
 //!       states/                         the driver's
 //!       marks/                          the network's
 //!       cdi/                            descriptions of GPUs, for other programs too

@@ -20,6 +20,8 @@ const KERNEL_MIN: (u32, u32) = (5, 19);
 const MEMORY_BYTES_MIN: u64 = 1 << 30;
 /// Free disk below which few images have room, bytes.
 const DISK_BYTES_MIN: u64 = 5 << 30;
+/// File systems in memory. Source: `TMPFS_MAGIC` and `RAMFS_MAGIC` of the kernel (`linux/magic.h`).
+const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
 /// Moment before which a clock is certainly wrong: the first of January 2026, seconds since 1970.
 const CLOCK_MIN: Duration = Duration::from_secs(1_767_225_600);
 
@@ -58,8 +60,8 @@ impl Finding {
     }
 }
 
-/// Looks at everything that an agent of this name, with its state below this folder, needs of the machine. Changes nothing.
-pub fn preflight(agent: &Name, state: &Path) -> Vec<Finding> {
+/// Looks at everything that an agent of this name, with its state and what goes with the machine's run below these folders, needs of the machine. Changes nothing.
+pub fn preflight(agent: &Name, state: &Path, run: &Path) -> Vec<Finding> {
     let mut findings = vec![user(), kernel(&read("/proc/sys/kernel/osrelease")), groups()];
     findings.extend(Feature::ALL.into_iter().filter(|feature| *feature != Feature::Cgroups).map(feature));
     findings.push(landlock());
@@ -67,6 +69,7 @@ pub fn preflight(agent: &Name, state: &Path) -> Vec<Finding> {
     findings.push(firewalls(agent));
     findings.push(memory(host::memory_bytes()));
     findings.push(disk(state));
+    findings.push(run_folder(run));
     findings.push(clock(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()));
     findings
 }
@@ -169,8 +172,28 @@ fn memory(bytes: u64) -> Finding {
     }
 }
 
+/// The folder that is there of a path.
+fn there(path: &Path) -> &Path {
+    path.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"))
+}
+
+/// The run folder, in which values of secrets lie unsealed as long as an application has them.
+fn run_folder(run: &Path) -> Finding {
+    let (thing, there) = ("run folder", there(run));
+    let kind = rustix::fs::statfs(there).ok().and_then(|about| u64::try_from(about.f_type).ok());
+    match kind.is_some_and(|kind| IN_MEMORY.contains(&kind)) {
+        true => Finding::good(thing, "in memory"),
+        false => Finding::bad(
+            thing,
+            Grade::Odd,
+            format!("{} is on a disk: values of secrets that applications have are written to it", there.display()),
+            "mount a tmpfs at /run, as systemd does",
+        ),
+    }
+}
+
 fn disk(state: &Path) -> Finding {
-    let there = state.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+    let there = there(state);
     let free = host::disk_free(there);
     let found = format!("{} MiB free below {}", free >> 20, there.display());
     match free >= DISK_BYTES_MIN {
@@ -214,11 +237,16 @@ mod tests {
     #[test]
     fn every_fault_has_a_remedy() {
         let odd = [memory(1 << 20), clock(Duration::from_secs(12)), kernel("3.2")];
-        let found = preflight(&"default".parse().unwrap(), Path::new("/var/lib/openmesh/no/such/folder"));
+        let found = preflight(
+            &"default".parse().unwrap(),
+            Path::new("/var/lib/openmesh/no/such/folder"),
+            Path::new("/run/openmesh/no/such/folder"),
+        );
         for finding in odd.iter().chain(&found) {
             assert_eq!(finding.remedy.is_some(), finding.grade != Grade::Good, "{finding:?}");
         }
         assert!(found.iter().any(|finding| finding.thing == "landlock"));
+        assert_eq!(run_folder(Path::new("/proc/no/such")).grade, Grade::Odd, "not of memory files");
         assert!(odd.iter().all(|finding| finding.grade != Grade::Good));
     }
 }

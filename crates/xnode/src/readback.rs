@@ -26,7 +26,7 @@ pub(crate) fn look(machine: &Machine, statuses: &BTreeMap<(Name, InstanceId), St
         if !checks.is_due(&instance, first, now) {
             continue;
         }
-        let bundle = machine.paths.instance(name, id).join("bundle");
+        let bundle = machine.parts(&instance, &machine.paths.instance(name, id)).join("bundle");
         let config = match openmesh_cage::bundle::read(&bundle) {
             Ok(config) => config,
             Err(error) => {

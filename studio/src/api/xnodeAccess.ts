@@ -16,6 +16,7 @@ import type {
   MadeKey,
   Me,
   Member,
+  OwnRole,
   Role,
   SignedIn,
   Untaken,
@@ -121,14 +122,40 @@ export const useKeys = (isOn: boolean) =>
     enabled: isOn,
   });
 
+/** Roles of one's own, which admins see. */
+export const useOwnRoles = (isOn: boolean) =>
+  useQuery({
+    queryKey: ["xnode", "roles"],
+    queryFn: ({ signal }) => get<OwnRole[]>(`${ACCESS}/roles`, signal),
+    refetchInterval: 10_000,
+    enabled: isOn,
+  });
+
 export const endSession = (id: string) => remove<unknown>(`${ACCESS}/sessions/${part(id)}`);
 export const endSessionsOf = (wallet: string) =>
   remove<unknown>(`${ACCESS}/members/${part(wallet)}/sessions`);
 /** Changes of members are made at once; where the door has not taken one yet, its reason is the answer. */
-export const letIn = ({ wallet, role, name }: { wallet: string; role: Role; name: string | null }) =>
-  put<Untaken | undefined>(`${ACCESS}/members/${part(wallet)}`, { role, ...(name === null ? {} : { name }) });
+export const letIn = ({
+  wallet,
+  role,
+  only,
+  name,
+}: {
+  wallet: string;
+  role: Role;
+  only: string | null;
+  name: string | null;
+}) =>
+  put<Untaken | undefined>(`${ACCESS}/members/${part(wallet)}`, {
+    role,
+    ...(only === null ? {} : { only }),
+    ...(name === null ? {} : { name }),
+  });
 export const putOut = (wallet: string) => remove<Untaken | undefined>(`${ACCESS}/members/${part(wallet)}`);
-export const makeKey = (wish: { name: string; role: Role; lasts_ms: number | null }) =>
+export const setRole = ({ name, of, rights }: { name: string; of: Role; rights: string[] }) =>
+  put<unknown>(`${ACCESS}/roles/${part(name)}`, { of, rights });
+export const removeRole = (name: string) => remove<unknown>(`${ACCESS}/roles/${part(name)}`);
+export const makeKey = (wish: { name: string; role: Role; only?: string; lasts_ms: number | null }) =>
   post<MadeKey>(`${ACCESS}/keys`, wish);
 export const endKey = (id: string) => remove<unknown>(`${ACCESS}/keys/${part(id)}`);
 

@@ -17,15 +17,21 @@ import type {
   BackupKeys,
   BackupOverview,
   Catalogue,
+  Costs,
   DataLine,
   Deployment,
   Doors,
   DrainView,
   Generation,
   Imported,
+  Invitation,
+  InvitationWish,
   JobRun,
+  JoinInfo,
   Lending,
   LoanWish,
+  MachineList,
+  MadeInvitation,
   Move,
   Moves,
   MoveWish,
@@ -55,9 +61,15 @@ export const XNODE_STALE_MS = 10_000;
 export const isAbsent = (error: unknown): boolean =>
   error instanceof RequestError &&
   ((error.status === 404 &&
-    !["no_application", "no_generation", "no_loan", "no_secret", "no_template", "missing"].includes(
-      error.code,
-    )) ||
+    ![
+      "no_application",
+      "no_generation",
+      "no_loan",
+      "no_secret",
+      "no_template",
+      "not_joined",
+      "missing",
+    ].includes(error.code)) ||
     error.status === 502 ||
     error.status === 503);
 
@@ -65,7 +77,12 @@ export const isAbsent = (error: unknown): boolean =>
 export const wantsSignIn = (error: unknown): boolean => error instanceof RequestError && error.status === 401;
 
 /** What stands at the agent's address. */
-export type Reach = { at: "there"; info: XnodeInfo } | { at: "absent" } | { at: "signed out" };
+export type Reach =
+  | { at: "there"; info: XnodeInfo }
+  | { at: "absent" }
+  | { at: "signed out" }
+  /** Whoever is signed in may not look at the machine, by a role of one's own (A-70). */
+  | { at: "narrowed"; words: string };
 
 const REACH_KEY = ["xnode", "reach"];
 
@@ -80,6 +97,8 @@ const reachQuery = {
       return { at: "there", info: await get<XnodeInfo>(ROOT, signal) };
     } catch (error) {
       if (wantsSignIn(error)) return { at: "signed out" };
+      if (error instanceof RequestError && error.code === "not_in_role")
+        return { at: "narrowed", words: error.message };
       if (isAbsent(error) && client.getQueryData<Reach>(REACH_KEY)?.at !== "there") return { at: "absent" };
       throw error;
     }
@@ -112,6 +131,14 @@ export const useApplications = () =>
     queryKey: ["xnode", "applications"],
     queryFn: ({ signal }) => get<Application[]>(`${ROOT}/applications`, signal),
     refetchInterval: RESTS_MS,
+  });
+
+/** Costs of applications by the operator's prices, which change with the document alone. */
+export const useCosts = () =>
+  useQuery({
+    queryKey: ["xnode", "costs"],
+    queryFn: ({ signal }) => get<Costs>(`${ROOT}/costs`, signal),
+    refetchInterval: 10_000,
   });
 
 export const useApplication = (name: string) =>
@@ -287,6 +314,33 @@ export const bringBack = ({ name, days }: { name: string; days: number }) =>
   post<Lending>(`${ofLoan(name)}/bring-back`, { days });
 /** Removes an ended loan with all backups of its guest. */
 export const forgetLoan = (name: string) => remove<Lending>(ofLoan(name));
+
+/** This machine and those that have joined it, with their last reports. */
+export const useMachines = () =>
+  useQuery({
+    queryKey: ["xnode", "machines"],
+    queryFn: ({ signal }) => get<MachineList>(`${ROOT}/machines`, signal),
+    refetchInterval: RESTS_MS,
+  });
+/** Invitations; an owner alone sees them. */
+export const useInvitations = (isOn: boolean) =>
+  useQuery({
+    queryKey: ["xnode", "invitations"],
+    queryFn: ({ signal }) => get<Invitation[]>(`${ROOT}/invitations`, signal),
+    refetchInterval: RESTS_MS,
+    enabled: isOn,
+  });
+export const invite = (wish: InvitationWish) => post<MadeInvitation>(`${ROOT}/invitations`, wish);
+export const revokeInvitation = (id: string) => remove<undefined>(`${ROOT}/invitations/${part(id)}`);
+export const removeMachine = (id: string) => remove<undefined>(`${ROOT}/machines/${part(id)}`);
+/** The Xnode that this machine has joined. */
+export const useJoin = () =>
+  useQuery({
+    queryKey: ["xnode", "join"],
+    queryFn: ({ signal }) => get<JoinInfo>(`${ROOT}/join`, signal),
+    refetchInterval: 10_000,
+  });
+export const leaveHost = () => remove<JoinInfo>(`${ROOT}/join`);
 
 export const useBackupsOf = (name: string) =>
   useQuery({

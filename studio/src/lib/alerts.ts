@@ -29,6 +29,7 @@ const KINDS: Record<string, string | undefined> = {
   loan_ends: "loan ends",
   update: "update",
   move: "move waits",
+  silent: "machine is silent",
 };
 export const alertWords = (kind: string): string => KINDS[kind] ?? kind.replaceAll("_", " ");
 

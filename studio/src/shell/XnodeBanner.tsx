@@ -8,6 +8,7 @@ import { Badge } from "../design";
 import { machineInWords } from "../lib/applications";
 import { age, shortAddress } from "../lib/format";
 import { useNow } from "../lib/now";
+import { roleWords } from "../lib/ownRoles";
 import { ageOf } from "../lib/staleness";
 import { refusal } from "./wallet";
 
@@ -26,7 +27,9 @@ export function XnodeBanner() {
       ? "Not signed in"
       : reach.data?.at === "absent"
         ? "No agent answers"
-        : "Waiting for the agent";
+        : reach.data?.at === "narrowed"
+          ? "Not for your role"
+          : "Waiting for the agent";
   return (
     <div
       className={`origin ${isStale ? "warn" : (said?.tone ?? "plain")}`}
@@ -73,11 +76,12 @@ export function XnodeFoot() {
 /** Who is signed in, and the way out. The way in is the page itself. */
 export function XnodeSession() {
   const reach = useReach();
-  const me = useMe(reach.data?.at === "there");
+  const me = useMe(reach.data?.at === "there" || reach.data?.at === "narrowed");
   const become = useBecome();
   const leaving = useMutation({ mutationFn: signOutAt, onSuccess: become });
   if (!me.data) return null;
-  const { who, role, id } = me.data;
+  const { who, id, only = [] } = me.data;
+  const role = roleWords(me.data.role, only.join(", "));
   const isWallet = /^0x[0-9a-fA-F]{40}$/.test(who);
   return (
     <span className="row session">

@@ -42,6 +42,8 @@ pub enum AccessCommand {
     Members(MembersArgs),
     /// List API keys, or make and revoke them.
     Keys(KeysArgs),
+    /// List roles of one's own, or make, change and remove them: each narrows viewer, operator or admin to some endpoints.
+    Roles(RolesArgs),
     /// List sessions, or revoke them: whatever they have open ends within a second.
     Sessions(SessionsArgs),
     /// Print what was changed by whom, and what was refused; or check that nobody altered it.
@@ -83,6 +85,9 @@ pub enum MembersCommand {
         /// Name for people; an empty one takes it away.
         #[arg(long, value_name = "TEXT")]
         name: Option<String>,
+        /// Role of one's own that narrows this role; without it that stays as it is where the role is the same, and an empty one takes it away.
+        #[arg(long, value_name = "NAME")]
+        only: Option<String>,
         /// Agent.
         #[command(flatten)]
         agent: AgentName,
@@ -121,6 +126,9 @@ pub enum KeysCommand {
         /// Role: viewer, operator, admin or owner.
         #[arg(long)]
         role: Role,
+        /// Role of one's own that narrows it.
+        #[arg(long, value_name = "NAME")]
+        only: Option<String>,
         /// Length of its life, such as 12h or 90d; without it, it has no end.
         #[arg(long, value_name = "LENGTH", value_parser = length)]
         lasts: Option<Duration>,
@@ -135,6 +143,47 @@ pub enum KeysCommand {
     Revoke {
         /// Its id in the list.
         id: String,
+        /// Agent.
+        #[command(flatten)]
+        agent: AgentName,
+    },
+}
+
+/// Arguments of `xnode access roles`.
+#[derive(Debug, Args)]
+pub struct RolesArgs {
+    /// Something else than the list.
+    #[command(subcommand)]
+    pub command: Option<RolesCommand>,
+    /// Agent.
+    #[command(flatten)]
+    pub agent: AgentName,
+    /// Output.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Roles of one's own.
+#[derive(Debug, Subcommand)]
+pub enum RolesCommand {
+    /// Make a role, or change its rights: what whoever has it has open ends.
+    Set {
+        /// Name: small letters, digits and hyphens.
+        name: String,
+        /// Role that it narrows: viewer, operator or admin.
+        #[arg(long, value_name = "ROLE")]
+        of: Role,
+        /// Rights, each in quotes: a method or *, and a path, in which * stands for one part and ** at the end for everything below, such as "* /v1/xnode/applications/web/**".
+        #[arg(required = true, value_name = "RIGHT")]
+        rights: Vec<String>,
+        /// Agent.
+        #[command(flatten)]
+        agent: AgentName,
+    },
+    /// Remove a role that nobody has.
+    Remove {
+        /// Name.
+        name: String,
         /// Agent.
         #[command(flatten)]
         agent: AgentName,

@@ -158,6 +158,15 @@ pub enum AppCommand {
     },
     /// List templates of applications; with a name, show one with its options.
     Templates(templates::TemplatesArgs),
+    /// Tell what applications cost by the prices of this machine's document: an hour, a month, and for what.
+    Costs {
+        /// Agent.
+        #[command(flatten)]
+        agent: AgentName,
+        /// Output.
+        #[command(flatten)]
+        output: Output,
+    },
     /// Catalogues of templates of other publishers: how old their copies are, and what is wrong with them.
     Catalogues(templates::CataloguesArgs),
     /// Make an application out of a template; questions are asked at a terminal.

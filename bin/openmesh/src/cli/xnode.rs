@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::common::{AgentName, Output};
-use super::{access, backup, export, files, lend, machine, templates};
+use super::{access, backup, export, files, join, lend, machine, templates};
 
 /// This machine as an Xnode.
 #[derive(Debug, Subcommand)]
@@ -120,6 +120,10 @@ pub enum XnodeCommand {
     Restore(Box<backup::MachineArgs>),
     /// Write the settings of this machine's agent, once: its first owner, and the names under which people ask it.
     Init(access::InitArgs),
+    /// Join the Xnode of an invitation, which standard input gives: this machine becomes one of the same owner (as root).
+    Join(join::JoinArgs),
+    /// List the machines that have joined this one; invite, and remove them.
+    Machines(join::MachinesArgs),
     /// Members, API keys, sessions, the audit log.
     #[command(subcommand)]
     Access(access::AccessCommand),

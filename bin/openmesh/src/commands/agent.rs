@@ -51,6 +51,12 @@ pub async fn get<T: DeserializeOwned>(client: &Client, path: &str) -> Result<T, 
     ask(client, client.request(Method::GET, path)).await
 }
 
+/// A part of a path, whatever it has in it.
+pub fn part(text: &str) -> String {
+    // Spaces are written as `+` for forms; in a path that is a plus.
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
 /// Prints a value as JSON.
 pub fn json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Failure::from_display("the answer", &error))?;

@@ -29,5 +29,6 @@ mod xnode_check;
 mod xnode_doors;
 mod xnode_drain;
 mod xnode_export;
+mod xnode_join;
 mod xnode_lend;
 mod xnode_service;

@@ -50,6 +50,8 @@ pub async fn run(command: XnodeCommand) -> Result<(), Failure> {
         XnodeCommand::Restore(asked) => super::xnode_backup::restore(&asked).await,
         XnodeCommand::Secret(command) => secret(command).await,
         XnodeCommand::Doors(arguments) => super::xnode_doors::run(arguments).await,
+        XnodeCommand::Join(arguments) => super::xnode_join::join(arguments).await,
+        XnodeCommand::Machines(arguments) => super::xnode_join::machines(arguments).await,
         XnodeCommand::Init(arguments) => super::xnode_access::init(arguments),
         XnodeCommand::Alerts(arguments) => super::xnode_alerts::run(arguments).await,
         XnodeCommand::Access(command) => super::xnode_access::run(command).await,

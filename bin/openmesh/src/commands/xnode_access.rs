@@ -1,14 +1,14 @@
 //! `openmesh xnode init` and `openmesh xnode access`.
 
-use openmesh_agent::views::access::{Code, Ended, Key, MadeKey, Member, MemberWish, Session};
+use openmesh_agent::views::access::{Code, Ended, Key, MadeKey, Member, MemberWish, OwnRole, OwnRoleWish, Session};
 use openmesh_agent::views::{AuditFilter, AuditHead, AuditKind, AuditRecord, AuditReport, KeyWish, Untaken};
 use openmesh_agent::{Chain, Settings, SettingsFile};
 use reqwest::Method;
 use url::form_urlencoded::Serializer;
 
-use super::agent::{ask, client, columns, failure, get, json, moment, print, settings};
+use super::agent::{ask, client, columns, failure, get, json, moment, part, print, settings};
 use crate::cli::access::{
-    AccessCommand, AuditArgs, AuditCommand, InitArgs, KeysCommand, MembersCommand, Noted, SessionsCommand,
+    AccessCommand, AuditArgs, AuditCommand, InitArgs, KeysCommand, MembersCommand, Noted, RolesCommand, SessionsCommand,
 };
 use crate::cli::{AgentName, Output};
 use crate::failure::Failure;
@@ -67,6 +67,13 @@ pub async fn run(command: AccessCommand) -> Result<(), Failure> {
             }
             Some(command) => change_keys(command).await,
         },
+        AccessCommand::Roles(arguments) => match arguments.command {
+            None => {
+                let all: Vec<OwnRole> = get(&client(&arguments.agent)?, "/access/roles").await?;
+                if arguments.output.json { json(&all) } else { print(&roles(&all)) }
+            }
+            Some(command) => change_roles(command).await,
+        },
         AccessCommand::Sessions(arguments) => match arguments.command {
             None => {
                 let all: Vec<Session> = get(&client(&arguments.agent)?, "/access/sessions").await?;
@@ -92,11 +99,15 @@ pub async fn run(command: AccessCommand) -> Result<(), Failure> {
 
 async fn change_members(command: MembersCommand) -> Result<(), Failure> {
     match command {
-        MembersCommand::Set { wallet, role, name, agent } => {
+        MembersCommand::Set { wallet, role, name, only, agent } => {
             let client = client(&agent)?;
             let request = client.request(Method::PUT, &format!("/access/members/{wallet}"));
-            let answer = client.text(request.json(&MemberWish { role, name })).await.map_err(failure)?;
-            print(&format!("{wallet} is {role} from now on\n"))?;
+            let answer = client.text(request.json(&MemberWish { role, name, only })).await.map_err(failure)?;
+            // What narrowed the same role before may narrow it still.
+            let all: Vec<Member> = get(&client, "/access/members").await?;
+            let now = all.iter().find(|member| member.wallet == wallet);
+            let said = now.map_or_else(|| role.to_string(), |now| narrowed(now.role.as_str(), now.only.as_deref()));
+            print(&format!("{wallet} is {said} from now on\n"))?;
             at_the_door(&answer)
         }
         MembersCommand::Remove { wallet, agent } => {
@@ -116,12 +127,37 @@ fn at_the_door(answer: &str) -> Result<(), Failure> {
         .hint("the agent tells it again each second; openmesh xnode doors says so until it has"))
 }
 
+async fn change_roles(command: RolesCommand) -> Result<(), Failure> {
+    match command {
+        RolesCommand::Set { name, of, rights, agent } => {
+            let client = client(&agent)?;
+            let request = client.request(Method::PUT, &format!("/access/roles/{}", part(&name)));
+            client.text(request.json(&OwnRoleWish { of, rights })).await.map_err(failure)?;
+            print(&format!(
+                "{name} narrows {of} from now on; give it: openmesh xnode access members set WALLET {of} --only {name}\n"
+            ))
+        }
+        RolesCommand::Remove { name, agent } => {
+            let client = client(&agent)?;
+            let request = client.request(Method::DELETE, &format!("/access/roles/{}", part(&name)));
+            client.text(request).await.map_err(failure)?;
+            print(&format!("there is no role {name} any more\n"))
+        }
+    }
+}
+
+/// A role, with the one of one's own that narrows it.
+fn narrowed(role: &str, only: Option<&str>) -> String {
+    only.map_or_else(|| role.to_string(), |only| format!("{role}, only {only}"))
+}
+
 async fn change_keys(command: KeysCommand) -> Result<(), Failure> {
     match command {
-        KeysCommand::Make { name, role, lasts, agent, output } => {
+        KeysCommand::Make { name, role, only, lasts, agent, output } => {
             let lasts_ms = lasts.map(|lasts| u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX));
             let client = client(&agent)?;
-            let request = client.request(Method::POST, "/access/keys").json(&KeyWish { name, role, lasts_ms });
+            let wish = KeyWish { name, role, lasts_ms, only };
+            let request = client.request(Method::POST, "/access/keys").json(&wish);
             let made: MadeKey = ask(&client, request).await?;
             if output.json {
                 return json(&made);
@@ -152,12 +188,6 @@ async fn change_sessions(command: SessionsCommand) -> Result<(), Failure> {
             print(&format!("{} sessions of {wallet} are revoked\n", ended.sessions))
         }
     }
-}
-
-/// A part of a path, whatever it has in it.
-fn part(text: &str) -> String {
-    // Spaces are written as `+` for forms; in a path that is a plus.
-    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
 async fn audit(arguments: AuditArgs) -> Result<(), Failure> {
@@ -260,7 +290,7 @@ fn members(all: &[Member]) -> String {
     let row = |member: &Member| {
         vec![
             member.wallet.to_string(),
-            member.role.to_string(),
+            narrowed(member.role.as_str(), member.only.as_deref()),
             member.name.clone().unwrap_or_default(),
             member.sessions.to_string(),
             moment(member.since),
@@ -278,7 +308,7 @@ fn keys(all: &[Key]) -> String {
         vec![
             key.id.clone(),
             key.name.clone(),
-            key.role.to_string(),
+            narrowed(key.role.as_str(), key.only.as_deref()),
             key.maker.map_or("root".into(), |maker| maker.to_string()),
             moment(key.made),
             left(key.left_ms),
@@ -289,6 +319,19 @@ fn keys(all: &[Key]) -> String {
         &["ID", "NAME", "ROLE", "MADE BY", "MADE", "ENDS IN", "LAST USED"],
         &all.iter().map(row).collect::<Vec<_>>(),
     )
+}
+
+fn roles(all: &[OwnRole]) -> String {
+    if all.is_empty() {
+        return "there are no roles of one's own; `openmesh xnode access roles set NAME --of ROLE RIGHT` makes one\n"
+            .into();
+    }
+    let of = |role: &OwnRole| {
+        let rights: String = role.rights.iter().map(|right| format!("  {right}\n")).collect();
+        let (name, of, used) = (&role.name, role.of, role.used);
+        format!("{name} narrows {of}, given to {used}; changed {} by {}\n{rights}", moment(role.since), role.by)
+    };
+    all.iter().map(of).collect()
 }
 
 fn sessions(all: &[Session]) -> String {
@@ -364,6 +407,26 @@ mod tests {
         assert_eq!(query(&filter), "?who=key+a+b&path=%2Fv1%2Fxnode%2Fsecrets&kind=refused&limit=5");
         assert_eq!(query(&AuditFilter::default()), "?");
         assert_eq!(part("a/b c?"), "a%2Fb%20c%3F");
+    }
+
+    #[test]
+    fn roles_of_ones_own_are_told_with_their_rights() {
+        let role = OwnRole {
+            name: "web".into(),
+            of: "operator".parse().unwrap(),
+            rights: vec!["* /v1/xnode/applications/web/**".into()],
+            since: openmesh_primitives::Timestamp(0),
+            by: "root".into(),
+            used: 2,
+        };
+        let text = roles(&[role]);
+        assert!(text.starts_with("web narrows operator, given to 2; changed 1970-01-01 00:00:00"), "{text}");
+        assert!(text.ends_with("by root\n  * /v1/xnode/applications/web/**\n"), "{text}");
+        assert!(roles(&[]).contains("roles set"));
+        assert_eq!(
+            (narrowed("viewer", None), narrowed("viewer", Some("a"))),
+            ("viewer".into(), "viewer, only a".into())
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 
 /// Tells whether the machine can be an Xnode.
 pub fn check(settings: &Settings, as_json: bool) -> Result<(), Failure> {
-    let findings = preflight(&settings.name, &settings.state);
+    let findings = preflight(&settings.name, &settings.state, &settings.run);
     if as_json {
         json(&findings)?
     } else {

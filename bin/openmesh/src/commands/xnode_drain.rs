@@ -71,6 +71,7 @@ mod tests {
             destroys: Vec::new(),
             loses_data: false,
             events: 0,
+            cost: None,
         };
         let view = |drained: Option<&Drained>, deployment: Option<&Deployment>| DrainView {
             drained: drained.cloned(),

@@ -40,7 +40,7 @@ struct State {
 pub fn run(command: ServiceCommand) -> Result<(), Failure> {
     match command {
         ServiceCommand::Install { print: true, agent } => print(&text(&agent)?),
-        ServiceCommand::Install { print: false, agent } => install(&agent),
+        ServiceCommand::Install { print: false, agent } => install(&agent, true),
         ServiceCommand::Remove { agent } => remove(&settings(&agent)?),
         ServiceCommand::Renew { within: false, agent } => renew(&settings(&agent)?),
         ServiceCommand::Renew { within: true, agent } => take_over(&agent),
@@ -120,7 +120,11 @@ fn check_maker(file: &Path) -> Result<(), Failure> {
     ))
 }
 
-fn install(agent: &AgentName) -> Result<(), Failure> {
+/// Installs the unit of an agent and starts it; `says` is false where nothing is to be printed.
+///
+/// # Errors
+/// systemd does not run this machine or refuses, another agent of this name runs, or the unit's file cannot be written.
+pub fn install(agent: &AgentName, says: bool) -> Result<(), Failure> {
     let settings = settings(agent)?;
     check_booted()?;
     let (name, file, text) = (unit_name(&settings), unit_file(&settings), text(agent)?);
@@ -139,6 +143,9 @@ fn install(agent: &AgentName) -> Result<(), Failure> {
     done(&["enable", &name])?;
     // One that runs by another unit than the present one is begun anew; what it runs goes on.
     done(&[if was_active && !same { "restart" } else { "start" }, &name])?;
+    if !says {
+        return Ok(());
+    }
     print(&format!(
         "{} is installed: the agent `{}` runs, and starts with the machine\nits log: journalctl -u {name}\n",
         file.display(),
@@ -239,7 +246,8 @@ fn told(state: &State) -> String {
     )
 }
 
-fn is_booted() -> bool {
+/// Returns true where systemd runs this machine.
+pub fn is_booted() -> bool {
     Path::new(BOOTED).is_dir()
 }
 

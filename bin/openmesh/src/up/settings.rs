@@ -3,10 +3,14 @@
 //! It goes into `run.toml`, made again by each start. `node.toml` is a person's: it is written once, with nothing but
 //! comments, and what it says counts before what `run.toml` says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher as _, RandomState};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{self, UnixListener};
+use std::sync::{Mutex, PoisonError};
 
 use openmesh_ledger::{Genesis, SourceKind};
 use openmesh_storage::files::write_whole;
@@ -25,9 +29,6 @@ const RUN_HEADER: &str =
     "# Made again by each `openmesh up`. What you write belongs in node.toml beside it, which counts before this.\n\n";
 /// Ports that the kernel gives to nobody by itself (it has 32768 to 60999 for whoever asks for any, ip(7)), and that no application gets (20000 to 29999).
 const CHOSEN: RangeInclusive<u16> = 30_000..=32_767;
-/// Distance between the first ports of two programs that were started one after the other. Nobody listens yet on what a start has chosen, so that another one that
-/// begins at the same moment finds it free as well: it begins to look elsewhere, beyond all ports of a network of twenty validators.
-const APART: u64 = 64;
 /// Number of the validator that keeps every block, unless its `node.toml` says otherwise.
 const ARCHIVE: usize = 0;
 /// The `node.toml` of a new home.
@@ -250,19 +251,33 @@ impl Held {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
         let port = listener.local_addr().ok()?.port();
         self.0.push(listener);
-        Some(port)
+        is_ours(port).then_some(port)
     }
 
     /// The same port as last time, where it is free, or one that is free now. A program listens on it a moment later, so it is one of [`CHOSEN`], as long as one
     /// of them is free.
     fn again(&mut self, former: Option<u16>) -> Result<u16, Failure> {
-        static ASKED: AtomicU64 = AtomicU64::new(0);
         let count = u64::from(CHOSEN.end() - CHOSEN.start()) + 1;
-        let first = u64::from(std::process::id()) * APART + ASKED.fetch_add(1, Ordering::Relaxed);
+        let first = RandomState::new().hash_one(std::process::id()) % count;
         let port = |step: u64| u16::try_from(u64::from(*CHOSEN.start()) + (first + step) % count).ok();
         let mut all = former.filter(|port| *port != 0).into_iter().chain((0..count).filter_map(port));
         let found = all.find_map(|port| self.exactly(port));
         found.or_else(|| self.exactly(0)).ok_or_else(|| Failure::new("this machine has no free port"))
+    }
+}
+
+/// Takes a port's name, and returns false where another program that is about to listen there has it. It is held until this process ends: nobody listens on a chosen
+/// port yet, so that two starts at the same moment would find the same one free.
+fn is_ours(port: u16) -> bool {
+    static OURS: Mutex<BTreeMap<u16, UnixListener>> = Mutex::new(BTreeMap::new());
+    let mut ours = OURS.lock().unwrap_or_else(PoisonError::into_inner);
+    if ours.contains_key(&port) {
+        return true;
+    }
+    let name = net::SocketAddr::from_abstract_name(format!("openmesh-port-{port}"));
+    match name.and_then(|name| UnixListener::bind_addr(&name)) {
+        Ok(listener) => ours.insert(port, listener).is_none(),
+        Err(error) => error.kind() != io::ErrorKind::AddrInUse,
     }
 }
 
@@ -317,6 +332,15 @@ mod tests {
         let other = free_port(Some(port)).unwrap();
         assert!(other != port && CHOSEN.contains(&other), "{other}");
         drop(taken);
+    }
+
+    #[test]
+    fn a_port_that_another_start_has_chosen_is_not_chosen() {
+        let port = free_port(None).unwrap();
+        let named = |port| net::SocketAddr::from_abstract_name(format!("openmesh-port-{port}")).unwrap();
+        assert!(UnixListener::bind_addr(&named(port)).is_err(), "it is held while nobody listens yet");
+        let theirs = CHOSEN.rev().find_map(|port| Some((port, UnixListener::bind_addr(&named(port)).ok()?))).unwrap();
+        assert_ne!(free_port(Some(theirs.0)).unwrap(), theirs.0);
     }
 
     #[test]

@@ -76,7 +76,7 @@ fn roles_give_and_take_what_they_govern() {
 #[test]
 fn a_key_changes_nothing_about_access() {
     let mut state = full();
-    let wish = KeyWish { name: "more".into(), role: Role::Viewer, lasts_ms: None };
+    let wish = KeyWish { name: "more".into(), role: Role::Viewer, lasts_ms: None, only: None };
     begun(&mut state, 3, "s", &at(0));
     let actor = key(Role::Owner);
     let refused = Refusal::KeyOnAccess;
@@ -149,7 +149,7 @@ fn a_clock_that_is_set_frees_and_forgets_nothing() {
     begun(&mut state, 4, "t", &moved(2_000, 365 * DAY));
     assert_eq!(find(&state, &at(3_000)), Ok(()));
     // A key of a month: the same.
-    let wish = KeyWish { name: "bot".into(), role: Role::Viewer, lasts_ms: Some(30 * DAY as u64) };
+    let wish = KeyWish { name: "bot".into(), role: Role::Viewer, lasts_ms: Some(30 * DAY as u64), only: None };
     state.keep_key(&person(3, Role::Operator), "k".into(), &wish, hash("k"), &at(0)).unwrap();
     let find = |now: &Moment| state.find(&hash("k"), now, |_| false).map(|_| ());
     assert_eq!(find(&moved(1_000, 365 * DAY)), Err(Refusal::Expired));
@@ -160,7 +160,7 @@ fn a_clock_that_is_set_frees_and_forgets_nothing() {
 #[test]
 fn keys_have_the_least_of_their_own_role_and_their_makers() {
     let mut state = full();
-    let wish = |role, lasts_ms| KeyWish { name: " bot ".into(), role, lasts_ms };
+    let wish = |role, lasts_ms| KeyWish { name: " bot ".into(), role, lasts_ms, only: None };
     let too_much = state.keep_key(&person(2, Role::Admin), "k".into(), &wish(Role::Owner, None), hash("k"), &at(0));
     assert_eq!(too_much, Err(Refusal::Role { least: Role::Owner, role: Role::Admin }));
     for lasts_ms in [Some(0), Some(KEY_MS_MAX + 1)] {
@@ -206,7 +206,7 @@ fn lists_are_bounded() {
 fn uses_of_a_copy_are_kept() {
     let mut state = full();
     begun(&mut state, 3, "s", &at(5));
-    let wish = KeyWish { name: "bot".into(), role: Role::Viewer, lasts_ms: None };
+    let wish = KeyWish { name: "bot".into(), role: Role::Viewer, lasts_ms: None, only: None };
     state.keep_key(&person(2, Role::Admin), "k".into(), &wish, hash("k"), &at(0)).unwrap();
     let mut changed = state.clone();
     state.touch("s", &at(9));
@@ -224,7 +224,7 @@ fn uses_of_a_copy_are_kept() {
 fn the_state_is_read_back() {
     let mut state = full();
     begun(&mut state, 3, "s", &at(5));
-    let wish = KeyWish { name: "bot".into(), role: Role::Viewer, lasts_ms: Some(7) };
+    let wish = KeyWish { name: "bot".into(), role: Role::Viewer, lasts_ms: Some(7), only: None };
     state.keep_key(&person(2, Role::Admin), "k".into(), &wish, hash("k"), &at(0)).unwrap();
     state.end_session(&person(3, Role::Operator), "s").unwrap();
     let text = serde_json::to_string(&state).unwrap();

@@ -132,7 +132,7 @@ async fn another_role_ends_what_is_open_and_not_the_session() {
     let folder = tempfile::tempdir().unwrap();
     let access = open(folder.path());
     let root = Principal::root();
-    let member = |role| views::MemberWish { role, name: None };
+    let member = |role| views::MemberWish { role, name: None, only: None };
     access.set_member(&root, person(2).address(), &member(Role::Operator), &tick(0)).unwrap();
     let signed_in = come_in(&access, 2, 1).await.unwrap();
     let principal = enter(&access, &signed_in.token, 2).unwrap();
@@ -149,7 +149,7 @@ async fn whoever_lost_a_role_while_they_asked_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let access = open(folder.path());
     let root = Principal::root();
-    let member = |role| views::MemberWish { role, name: None };
+    let member = |role| views::MemberWish { role, name: None, only: None };
     access.set_member(&root, person(2).address(), &member(Role::Admin), &tick(0)).unwrap();
     let signed_in = come_in(&access, 2, 1).await.unwrap();
     let asks = enter(&access, &signed_in.token, 2).unwrap();
@@ -165,7 +165,7 @@ async fn whoever_lost_a_role_while_they_asked_changes_nothing() {
 async fn whatever_is_open_ends_when_the_life_of_its_key_does() {
     let folder = tempfile::tempdir().unwrap();
     let access = open(folder.path());
-    let wish = KeyWish { name: "short".into(), role: Role::Viewer, lasts_ms: Some(30) };
+    let wish = KeyWish { name: "short".into(), role: Role::Viewer, lasts_ms: Some(30), only: None };
     let made = access.make_key(&Principal::root(), &wish, &tick(0)).unwrap();
     let (begun, principal) = (Instant::now(), enter(&access, &made.key, 10).unwrap());
     principal.ended().await;
@@ -356,7 +356,7 @@ async fn keys_stand_in_the_place_of_sessions() {
     let access = open(folder.path());
     let signed_in = come_in(&access, 1, 0).await.unwrap();
     let owner = enter(&access, &signed_in.token, 1).unwrap();
-    let wish = KeyWish { name: "pipeline".into(), role: Role::Operator, lasts_ms: Some(10_000) };
+    let wish = KeyWish { name: "pipeline".into(), role: Role::Operator, lasts_ms: Some(10_000), only: None };
     let made = access.make_key(&owner, &wish, &tick(2)).unwrap();
     let text = fs::read_to_string(folder.path().join("state.json")).unwrap();
     assert!(!text.contains(&made.key[4..]));

@@ -41,6 +41,7 @@ pub(super) fn of(service: &Service, wished: &Wished) -> Facts {
         targets,
         lending: part("loans", service.lending().view(), &mut unread),
         moves,
+        silent: service.machines().silent(),
         disk: disk(service),
         certificates,
         damages: damages(service),

@@ -24,6 +24,7 @@ pub fn findings(facts: &Facts) -> Findings {
     backups::places(facts, &mut found);
     lending::lender(facts, &mut found);
     facts.moves.iter().for_each(|one| moves::move_waits(one, &mut found));
+    facts.silent.iter().for_each(|(id, name)| machine::silent(id, name, &mut found));
     machine::disk(facts, &mut found);
     certificates::certificates(facts, &mut found);
     machine::members(facts, &mut found);

@@ -40,6 +40,8 @@ pub enum AlertKind {
     Update,
     /// A move of an application between machines does not get further.
     Move,
+    /// A machine that has joined this one does not report.
+    Silent,
 }
 
 /// Subject of an alert. There is one alert for it at a time.

@@ -49,6 +49,8 @@ pub(super) fn routes() -> Router<Arc<Service>> {
         .route("/v1/xnode/access/members", get(members))
         .route("/v1/xnode/access/members/{wallet}", put(set_member).delete(remove_member))
         .route("/v1/xnode/access/members/{wallet}/sessions", delete(end_sessions))
+        .route("/v1/xnode/access/roles", get(roles))
+        .route("/v1/xnode/access/roles/{name}", put(set_role).delete(remove_role))
         .route("/v1/xnode/access/keys", get(keys).post(make_key))
         .route("/v1/xnode/access/keys/{id}", delete(end_key))
         .route("/v1/xnode/access/audit", get(audit))
@@ -80,7 +82,7 @@ async fn of_members(
 }
 
 /// Tells the door who the members are, and gives the reason for which it does not know of them yet.
-async fn told(service: &Arc<Service>, gate: &Arc<Gate>) -> Result<Option<String>, AgentError> {
+pub(super) async fn told(service: &Arc<Service>, gate: &Arc<Gate>) -> Result<Option<String>, AgentError> {
     let (service, gate) = (service.clone(), gate.clone());
     tokio::task::spawn_blocking(move || visits::tell(&service, gate.access(), gate.key()))
         .await
@@ -132,6 +134,7 @@ async fn me(Extension(principal): Asks) -> Json<views::Me> {
     Json(views::Me {
         who: principal.to_string(),
         role: principal.role,
+        only: principal.narrowed_by(),
         from: principal.from.clone(),
         id: principal.credential().map(String::from),
     })
@@ -191,6 +194,29 @@ async fn remove_member(
 ) -> Result<Response, AgentError> {
     let wallet = wallet(&text)?;
     of_members(&service, &gate, move |access, tick| access.remove_member(&principal, &wallet, tick)).await
+}
+
+async fn roles(Extension(gate): Held) -> Json<Vec<views::OwnRole>> {
+    Json(gate.access().own_roles())
+}
+
+async fn set_role(
+    Extension(gate): Held,
+    Extension(principal): Asks,
+    Path(name): Path<String>,
+    Json(wish): Json<views::OwnRoleWish>,
+) -> Result<StatusCode, AgentError> {
+    blocking(&gate, move |access, tick| access.set_own_role(&principal, &name, &wish, tick)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn remove_role(
+    Extension(gate): Held,
+    Extension(principal): Asks,
+    Path(name): Path<String>,
+) -> Result<StatusCode, AgentError> {
+    blocking(&gate, move |access, tick| access.remove_own_role(&principal, &name, tick)).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn keys(Extension(gate): Held) -> Json<Vec<views::Key>> {

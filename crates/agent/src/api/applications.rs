@@ -37,7 +37,7 @@ pub(crate) fn applications_now(service: &Service) -> Result<Vec<views::Applicati
 }
 
 /// Every application that is wanted or there, without what their use says of them.
-pub(super) fn views_of(look: &Look, work: &views::Work) -> Vec<views::Application> {
+pub(crate) fn views_of(look: &Look, work: &views::Work) -> Vec<views::Application> {
     let wanted = look.wanted.iter().flat_map(|wanted| wanted.portable.applications.keys());
     let there = look.instances.iter().filter(|(_, instances)| !instances.is_empty()).map(|(name, _)| name);
     let all: std::collections::BTreeSet<&Name> = wanted.chain(there).collect();

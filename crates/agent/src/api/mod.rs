@@ -8,6 +8,7 @@ pub mod applications;
 mod backups;
 mod catalogues;
 mod common;
+mod costs;
 pub mod doors;
 mod drain;
 pub mod exec;
@@ -17,6 +18,7 @@ pub mod gpus;
 pub mod import;
 pub mod jobs;
 mod loans;
+mod machines;
 mod moves;
 pub mod processes;
 mod templates;
@@ -86,6 +88,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .merge(catalogues::routes())
         .merge(access::routes())
         .merge(alerts::routes())
+        .merge(costs::routes())
         .merge(doors::routes())
         .merge(drain::routes())
         .merge(exec::routes())
@@ -94,6 +97,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .merge(import::routes())
         .merge(jobs::routes())
         .merge(loans::routes())
+        .merge(machines::routes())
         .merge(moves::routes())
         .merge(processes::routes())
         .merge(usage::routes())

@@ -1,7 +1,9 @@
 //! Operations on access: signing in, sessions, members, API keys, the audit log.
 
 use super::list::{List, moment, number, text, value, values};
-use crate::views::access::{Code, Ended, Key, MadeKey, Me, Member, MemberWish, Nonce, Session, SignIn, SignedIn};
+use crate::views::access::{
+    Code, Ended, Key, MadeKey, Me, Member, MemberWish, Nonce, OwnRole, OwnRoleWish, Session, SignIn, SignedIn,
+};
 use crate::views::{AuditRecord, AuditReport, KeyWish, Leave, Untaken, VisitWish, Visited};
 
 const TAG: &str = "access";
@@ -31,6 +33,14 @@ pub(super) fn list(list: &mut List) {
         .empty("204", "They are no member");
     list.add(TAG, ("delete", "/access/members/{wallet}/sessions"), "End all sessions of a member")
         .answers(value::<Ended>(), "Their number");
+    list.add(TAG, ("get", "/access/roles"), "Roles of one's own: each narrows one of the four to some endpoints")
+        .answers(values::<OwnRole>(), "Roles of one's own, by name");
+    list.add(TAG, ("put", "/access/roles/{name}"), "Make a role of one's own, or change its rights")
+        .about("What whoever has it has open ends. As long as somebody has it, it narrows the same role.")
+        .body(value::<OwnRoleWish>(), true)
+        .empty("204", "It is so");
+    list.add(TAG, ("delete", "/access/roles/{name}"), "Remove a role of one's own that nobody has")
+        .empty("204", "It is gone");
     list.add(TAG, ("get", "/access/keys"), "API keys, without their secrets").answers(values::<Key>(), "Keys");
     list.add(TAG, ("post", "/access/keys"), "Make an API key")
         .body(value::<KeyWish>(), true)

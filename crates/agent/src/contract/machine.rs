@@ -5,7 +5,7 @@ use serde_json::json;
 use super::list::{CHANGE, List, bytes, flag, lines, number, of, plain, value, values};
 use crate::uninstall::Holdings;
 use crate::views::alerts::{Alert, Alerts, WebhookTest};
-use crate::views::{DoorCertificate, Doors, DrainView, Event, NixosExport, Node, Secret};
+use crate::views::{Costs, DoorCertificate, Doors, DrainView, Event, NixosExport, Node, Secret};
 
 const TAG: &str = "machine";
 
@@ -25,6 +25,9 @@ pub(super) fn list(list: &mut List) {
         .answers(value::<NixosExport>(), "The files, with hashes and the names of secrets");
     list.add(TAG, ("get", "/holdings"), "Everything that the agent has on this machine")
         .answers(value::<Holdings>(), "Its things");
+    list.add(TAG, ("get", "/costs"), "Costs of applications by the prices of the machine's operator")
+        .about("By what an application is given, used or not: processors, memory, volumes, GPUs. Nothing is paid. Without `prices` in the document nothing is said.")
+        .answers(value::<Costs>(), "Costs of an hour and of a month");
     list.add(TAG, ("get", "/drain"), "Whether the machine is emptied").answers(value::<DrainView>(), "The mark");
     list.add(TAG, ("put", "/drain"), "Empty the machine: every application stops, and nothing new is deployed")
         .query(CHANGE)

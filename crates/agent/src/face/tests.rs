@@ -167,7 +167,7 @@ fn the_source_is_a_network_that_one_asker_has() {
 fn gate(folder: &Path) -> (Arc<Gate>, openmesh_access::views::MadeKey) {
     let usual = Settings::usual("test".parse().unwrap()).unwrap();
     let gate = Arc::new(Gate::open(&Settings { state: folder.into(), ..usual }).unwrap());
-    let wish = KeyWish { name: "viewer".into(), role: Role::Viewer, lasts_ms: None };
+    let wish = KeyWish { name: "viewer".into(), role: Role::Viewer, lasts_ms: None, only: None };
     let made = gate.access().make_key(&Principal::root(), &wish, &tick()).unwrap();
     (gate, made)
 }
@@ -234,6 +234,28 @@ async fn a_request_is_judged_by_what_answers_it() {
     assert_eq!(status(address, &absolute, &made.key).await, 403);
     assert_eq!(status(address, "GET http://evil.example/v1/xnode/secrets", &made.key).await, 400);
     assert_eq!(status(address, "GET /v1/xnode/applications/web", "").await, 401);
+    server.abort();
+}
+
+/// A newer agent lets people change nothing until the one before is gone for good, which could not read what is of a later form.
+#[tokio::test]
+async fn nothing_is_changed_before_the_place_is_this_agents() {
+    let folder = tempfile::tempdir().unwrap();
+    let (gate, made) = gate(folder.path());
+    let wish = KeyWish { name: "admin".into(), role: Role::Admin, lasts_ms: None, only: None };
+    let admin = gate.access().make_key(&Principal::root(), &wish, &tick()).unwrap();
+    let reached = || async { "reached" };
+    let router = Router::new().route("/v1/xnode/applications/{name}", get(reached).delete(reached));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = for_people(router, &gate).into_make_service_with_connect_info::<SocketAddr>();
+    let server = tokio::spawn(async move { axum::serve(listener, service).await });
+    let (look, change) = ("GET /v1/xnode/applications/web", "DELETE /v1/xnode/applications/web");
+    gate.wait(true);
+    assert_eq!((status(address, look, &made.key).await, status(address, change, &admin.key).await), (200, 503));
+    assert_eq!(status(address, change, &made.key).await, 403, "who may not hears that");
+    gate.wait(false);
+    assert_eq!(status(address, change, &admin.key).await, 200);
     server.abort();
 }
 

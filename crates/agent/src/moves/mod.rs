@@ -44,7 +44,7 @@ mod silence;
 mod standstill;
 mod view;
 pub mod views;
-mod wire;
+pub(crate) mod wire;
 mod works;
 mod writes;
 
@@ -60,6 +60,7 @@ pub(crate) use arrive::{hear, look, open};
 pub(crate) use begin::{begin, forget, undo};
 pub(crate) use book::Moves;
 pub use error::MovesError;
+pub(crate) use names::node_name;
 pub(crate) use view::list;
 pub(crate) use writes::Writing;
 

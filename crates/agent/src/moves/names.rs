@@ -11,7 +11,7 @@ const NODE: &str = "xnode";
 ///
 /// # Errors
 /// A generation cannot be read.
-pub(super) fn node_name(service: &Service) -> Result<String, AgentError> {
+pub(crate) fn node_name(service: &Service) -> Result<String, AgentError> {
     if let Some(present) = subject::present(service)? {
         return Ok(present.placement.node.to_string());
     }

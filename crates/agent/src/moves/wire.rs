@@ -1,6 +1,6 @@
 //! The way to the agent of another machine: its API over HTTP, with a key that a person gave.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use openmesh_alerts::unanswered::words;
@@ -12,7 +12,7 @@ use super::error::MovesError;
 use crate::views::Failure;
 
 /// Time for an answer: those of a move are short, and a machine that does not give one is asked again.
-const ANSWER: Duration = Duration::from_secs(15);
+pub(crate) const ANSWER: Duration = Duration::from_secs(15);
 /// Time for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 /// Largest answer, bytes: words of a refusal with all its problems, many times over.
@@ -22,13 +22,13 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 const WORDS_MAX: usize = 4_000;
 
 /// Words of another machine as they are kept and shown: of a bounded length, and without what commands a terminal.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.chars().filter(|sign| !sign.is_control() || *sign == '\n').take(WORDS_MAX).collect()
 }
 
 /// A request that got no good answer.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// Nobody answers, or what answers is no agent.
     Away(String),
     /// The key opens nothing, or has too small a role.
@@ -62,8 +62,19 @@ impl Trouble {
     }
 }
 
+/// Way to an agent beside its address.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reach<'a> {
+    /// Certificate as PEM by which its authority is known.
+    pub root: Option<&'a str>,
+    /// No other authority is believed.
+    pub only: bool,
+    /// Addresses at which its name is looked for; the machine's own resolver is asked where there are none.
+    pub addresses: &'a [IpAddr],
+}
+
 /// The agent of another machine.
-pub(super) struct Other {
+pub(crate) struct Other {
     base: Url,
     http: reqwest::Client,
     token: String,
@@ -73,7 +84,7 @@ pub(super) struct Other {
 ///
 /// # Errors
 /// It is none, or would carry the key in the open.
-pub(super) fn address(text: &str) -> Result<Url, MovesError> {
+pub(crate) fn address(text: &str) -> Result<Url, MovesError> {
     let wrong = |words: &str| MovesError::Value(format!("`{text}` {words}"));
     let url = Url::parse(text.trim()).map_err(|_| wrong("is no address; https://xnode.example.org is one"))?;
     let host = url.host_str().unwrap_or_default();
@@ -96,25 +107,44 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// A client for an address, whose name is looked for at these addresses where there are some.
+pub(crate) fn builder(base: &Url, addresses: &[IpAddr]) -> reqwest::ClientBuilder {
+    // A client has a provider of TLS even where nothing of it is encrypted. The first one counts.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder = reqwest::Client::builder()
+        .timeout(ANSWER)
+        .connect_timeout(CONNECT)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy();
+    // The port is that of the address that is asked.
+    let places: Vec<SocketAddr> = addresses.iter().map(|address| SocketAddr::new(*address, 0)).collect();
+    match base.host_str() {
+        Some(host) if !places.is_empty() => builder.resolve_to_addrs(host, &places),
+        _ => builder,
+    }
+}
+
 impl Other {
     /// The agent at an address. Nothing is connected yet.
     ///
     /// # Errors
     /// The address or the root is none.
     pub fn new(to: &str, root: Option<&str>, token: String) -> Result<Other, MovesError> {
+        Other::by(to, Reach { root, ..Reach::default() }, token)
+    }
+
+    /// The same, reached in a way of its own.
+    ///
+    /// # Errors
+    /// The address or the root is none.
+    pub fn by(to: &str, reach: Reach<'_>, token: String) -> Result<Other, MovesError> {
         let base = address(to)?;
-        // A client has a provider of TLS even where nothing of it is encrypted. The first one counts.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder = reqwest::Client::builder()
-            .timeout(ANSWER)
-            .connect_timeout(CONNECT)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy();
-        let builder = match root {
+        let builder = builder(&base, reach.addresses);
+        let builder = match reach.root {
             Some(root) => {
                 let roots = reqwest::Certificate::from_pem_bundle(root.as_bytes());
                 let roots = roots.map_err(|cause| MovesError::Value(format!("the root is no certificate: {cause}")))?;
-                builder.tls_certs_merge(roots)
+                if reach.only { builder.tls_certs_only(roots) } else { builder.tls_certs_merge(roots) }
             }
             None => builder,
         };
@@ -182,7 +212,7 @@ impl Other {
 }
 
 /// The body of an answer.
-async fn read(mut answer: Response) -> Result<Vec<u8>, Trouble> {
+pub(crate) async fn read(mut answer: Response) -> Result<Vec<u8>, Trouble> {
     let mut bytes = Vec::new();
     loop {
         match answer.chunk().await {

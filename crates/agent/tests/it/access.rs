@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures::StreamExt as _;
-use openmesh_access::{RULES, Verdict, decide};
+use openmesh_access::{Least, RULES, Verdict, decide};
 use openmesh_agent::views::access::{Code, MadeKey, Me, Member, Nonce, Session, SignIn, SignedIn};
 use openmesh_agent::views::{AuditRecord, AuditReport, Failure, Generation, Role};
 use openmesh_agent::{Pages, People};
@@ -359,6 +359,72 @@ async fn every_change_is_in_the_log_and_no_secret() {
         let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
         assert!(!text.contains("horse") && !text.contains("because") && !text.contains(&owner[4..]));
     }
+    world.stop().await;
+}
+
+/// A member whose role is narrowed to one application, and a key: each endpoint of the table, and what is theirs (A-70 to A-74).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_of_ones_own_opens_its_endpoints_alone() {
+    let Some((mut world, site)) = world().await else { return };
+    let owner = site.sign_in(1).await.token;
+    let put = |path: &str, body: serde_json::Value| site.request(Method::PUT, path, Some(&owner)).json(&body);
+    let done = async |request: RequestBuilder| request.send().await.unwrap().status() == StatusCode::NO_CONTENT;
+    let web = json!({ "of": "operator", "rights": ["* /v1/xnode/applications/web/**", "GET /v1/xnode/events"] });
+    assert!(done(put("/access/roles/web", web)).await);
+    let idle = json!({ "of": "viewer", "rights": ["DELETE /v1/xnode/applications/web"] });
+    assert_eq!(refusal(put("/access/roles/idle", idle)).await, (400, "value".into()));
+    let member = format!("/access/members/{}", address(3));
+    let other = json!({ "role": "viewer", "only": "web" });
+    assert_eq!(refusal(put(&member, other)).await, (400, "value".into()), "it narrows operators");
+    assert!(done(put(&member, json!({ "role": "operator", "only": "web" }))).await);
+    let token = site.sign_in(3).await.token;
+    let me: Me = site.get("/access/me", &token).await;
+    assert_eq!((me.role, me.only), (Role::Operator, vec!["web".to_string()]));
+    let wish = json!({ "name": "bot", "role": "operator", "only": "web" });
+    let key: MadeKey = value(site.request(Method::POST, "/access/keys", Some(&owner)).json(&wish)).await;
+    let ask = async |method: Method, path: &str, token: &str| refusal(site.request(method, path, Some(token))).await.1;
+    let mut closed = 0;
+    for rule in RULES.iter().filter(|rule| rule.least != Least::Nobody) {
+        let path = rule.path.trim_start_matches("/v1/xnode").replace("{}", "nothing-here");
+        if ["/access/me", "/access/session", "/events"].contains(&path.as_str()) {
+            continue;
+        }
+        for token in [token.as_str(), key.key.as_str()] {
+            let code = ask(rule.method.parse().unwrap(), &path, token).await;
+            assert!(["not_in_role", "role", "root"].contains(&code.as_str()), "{} {path}: {code}", rule.method);
+            closed += usize::from(code == "not_in_role");
+        }
+    }
+    assert!(closed > 100, "{closed}");
+    for token in [token.as_str(), key.key.as_str()] {
+        let code = ask(Method::GET, "/applications/web", token).await;
+        assert!(code.starts_with("no_"), "there is none, and it may ask: {code}");
+        assert_eq!(ask(Method::GET, "/applications/we%62", token).await, "not_in_role", "no spelling opens more");
+        assert_eq!(ask(Method::DELETE, "/applications/web", token).await, "role", "an operator never may");
+        assert_eq!(ask(Method::GET, "/events", token).await, "");
+    }
+    // Refused changes are in the log; the role stays as long as somebody has it; another list of rights counts at once.
+    let of_web = "/access/audit?path=/v1/xnode/drain&kind=refused";
+    let records: Vec<AuditRecord> = site.get(of_web, &owner).await;
+    assert!(records.iter().any(|record| record.who == Some(address(3).to_string())), "{records:?}");
+    assert_eq!(
+        refusal(site.request(Method::DELETE, "/access/roles/web", Some(&owner))).await,
+        (409, "role_used".into())
+    );
+    let list = json!({ "of": "operator", "rights": ["GET /v1/xnode/applications"] });
+    assert!(done(put("/access/roles/web", list)).await);
+    assert_eq!(ask(Method::GET, "/applications", token.as_str()).await, "");
+    assert_eq!(ask(Method::GET, "/applications/web", token.as_str()).await, "not_in_role");
+    // A terminal is opened by `GET`, and is more than a look.
+    let looks = json!({ "of": "operator", "rights": ["GET /v1/xnode/**"] });
+    assert!(done(put("/access/roles/web", looks)).await);
+    assert!(ask(Method::GET, "/applications/web", token.as_str()).await.starts_with("no_"));
+    assert_eq!(ask(Method::GET, "/applications/web/terminal", token.as_str()).await, "not_in_role");
+    assert!(done(put("/access/roles/web", json!({ "of": "operator", "rights": ["GET /v1/xnode"] }))).await);
+    assert!(done(put(&member, json!({ "role": "operator", "name": "Ann" }))).await);
+    assert_eq!(ask(Method::GET, "/events", token.as_str()).await, "not_in_role", "another name widens nothing");
+    assert!(done(put(&member, json!({ "role": "operator", "only": "" }))).await);
+    assert_eq!(ask(Method::GET, "/events", token.as_str()).await, "", "nothing narrows them any more");
     world.stop().await;
 }
 

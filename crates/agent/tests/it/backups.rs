@@ -95,7 +95,7 @@ pub async fn rests(world: &World, ended: &Ended) {
 }
 
 /// Sets a fresh owner's key.
-async fn set_owner(world: &World) -> Identity {
+pub async fn set_owner(world: &World) -> Identity {
     let owner = Identity::generate().unwrap();
     let recipient = owner.recipient().to_string();
     let keys: Keys = send(world, Method::PUT, "/backups/key", recipient.clone()).await.unwrap();

@@ -22,7 +22,7 @@ fn asked(command: &[&str]) -> Exec {
     Exec { command: command.iter().map(ToString::to_string).collect(), ..Exec::default() }
 }
 
-fn perl(script: &str) -> Exec {
+pub fn perl(script: &str) -> Exec {
     asked(&["/usr/bin/perl", "-e", script])
 }
 
@@ -41,7 +41,7 @@ async fn world(more: &str) -> Option<World> {
 }
 
 /// All that one shot does.
-async fn shot(world: &World, asked: &Exec) -> Result<Vec<ExecEvent>, ClientError> {
+pub async fn shot(world: &World, asked: &Exec) -> Result<Vec<ExecEvent>, ClientError> {
     let request = world.client.request(Method::POST, "/applications/web/exec").json(asked);
     let mut events = pin!(world.client.lines::<ExecEvent>(request).await?);
     let mut found = Vec::new();

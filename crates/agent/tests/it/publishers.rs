@@ -17,7 +17,7 @@ use crate::pantry::server;
 use crate::world::{World, answer};
 
 /// Puts a catalogue with one version of a template into a folder. The second version takes the place of the first one, and has a secret more.
-fn publish(folder: &Path, key: &ValidatorKey, version: u32, image: &str) {
+pub fn publish(folder: &Path, key: &ValidatorKey, version: u32, image: &str) {
     let (upgrades, option, variable) = match version {
         1 => ("", "", ""),
         _ => ("  upgrades: [1]\n", "  pin: {kind: secret, generate: {length: 16}}\n", ", PIN: \"${pin}\""),
@@ -41,7 +41,7 @@ fn publish(folder: &Path, key: &ValidatorKey, version: u32, image: &str) {
     std::fs::write(folder.join(INDEX_FILE), seal(&index, key).unwrap()).unwrap();
 }
 
-fn order(name: &str, backup: Option<BackupWish>) -> OrderBody {
+pub fn order(name: &str, backup: Option<BackupWish>) -> OrderBody {
     OrderBody { name: name.into(), catalogue: Some("acme".into()), backup, ..OrderBody::default() }
 }
 

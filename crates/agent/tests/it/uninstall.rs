@@ -7,7 +7,7 @@ use crate::pantry::server;
 use crate::world::{World, answer, free_port, plain};
 
 /// Everything of an agent that a machine shows: mounts, control groups, links, namespaces, processes, tables, loop devices.
-fn traces(world: &World) -> Vec<String> {
+pub fn traces(world: &World) -> Vec<String> {
     let (name, folder) =
         (world.settings.name.to_string(), world.settings.state.parent().unwrap().display().to_string());
     let said = |program: &str, arguments: &[&str]| {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::application::Content;
 use super::names::{Domain, Name, Subnet};
+use super::prices::Prices;
 use super::publisher::CatalogueSource;
 use super::units::{Period, Size};
 use crate::text::{record, words};
@@ -169,6 +170,8 @@ record! {
         certificates: Option<Certificates>,
         /// Catalogues of templates of other publishers by name.
         catalogues: BTreeMap<Name, CatalogueSource>,
+        /// Prices by which costs of applications are shown; none are shown without it.
+        prices: Option<Prices>,
     }
 }
 

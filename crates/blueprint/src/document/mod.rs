@@ -10,6 +10,7 @@ mod check_machine;
 mod checker;
 mod machine;
 pub(crate) mod names;
+mod prices;
 mod publisher;
 mod root;
 mod schedule;
@@ -31,6 +32,7 @@ pub use names::{
     AppPath, Domain, HostAddress, ImageReference, Mode, Name, NameError, PackageName, PackageVersion, Subnet, User,
     VariableName,
 };
+pub use prices::{Currency, Price, PriceError, Prices};
 pub use publisher::{CATALOGUES_MAX, CatalogueSource};
 pub use root::Document;
 pub use schedule::{Schedule, ScheduleError};

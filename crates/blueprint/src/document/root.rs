@@ -27,6 +27,7 @@ record! {
             alerts: Alerts { webhooks: BTreeMap::new() },
             certificates: None,
             catalogues: BTreeMap::new(),
+            prices: None,
         },
         /// Applications by their name.
         applications: BTreeMap<Name, Application>,

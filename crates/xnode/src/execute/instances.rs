@@ -47,6 +47,12 @@ impl Work<'_> {
             marks::through(door, "instance.folder", || machine::make_folder(&folder))
                 .map_err(XnodeError::file("making", &folder))?;
         }
+        // The one that an earlier version kept on the disk is made in memory now, and nothing is left of it.
+        marks::sweep(&folder, door)?;
+        let old = folder.join("bundle");
+        if old.exists() {
+            marks::remove(&old, "instance.bundle.remove", door)?;
+        }
         let image = wanted.image()?;
         let namespaces = machine.namespaces(&instance);
         let parent = machine.paths.namespaces(&instance);
@@ -67,9 +73,14 @@ impl Work<'_> {
         door("instance.files").map_err(passed())?;
         let binds = wanted.write_files(&hosts, &resolv_conf, &wanted.identity(&image)?)?;
         door("instance.files").map_err(passed())?;
-        let config = bundle::config(&wanted.instance(&image, binds, given)?)
+        let mut config = bundle::config(&wanted.instance(&image, binds, given)?)
             .map_err(|error| XnodeError::Instance { application: name.clone(), words: error.to_string() })?;
-        let at = folder.join("bundle");
+        // Many machines mount their memory file system so, where the kernel lets nobody bind it in another way; it is the same on all of them.
+        let sealed = wanted.sealed_files();
+        let of_secrets =
+            config.mounts.iter_mut().filter(|mount| std::path::Path::new(&mount.source).starts_with(&sealed));
+        of_secrets.for_each(|mount| mount.options.push("noexec".into()));
+        let at = machine.parts(&instance, &folder).join("bundle");
         machine::make_folder(&at).map_err(XnodeError::file("making", &at))?;
         bundle::write(&config, &at, door).map_err(XnodeError::file("writing", &at))?;
         let group = machine.group(&instance);
@@ -127,13 +138,17 @@ impl Work<'_> {
     }
 
     /// Returns true where everything that `create` makes on the memory file system and in the kernel is there. The last of it is a mark of this run of
-    /// the machine: the note beside it is from the run before.
-    fn is_whole(&self, instance: &str) -> bool {
+    /// the machine: the note beside it is from the run before. Its shim is told where its bundle is, which may have been another place.
+    fn is_whole(&self, instance: &str, folder: &std::path::Path) -> Result<bool, XnodeError> {
         let (machine, root) = (self.machine, self.machine.paths.root(instance));
+        let bundle = shims::config(folder)?.map(|config| config.bundle);
+        if !bundle.is_some_and(|bundle| bundle.join("config.json").exists()) {
+            return Ok(false);
+        }
         let device = |path: &std::path::Path| std::fs::metadata(path).ok().map(|about| about.dev());
         let mounted = device(&root).is_some_and(|own| root.parent().and_then(device) != Some(own));
         let made = machine.paths.shim(instance).join(MADE).exists();
-        made && mounted && machine.namespaces(instance).are_there() && machine.group(instance).exists()
+        Ok(made && mounted && machine.namespaces(instance).are_there() && machine.group(instance).exists())
     }
 
     /// Starts the shim of an instance, or asks the one that lives. Whatever was made on the memory file system is made again first where the machine
@@ -161,7 +176,7 @@ impl Work<'_> {
                 }
                 let instance = instance_name(name, id);
                 machine.group(&instance).kill_all(self.door)?;
-                if !self.is_whole(&instance) || !gpus::keep(machine, name, &folder, self.door)? {
+                if !self.is_whole(&instance, &folder)? || !gpus::keep(machine, name, &folder, self.door)? {
                     self.create(name, id)?;
                 }
                 self.note_start(&folder)?;

@@ -37,7 +37,9 @@ fn stands(machine: &Machine, name: &Name, id: &InstanceId) -> bool {
     let root = machine.paths.root(&instance);
     let device = |path: &Path| fs::metadata(path).ok().map(|about| about.dev());
     let mounted = device(&root).is_some_and(|own| root.parent().and_then(device) != Some(own));
-    folder.join("bundle/config.json").exists() && mounted && machine.namespaces(&instance).are_there()
+    machine.parts(&instance, &folder).join("bundle/config.json").exists()
+        && mounted
+        && machine.namespaces(&instance).are_there()
 }
 
 /// The instance beside which a run of an application is made: the first of the version that has its traffic, else the first that stands. None while the

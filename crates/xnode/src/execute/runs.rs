@@ -25,6 +25,7 @@ use openmesh_shim::{Config as ShimConfig, Helpers, Logs, Stop};
 use crate::error::XnodeError;
 use crate::jobs::{Next, RUN_LOG_BYTES_MAX, RUN_VERSION, RUNS_KEPT, Run, RunEnd, RunOccasion, RunShim, next};
 use crate::marks::{self, Clock};
+use crate::paths::instance_name;
 use crate::shims::{self, Shim};
 use crate::{Door, Machine, machine};
 
@@ -162,12 +163,13 @@ impl Place<'_> {
     /// Makes the run's own parts and starts its shim: the bundle is the instance's with another command and another control group.
     fn make(&self, run: &Run, id: &InstanceId, job: &Job, data: &Data, door: Door<'_>) -> Result<(), XnodeError> {
         let (machine, instance, folder) = (self.machine, self.instance(run.number), self.of(run.number));
-        let beside = machine.paths.instance(self.name, id).join("bundle");
+        let beside =
+            machine.parts(&instance_name(self.name, id), &machine.paths.instance(self.name, id)).join("bundle");
         let mut config = bundle::read(&beside).map_err(XnodeError::file("reading", &beside))?;
         config.process.args.clone_from(&job.command);
         config.linux.cgroups_path = machine.group_path(&instance).to_string();
         self.replace_data(&mut config.mounts, data)?;
-        let (at, run_folder) = (folder.join("bundle"), machine.paths.shim(&instance));
+        let (at, run_folder) = (machine.parts(&instance, &folder).join("bundle"), machine.paths.shim(&instance));
         for folder in [&at, &run_folder] {
             marks::through(door, "job.folder", || machine::make_folder(folder))
                 .map_err(XnodeError::file("making", folder))?;
@@ -284,7 +286,7 @@ impl Place<'_> {
     pub fn clear(&self, run: &Run, door: Door<'_>) -> Result<(), XnodeError> {
         let (machine, instance, folder) = (self.machine, self.instance(run.number), self.of(run.number));
         let config = shims::config_file(&folder);
-        let at = folder.join("bundle");
+        let at = machine.parts(&instance, &folder).join("bundle");
         if !config.exists() && !at.exists() {
             return Ok(());
         }

@@ -1,6 +1,9 @@
 //! Applications deployed, changed, broken and removed.
 
+use std::path::PathBuf;
+
 use openmesh_blueprint::Refusal;
+use openmesh_blueprint::document::Name;
 use openmesh_xnode::{XnodeError, open};
 
 pub use crate::ports::free_port;
@@ -161,6 +164,52 @@ fn an_instance_that_is_not_whole_is_made_again() {
     std::fs::remove_file(world.paths().instance(&name, id).join("shim.json")).unwrap();
     world.deploy("applications: {}\n");
     assert_eq!(ask("GET", ("127.0.0.1", port), "/"), None);
+}
+
+/// Ends the only instance of an application with its shim; its folder and its shim's name.
+fn end_all(world: &World, name: &Name) -> (PathBuf, String) {
+    let look = world.agent().look().unwrap();
+    let (id, one) = look.instances[name].iter().next().unwrap();
+    let pid = rustix::process::Pid::from_raw(one.status.as_ref().unwrap().shim_pid.cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    until("the end", || world.agent().processes(name).unwrap().is_empty());
+    (world.paths().instance(name, id), openmesh_xnode::paths::instance_name(name, id))
+}
+
+/// An earlier version kept bundles on the disk: what runs by one goes on, and the next one is made in memory, with nothing left on the disk.
+#[test]
+fn a_bundle_of_an_earlier_version_goes_on_and_is_then_made_in_memory() {
+    let Some(mut world) = World::new() else { return };
+    world.image("localhost/web:1", &server("one"));
+    let port = free_port();
+    world.deploy(&document("localhost/web:1", port));
+    let name: Name = "web".parse().unwrap();
+    let (folder, instance) = end_all(&world, &name);
+    let (now, before) = (world.paths().shim(&instance).join("bundle"), folder.join("bundle"));
+    assert!(now.join("config.json").is_file() && !before.exists());
+    // As the earlier version had it.
+    std::fs::create_dir(&before).unwrap();
+    std::fs::rename(now.join("config.json"), before.join("config.json")).unwrap();
+    std::fs::remove_dir_all(&now).unwrap();
+    let config = folder.join("shim.json");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace(now.to_str().unwrap(), before.to_str().unwrap())).unwrap();
+    world.converge();
+    assert_eq!(ask("GET", ("127.0.0.1", port), "/").as_deref(), Some("one\n"));
+    assert!(before.join("config.json").is_file() && !now.exists(), "it goes on by what it was made of");
+    assert_eq!(world.converge(), 0, "nothing is left to do");
+    // After a start of the machine its root is gone.
+    end_all(&world, &name);
+    assert!(std::process::Command::new("umount").arg(world.paths().root(&instance)).status().unwrap().success());
+    world.converge();
+    assert_eq!(ask("GET", ("127.0.0.1", port), "/").as_deref(), Some("one\n"));
+    assert!(now.join("config.json").is_file() && !before.exists());
+    // A shim that was told of a bundle which is not there is told anew.
+    end_all(&world, &name);
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace(now.to_str().unwrap(), before.to_str().unwrap())).unwrap();
+    world.converge();
+    assert_eq!(ask("GET", ("127.0.0.1", port), "/").as_deref(), Some("one\n"));
 }
 
 #[test]

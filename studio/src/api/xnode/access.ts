@@ -18,6 +18,8 @@ export interface AccessNonce {
 export interface Me {
   who: string;
   role: Role;
+  /** Roles of one's own that narrow it. */
+  only?: string[];
   from: string;
   id: string | null;
 }
@@ -49,6 +51,8 @@ export interface AccessSession {
 export interface Member {
   wallet: string;
   role: Role;
+  /** Role of one's own that narrows theirs. */
+  only?: string | null;
   name: string | null;
   since: string;
   by: string;
@@ -60,10 +64,24 @@ export interface Untaken {
   cause: string;
 }
 
+/** A role of one's own: of what `of` may, whatever one of the rights fits. */
+export interface OwnRole {
+  name: string;
+  of: Role;
+  /** Each a method or `*`, and a path with `*` for one part and `**` at its end for everything below. */
+  rights: string[];
+  since: string;
+  by: string;
+  /** Members and keys that have it. */
+  used: number;
+}
+
 export interface ApiKey {
   id: string;
   name: string;
   role: Role;
+  /** Role of one's own that narrows it, beside that of its maker. */
+  only?: string | null;
   maker: string | null;
   made: string;
   /** 0 where it is over, none where it has no end. */

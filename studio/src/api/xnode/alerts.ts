@@ -17,7 +17,8 @@ export type AlertKind =
   | "loan_full"
   | "loan_ends"
   | "update"
-  | "move";
+  | "move"
+  | "silent";
 
 export interface Alert {
   id: number;

@@ -1,4 +1,5 @@
 /** Applications, and the generations in which they are deployed (`crates/agent/src/views.rs`). */
+import type { DeploymentCost } from "./costs";
 import type { UsageCondition } from "./inside";
 
 export type ApplicationState =
@@ -98,4 +99,6 @@ export interface Deployment {
   loses_data: boolean;
   /** Sequence of the history from which its events can be followed. */
   events: number;
+  /** Costs that it comes to; none where its document has no prices. */
+  cost?: DeploymentCost;
 }

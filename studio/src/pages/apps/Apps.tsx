@@ -1,9 +1,10 @@
 import { Link } from "react-router";
 import type { Application } from "../../api/xnode";
-import { useApplications } from "../../api/xnodeQueries";
+import { useApplications, useCosts } from "../../api/xnodeQueries";
 import { Card } from "../../design";
 import { Table } from "../../design/Table";
 import { applicationsOf, STATES } from "../../lib/applications";
+import { costOf, money } from "../../lib/costs";
 import { count } from "../../lib/format";
 import { useTitle } from "../../lib/title";
 import { useFilters } from "../../lib/urlState";
@@ -69,6 +70,8 @@ export function Apps() {
 const up = ({ instances }: Application) => instances.filter(({ state }) => state === "running").length;
 
 function List({ all, shown }: { all: Application[]; shown: Application[] }) {
+  const { data: costs } = useCosts();
+  const prices = costs?.prices;
   return (
     <>
       <Table
@@ -111,9 +114,24 @@ function List({ all, shown }: { all: Application[]; shown: Application[] }) {
             cell: (application) => `${count(up(application))} of ${count(application.instances.length)}`,
           },
           { head: "Ports", cell: (application) => <Ports of={application} /> },
+          prices
+            ? {
+                head: `${prices.currency} a month`,
+                number: true,
+                cell: ({ name }) => {
+                  const cost = costOf(costs, name);
+                  return cost ? money(cost.month) : <span className="quiet">–</span>;
+                },
+              }
+            : null,
           { head: "", cell: (application) => <OpenLink application={application} /> },
         ]}
       />
+      {costs?.prices && shown.length > 0 ? (
+        <p className="quiet pad flat">
+          All of them cost {money(costs.month)} {costs.prices.currency} a month, {money(costs.hour)} an hour
+        </p>
+      ) : null}
       {shown.length > 0 && shown.length < all.length ? (
         <p className="quiet pad flat">
           {count(shown.length)} of {count(all.length)} applications

@@ -19,6 +19,7 @@ export function Frame() {
     return reach.error ? <Failure error={reach.error} what="the machine" /> : <Loading what="the machine" />;
   if (reach.data.at === "absent") return <NoAgent />;
   if (reach.data.at === "signed out") return <SignIn />;
+  if (reach.data.at === "narrowed") return <Narrowed words={reach.data.words} />;
   return (
     <>
       <News />
@@ -74,6 +75,24 @@ function Old({ since }: { since: number }) {
     >
       Applications go on without it. This page asks again by itself.
     </Notice>
+  );
+}
+
+/** Somebody whose role does not let them look at the machine: what it opens is for programs, and they can sign out. */
+function Narrowed({ words }: { words: string }) {
+  return (
+    <div className="stack narrow">
+      <h1>Not for your role</h1>
+      <Card title="Studio looks at the machine, and your role does not">
+        <div className="stack">
+          <p className="flat long">{words}</p>
+          <p className="quiet flat">
+            Studio opens for whoever has the right GET /v1/xnode. What your role has is there for programs, by
+            an API key or this session.
+          </p>
+        </div>
+      </Card>
+    </div>
   );
 }
 

@@ -1,10 +1,11 @@
 import { Link } from "react-router";
 import type { Application, Instance } from "../../api/xnode";
-import { useAlerts, useDoors, useXnode } from "../../api/xnodeQueries";
+import { useAlerts, useCosts, useDoors, useXnode } from "../../api/xnodeQueries";
 import { Badge, Card, Copy, Hash, Notice } from "../../design";
 import { Table } from "../../design/Table";
 import { alertWords, severityOf } from "../../lib/alerts";
 import { conditionWords, openings, stateOf } from "../../lib/applications";
+import { costOf, money, partsOf } from "../../lib/costs";
 import { count, duration } from "../../lib/format";
 import { Ports } from "./Apps";
 import { Wishes } from "./Wishes";
@@ -99,6 +100,8 @@ function Facts({ application }: { application: Application }) {
   const { image, digest, revision, volumes } = application;
   const addresses = openings(application, location.hostname);
   const doors = useDoors();
+  const { data: costs } = useCosts();
+  const cost = costOf(costs, application.name);
   const hosts = doors.data?.hosts.filter(({ route }) => route.split("/")[0] === application.name) ?? [];
   return (
     <Card title="What it is">
@@ -167,6 +170,18 @@ function Facts({ application }: { application: Application }) {
             ))}
           </dd>
         </div>
+        {cost && costs?.prices ? (
+          <div className="fact">
+            <dt>Cost</dt>
+            <dd>
+              {money(cost.month)} {costs.prices.currency} a month, {money(cost.hour)} an hour
+              <span className="below quiet">
+                {partsOf(cost)}
+                {cost.runs ? "" : "; it does not run, and keeps its volumes"}
+              </span>
+            </dd>
+          </div>
+        ) : null}
       </dl>
     </Card>
   );

@@ -75,11 +75,13 @@ export function Planning({ flow }: { flow: ChangeFlow }) {
 
 /** Begin of a line of a plan that is for whoever changes the machine, and no part of the change. */
 const NOTE = "note: ";
+/** Begin of the line of a plan that says what it comes to. */
+const COST = "cost: ";
 
 /** A plan as steps, with what it destroys said before anything else. */
 export function PlanView({ plan, destroys }: { plan: string; destroys: readonly string[] }) {
   const { head, notes: lines, steps, held } = readPlan(plan);
-  const notes = lines.filter((line) => !line.startsWith(NOTE));
+  const notes = lines.filter((line) => !line.startsWith(NOTE) && !line.startsWith(COST));
   return (
     <div className="stack">
       {lines
@@ -88,6 +90,11 @@ export function PlanView({ plan, destroys }: { plan: string; destroys: readonly 
           <Notice key={line} tone="warn" title="Something else says what this machine is to be">
             {line.slice(NOTE.length)}
           </Notice>
+        ))}
+      {lines
+        .filter((line) => line.startsWith(COST))
+        .map((line) => (
+          <Notice key={line} title={`It costs ${line.slice(COST.length)}`} />
         ))}
       {destroys.length > 0 ? (
         <Notice tone="warn" title="This will be lost">

@@ -1,5 +1,5 @@
 import { useState } from "react";
-import type { AccessSession, ApiKey, Member, Role, Untaken } from "../../api/xnode";
+import type { AccessSession, ApiKey, Member, OwnRole, Role, Untaken } from "../../api/xnode";
 import {
   endKey,
   endSession,
@@ -12,14 +12,17 @@ import {
   useMay,
   useMe,
   useMembers,
+  useOwnRoles,
   useSessions,
 } from "../../api/xnodeAccess";
 import { useAct } from "../../api/xnodeQueries";
 import { Badge, Card, Copy, Empty, Notice } from "../../design";
 import { Table } from "../../design/Table";
 import { count, duration, shortAddress } from "../../lib/format";
+import { onlyFor, roleChoices, roleWords, type RoleChoice } from "../../lib/ownRoles";
 import { Act, By, Live, Refused, Sure } from "../apps/parts";
 import { When } from "../parts";
+import { OwnRoles } from "./OwnRoles";
 
 const ROLE_WORDS: Record<Role, string> = {
   viewer: "looks at everything that is no secret",
@@ -41,6 +44,7 @@ export function Access() {
         </Live>
       </Card>
       <LetIn />
+      <OwnRoles />
       <Card title="Sessions" flush>
         <Live of={sessions} what="sessions">
           {(all) => <Sessions all={all} />}
@@ -58,6 +62,12 @@ export function Access() {
       {mayKeys === undefined ? <NewKey /> : null}
     </>
   );
+}
+
+/** Roles of one's own, as far as whoever asks sees them. */
+function useOwn(): readonly OwnRole[] {
+  const isSeen = useMay("admin") === undefined;
+  return useOwnRoles(isSeen).data ?? [];
 }
 
 function Told({ errors }: { errors: (Error | null)[] }) {
@@ -88,6 +98,7 @@ const nameOf = ({ name, wallet }: Member) => name ?? wallet;
 function Members({ all }: { all: Member[] }) {
   const { data: me } = useMe();
   const roles = governed(me?.role);
+  const own = useOwn();
   const changing = useAct(letIn);
   const removing = useAct(putOut);
   const ending = useAct(endSessionsOf);
@@ -117,10 +128,17 @@ function Members({ all }: { all: Member[] }) {
             cell: (member) => (
               <RoleSelect
                 member={member}
-                roles={roles}
+                choices={roleChoices(roles.includes(member.role) ? roles : [], own, member)}
                 why={reason(member)}
                 busy={changing.isPending}
-                onRole={(role) => changing.mutate({ wallet: member.wallet, role, name: null })}
+                onRole={(choice) =>
+                  changing.mutate({
+                    wallet: member.wallet,
+                    role: choice.role,
+                    only: onlyFor(choice, member),
+                    name: null,
+                  })
+                }
               />
             ),
           },
@@ -163,31 +181,34 @@ function Members({ all }: { all: Member[] }) {
 
 function RoleSelect({
   member,
-  roles,
+  choices,
   why,
   busy,
   onRole,
 }: {
   member: Member;
-  roles: readonly Role[];
+  choices: readonly RoleChoice[];
   why: string | undefined;
   busy: boolean;
-  onRole: (role: Role) => void;
+  onRole: (choice: RoleChoice) => void;
 }) {
+  const [present] = roleChoices([], [], member);
   return (
     <select
       className="input small"
       aria-label={`Role of ${nameOf(member)}`}
-      value={member.role}
+      value={present?.value ?? member.role}
       title={why ?? ROLE_WORDS[member.role]}
       disabled={busy || why !== undefined}
       onChange={(event) => {
-        const role = roles.find((each) => each === event.target.value);
-        if (role) onRole(role);
+        const choice = choices.find(({ value }) => value === event.target.value);
+        if (choice) onRole(choice);
       }}
     >
-      {(roles.includes(member.role) ? roles : [member.role]).map((role) => (
-        <option key={role}>{role}</option>
+      {choices.map(({ value, role, only }) => (
+        <option key={value} value={value}>
+          {roleWords(role, only)}
+        </option>
       ))}
     </select>
   );
@@ -195,11 +216,14 @@ function RoleSelect({
 
 function LetIn() {
   const { data: me } = useMe();
+  const { data: members } = useMembers();
   const roles = governed(me?.role);
   const [wallet, setWallet] = useState("");
   const [name, setName] = useState("");
-  const [role, setRole] = useState<Role>("viewer");
+  const [value, setValue] = useState("viewer");
   const letting = useAct(letIn);
+  const choices = roleChoices(roles.length > 0 ? roles : ["viewer"], useOwn());
+  const chosen = choices.find((each) => each.value === value) ?? choices[0];
   const isWallet = /^0x[0-9a-fA-F]{40}$/.test(wallet.trim());
   const why =
     roles.length === 0
@@ -214,9 +238,15 @@ function LetIn() {
         aria-label="Let somebody in"
         onSubmit={(event) => {
           event.preventDefault();
-          if (why !== undefined) return;
+          if (why !== undefined || !chosen) return;
+          const now = members?.find((each) => each.wallet.toLowerCase() === wallet.trim().toLowerCase());
           letting.mutate(
-            { wallet: wallet.trim(), role, name: name.trim() || null },
+            {
+              wallet: wallet.trim(),
+              role: chosen.role,
+              only: onlyFor(chosen, now),
+              name: name.trim() || null,
+            },
             {
               onSuccess: () => {
                 setWallet("");
@@ -252,12 +282,12 @@ function LetIn() {
           <span>Role</span>
           <select
             className="input"
-            value={role}
-            onChange={(event) => setRole(roles.find((each) => each === event.target.value) ?? "viewer")}
+            value={chosen?.value}
+            onChange={(event) => setValue(event.target.value)}
           >
-            {(roles.length > 0 ? roles : (["viewer"] as const)).map((each) => (
+            {choices.map(({ value: each, role, only }) => (
               <option key={each} value={each}>
-                {each}: {ROLE_WORDS[each]}
+                {only === null ? `${role}: ${ROLE_WORDS[role]}` : roleWords(role, only)}
               </option>
             ))}
           </select>
@@ -335,7 +365,7 @@ function Keys({ all }: { all: ApiKey[] }) {
         empty="There is none. Programs sign in with one."
         columns={[
           { head: "Name", cell: ({ name }) => name },
-          { head: "Role", cell: ({ role }) => role },
+          { head: "Role", cell: ({ role, only }) => roleWords(role, only) },
           { head: "Made", cell: ({ made }) => <When at={made} /> },
           {
             head: "Ends in",
@@ -381,13 +411,15 @@ const LIVES = [
 function NewKey() {
   const { data: me } = useMe();
   const [name, setName] = useState("");
-  const [role, setRole] = useState<Role>("viewer");
+  const [value, setValue] = useState("viewer");
   const [life, setLife] = useState("0");
   const making = useAct(makeKey);
   const roles: Role[] = (["viewer", "operator", "admin", "owner"] as const).slice(
     0,
     me ? ["viewer", "operator", "admin", "owner"].indexOf(me.role) + 1 : 4,
   );
+  const choices = roleChoices(roles, useOwn());
+  const chosen = choices.find((each) => each.value === value) ?? choices[0];
   const why = name.trim() === "" ? "It needs a name" : undefined;
   return (
     <Card title="Make an API key">
@@ -396,8 +428,14 @@ function NewKey() {
         aria-label="Make an API key"
         onSubmit={(event) => {
           event.preventDefault();
-          if (why === undefined)
-            making.mutate({ name: name.trim(), role, lasts_ms: LIVES[Number(life)]?.ms ?? null });
+          if (why !== undefined || !chosen) return;
+          const { role, only } = chosen;
+          making.mutate({
+            name: name.trim(),
+            role,
+            ...(only === null ? {} : { only }),
+            lasts_ms: LIVES[Number(life)]?.ms ?? null,
+          });
         }}
       >
         <label className="field">
@@ -414,11 +452,13 @@ function NewKey() {
           <span>Role</span>
           <select
             className="input"
-            value={role}
-            onChange={(event) => setRole(roles.find((each) => each === event.target.value) ?? "viewer")}
+            value={chosen?.value}
+            onChange={(event) => setValue(event.target.value)}
           >
-            {roles.map((each) => (
-              <option key={each}>{each}</option>
+            {choices.map(({ value: each, role, only }) => (
+              <option key={each} value={each}>
+                {roleWords(role, only)}
+              </option>
             ))}
           </select>
         </label>

@@ -2,10 +2,11 @@ import { useState } from "react";
 import { Link } from "react-router";
 import type { Declared, Drained, NodeGpu, XnodeInfo } from "../../api/xnode";
 import { useMay } from "../../api/xnodeAccess";
-import { drain, endDrain, useAct, useApplications, useXnode } from "../../api/xnodeQueries";
+import { drain, endDrain, useAct, useApplications, useCosts, useXnode } from "../../api/xnodeQueries";
 import { Card, Empty, Figure, Figures, Marked, Notice } from "../../design";
 import { Table } from "../../design/Table";
 import { isTroubled, machineInWords } from "../../lib/applications";
+import { money } from "../../lib/costs";
 import { count, duration } from "../../lib/format";
 import { binary } from "../../lib/quantity";
 import { Act, Command, Live, Refused, Sure } from "../apps/parts";
@@ -65,6 +66,7 @@ export const processorsInWords = (all: number): string =>
 
 export function Resources({ info }: { info: XnodeInfo }) {
   const { data: applications } = useApplications();
+  const { data: costs } = useCosts();
   const troubled = applications?.filter(isTroubled).length ?? 0;
   const isLow = info.disk_free_bytes < DISK_LOW_BYTES;
   const used = info.in_use;
@@ -102,6 +104,13 @@ export function Resources({ info }: { info: XnodeInfo }) {
         value={info.current === 0 ? "none" : count(info.current)}
         note={info.wanted > info.current ? `${count(info.wanted)} is wanted` : null}
       />
+      {costs?.prices ? (
+        <Figure
+          name="Cost of applications"
+          value={money(costs.month)}
+          note={`${costs.prices.currency} a month, ${money(costs.hour)} an hour`}
+        />
+      ) : null}
       <Figure name="Agent" value={info.agent} note={`version ${info.version}`} />
     </Figures>
   );

@@ -12,10 +12,12 @@ import { Events } from "./Events";
 import { Lending } from "./Lending";
 import { Machine } from "./Machine";
 import { MachineBackups } from "./MachineBackups";
+import { Machines } from "./Machines";
 import { Secrets } from "./Secrets";
 
 const TABS: readonly (Tab & { shows: () => ReactNode })[] = [
   { id: "", name: "Machine", shows: () => <Machine /> },
+  { id: "machines", name: "Machines", shows: () => <Machines /> },
   { id: "alerts", name: "Alerts", shows: () => <Alerts /> },
   { id: "events", name: "Events", shows: () => <Events /> },
   { id: "history", name: "Generations", shows: () => <History /> },

@@ -3,6 +3,7 @@
 mod backup;
 mod catalogues;
 pub(super) mod change;
+mod costs;
 mod exec;
 mod files;
 pub(super) mod import;
@@ -59,6 +60,7 @@ pub async fn run(command: AppCommand) -> Result<(), Failure> {
         AppCommand::New(asked) => templates::new(asked).await,
         AppCommand::Upgrade(asked) => templates::upgrade(&asked).await,
         AppCommand::Catalogues(asked) => catalogues::run(asked).await,
+        AppCommand::Costs { agent, output } => costs::run(&agent, output).await,
         AppCommand::Exec(asked) => exec::run(asked).await,
         AppCommand::Jobs(asked) => jobs::list(&asked).await,
         AppCommand::Job(asked) => jobs::run(&asked).await,

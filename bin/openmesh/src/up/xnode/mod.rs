@@ -132,7 +132,7 @@ fn is_running(place: &Place) -> bool {
 
 /// Refuses a machine on which no agent can run, with the first lack and its remedy.
 fn check(place: &Place) -> Result<(), Failure> {
-    let findings = preflight(&place.settings.name, &place.settings.state);
+    let findings = preflight(&place.settings.name, &place.settings.state, &place.settings.run);
     match findings.into_iter().find(|finding| finding.grade == Grade::Wrong) {
         None => Ok(()),
         Some(lack) => {

@@ -21,6 +21,8 @@ pub struct Facts {
     pub lending: Option<Lending>,
     /// Moves of applications that do not get further.
     pub moves: Vec<MoveFacts>,
+    /// Machines that have joined this one and are silent: number and name.
+    pub silent: Vec<(String, String)>,
     /// Bytes of the machine's disk, and those that are free for everybody.
     pub disk: Option<(u64, u64)>,
     /// Certificates of names that the door serves.

@@ -1,4 +1,4 @@
-//! The machine itself: its disk, files that cannot be read, its members, its documents and its agent.
+//! The machine itself: its disk, files that cannot be read, its members, machines that joined it, its documents and its agent.
 
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use crate::alerts::views::{AlertKind, Severity};
 const MACHINE_LASTS: Duration = Duration::from_secs(60);
 /// Time for which the door does not take changed members: one that is started again or replaced takes them within it.
 const MEMBERS_LASTS: Duration = Duration::from_secs(10);
+/// Time for which a machine that joined is silent, beside the minute after which it counts as that: one that starts anew reports within it.
+const SILENT_LASTS: Duration = Duration::from_secs(240);
 
 /// Share of the machine's disk that is used, thousandths, above which a person should look: volumes that are made or grow still find room.
 const DISK_WARNING_PERMILLE: u64 = 800;
@@ -26,6 +28,16 @@ pub fn members(facts: &Facts, found: &mut Findings) {
         "`openmesh xnode doors` tells more; make room where the disk is full. The door is told again each second";
     let finding = Finding { severity: Severity::Critical, cause, remedy: remedy.into(), lasts: MEMBERS_LASTS };
     found.insert(key(AlertKind::Machine, None, Some("members")), finding);
+}
+
+/// A machine that has joined and does not report: it is off, or reaches this one no more.
+pub fn silent(id: &str, name: &str, found: &mut Findings) {
+    let cause = format!("{name}, which has joined this Xnode, does not report");
+    let remedy = format!(
+        "look whether it runs, and whether it reaches this one: `openmesh xnode join --status` there tells why; `openmesh xnode machines remove {id}` here where it is gone for good"
+    );
+    let finding = Finding { severity: Severity::Warning, cause, remedy, lasts: SILENT_LASTS };
+    found.insert(key(AlertKind::Silent, None, Some(id)), finding);
 }
 
 /// A file of a catalogue that was left out. What it held is fetched anew or lost; a disk that damages one file may damage others.
@@ -114,6 +126,15 @@ mod tests {
         let (_, finding) = all.iter().find(|(key, _)| key.subject.as_deref() == Some("members")).unwrap();
         assert!(finding.cause.ends_with("the document cannot be kept"), "{finding:?}");
         assert_eq!((finding.severity, finding.lasts), (Severity::Critical, MEMBERS_LASTS));
+    }
+
+    #[test]
+    fn a_machine_that_is_silent_is_told_by_its_name() {
+        let facts = Facts { silent: vec![("ab12".into(), "attic".into())], ..Facts::default() };
+        let (key, finding) = only(&facts);
+        assert_eq!((key.kind, key.subject.as_deref()), (AlertKind::Silent, Some("ab12")));
+        assert_eq!((finding.severity, finding.lasts), (Severity::Warning, SILENT_LASTS));
+        assert!(finding.cause.contains("attic") && finding.remedy.contains("machines remove ab12"), "{finding:?}");
     }
 
     #[test]
