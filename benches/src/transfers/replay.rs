@@ -98,7 +98,7 @@ impl Replayed {
         let upcoming = Upcoming::of(&RuleSets::built_in(), &state, block.header.height)?;
         let checked = timed(&mut times.check, || {
             let checked = block.hashed().check(&upcoming, &known)?;
-            validate_checked(&upcoming, &state, &fresh.tip(), &checked)?;
+            validate_checked(&state, &fresh.tip(), &checked)?;
             Ok::<_, anyhow::Error>(checked)
         })?;
         let execution = timed(&mut times.execute, || execute_checked(&upcoming, &state, checked))?;

@@ -401,7 +401,7 @@ impl Chain {
             Ok(checked) => checked,
             Err(error) => return Ok(Err(report(&ProposalError::from(error)))),
         };
-        match validate_checked(&upcoming, &state, &self.store.tip(), &checked) {
+        match validate_checked(&state, &self.store.tip(), &checked) {
             Ok(()) => {}
             Err(ProposalError::State(error)) => return Err(error.into()),
             Err(error) => return Ok(Err(report(&error))),

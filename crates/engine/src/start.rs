@@ -48,12 +48,7 @@ pub async fn start(
     let metrics = Metrics::register(registry);
     metrics.height.set(tip.height as i64);
     let seed = p2p_seed(&config.home)?;
-    if config.listen.port() != 0 {
-        // Malachite only logs a port that is taken; asking first gives an error that says so.
-        std::net::TcpListener::bind(config.listen)
-            .map(drop)
-            .map_err(|source| EngineError::Listen { address: config.listen, source })?;
-    }
+    check_free(config.listen)?;
     let mut node = node::start(&config, key.clone(), chain_id, seed).await?;
     share_consensus(registry, &node.metrics);
     let first = match ready(&mut node, config.listen).await {
@@ -104,6 +99,14 @@ pub async fn start(
     let host = Host::new(parts, node)?;
     tracing::info!(%listen, height = tip.height, "consensus: listening");
     Ok((handle, tokio::spawn(guarded(host.run(first, stop.clone()), naming, stop))))
+}
+
+/// Malachite only logs a port that is taken; asking first gives an error that says so.
+fn check_free(address: SocketAddr) -> Result<(), EngineError> {
+    if address.port() == 0 {
+        return Ok(());
+    }
+    std::net::TcpListener::bind(address).map(drop).map_err(|source| EngineError::Listen { address, source })
 }
 
 /// Runs the host as long as its helper runs: whatever ends the helper ends the engine, because a node that takes

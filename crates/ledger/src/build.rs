@@ -199,16 +199,11 @@ pub fn validate_proposal_on(
     tip: &Tip,
     block: &Block,
 ) -> Result<(), ProposalError> {
-    validate_checked(upcoming, state, tip, &block.hashed().check(upcoming, &[])?)
+    validate_checked(state, tip, &block.hashed().check(upcoming, &[])?)
 }
 
-/// The part of [`validate_proposal_on`] for a block whose form was checked under the same rule set.
-pub fn validate_checked(
-    upcoming: &Upcoming,
-    state: &dyn StateRead,
-    tip: &Tip,
-    checked: &CheckedBlock<'_>,
-) -> Result<(), ProposalError> {
+/// The part of [`validate_proposal_on`] for a block whose form was checked under the rule set with which its height begins.
+pub fn validate_checked(state: &dyn StateRead, tip: &Tip, checked: &CheckedBlock<'_>) -> Result<(), ProposalError> {
     let block = checked.block();
     let header = &block.header;
     // Chain, validators and beacon are read before the migration, which cannot write them.

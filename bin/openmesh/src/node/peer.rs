@@ -8,6 +8,8 @@ use std::str::FromStr;
 pub const API_PORT: u16 = 8_420;
 /// Port at which a node's consensus listens; that for gossip, content and questions is the next one.
 pub const PORT: u16 = 8_421;
+/// Greatest port of a peer: there is a next one.
+const PORT_MAX: u16 = u16::MAX - 1;
 /// Longest name of a host (RFC 1035).
 const NAME_BYTES_MAX: usize = 253;
 /// Form of a peer, for a person.
@@ -95,7 +97,7 @@ impl FromStr for Peer {
         };
         let port = match port.map(str::parse::<u16>) {
             None => PORT,
-            Some(Ok(port @ 1..u16::MAX)) => port,
+            Some(Ok(port @ 1..=PORT_MAX)) => port,
             Some(_) => return Err(format!("{text:?}: a port from 1 to 65534 is expected")),
         };
         Ok(Peer { host, port })

@@ -76,28 +76,14 @@ pub async fn start(
     let queries = pythia::Pythia::start(query_config(config), stores.lake.clone()).or_fail("queries")?;
     stores.content.register(&mut registry, "content");
     stores.raw.register(&mut registry, "raw");
-    let inputs = ConsensusInputs { config, files, key: &key, genesis: &genesis, store: &stores.store, rule_sets };
-    let (engine, consensus) = start_consensus(inputs, &mut registry).await?;
+    let shared = Shared { config, files, key: &key, genesis: &genesis, store: &stores.store, rule_sets };
+    let (engine, consensus) = start_consensus(shared, &mut registry).await?;
     let own = joining::own(config, &genesis, &stores.store)?;
     let network_stage = join_network(network_stage, &engine, &network, &stores.store, own);
     let (incidents, from_incidents) = ingest::Incidents::queue();
     let (ingest, ingest_stage) = start_ingest(files, &engine, &network, &stores, from_incidents).await?;
     let (sources, sources_stage) = follow_sources(config, &key, &engine, &stores.store).await?;
-    let collecting = collecting::start(collecting::Deps {
-        config,
-        files,
-        sources,
-        key: &key,
-        content: stores.content.clone(),
-        raw: stores.raw.clone(),
-        registry: &mut registry,
-        incidents: incidents.clone(),
-    })?;
-    let inputs = (collecting.windows, collecting.withdrawals);
-    let mut stage = Stage::new("duties");
-    let inputs = copies(config, &key, (&engine, &stores.store), genesis.chain_id, inputs, &mut stage);
-    let stage = (stage, &stores.store, files);
-    let (duties, duties_stage) = start_duties(key, &engine, stage, inputs, incidents, &mut registry)?;
+    let work = start_work(shared, &engine, &stores, sources, incidents, &mut registry)?;
     let disks = watch_disks(room, &stores.raw);
     let handles = (engine.clone(), stores.store.clone(), network.clone(), room.clone());
     let (health, watch) = Health::start(config, files, &genesis, public, handles, &mut registry);
@@ -110,8 +96,8 @@ pub async fn start(
         fetch: fetch_for_people(&network),
         pythia: queries,
         ingest,
-        duties,
-        collector: collecting.collector,
+        duties: work.duties,
+        collector: work.collector,
         registry: Arc::new(registry),
         address: public.address(),
         full_disks: Arc::new(move || full_disks.full()),
@@ -122,7 +108,7 @@ pub async fn start(
     };
     let (served, serving) = gateway::start(config.api, deps, api.stop()).await.or_fail("api")?;
     api.add(serving);
-    let stages = vec![api, watch, disks, collecting.stage, sources_stage, duties_stage, ingest_stage, network_stage];
+    let stages = vec![api, watch, disks, work.collecting, sources_stage, work.stage, ingest_stage, network_stage];
     Ok((Running::new(served.address, consensus, stages), engine))
 }
 
@@ -208,8 +194,9 @@ fn query_config(config: &NodeConfig) -> pythia::Config {
     }
 }
 
-/// Inputs of consensus.
-struct ConsensusInputs<'a> {
+/// Settings, key and store that parts of a node share.
+#[derive(Clone, Copy)]
+struct Shared<'a> {
     config: &'a NodeConfig,
     files: &'a Files,
     key: &'a ValidatorKey,
@@ -218,11 +205,8 @@ struct ConsensusInputs<'a> {
     rule_sets: &'a RuleSets,
 }
 
-async fn start_consensus(
-    inputs: ConsensusInputs<'_>,
-    registry: &mut Registry,
-) -> Result<(engine::Handle, Consensus), Failure> {
-    let ConsensusInputs { config, files, key, genesis, store, rule_sets } = inputs;
+async fn start_consensus(shared: Shared<'_>, registry: &mut Registry) -> Result<(engine::Handle, Consensus), Failure> {
+    let Shared { config, files, key, genesis, store, rule_sets } = shared;
     let name = genesis.validators.iter().find(|v| v.public_key == key.public()).map_or("observer", |v| &v.name);
     let settings = engine::Config {
         peers: config.consensus.peers.clone(),
@@ -376,6 +360,41 @@ fn fetch_for_people(network: &network::Handle) -> gateway::Fetch {
         let network = network.clone();
         Box::pin(async move { network.fetch(cid).await.map_err(|e| e.to_string()) })
     })
+}
+
+/// Collecting and duties of a node, with the stages in which they end.
+struct Work {
+    collector: openmesh_collector::Handle,
+    duties: duties::Handle,
+    collecting: Stage,
+    stage: Stage,
+}
+
+/// Starts to collect the sources that this node is assigned, and the duties that the windows are for.
+fn start_work(
+    shared: Shared<'_>,
+    engine: &engine::Handle,
+    stores: &Stores,
+    sources: watch::Receiver<Arc<Sources>>,
+    incidents: ingest::Incidents,
+    registry: &mut Registry,
+) -> Result<Work, Failure> {
+    let Shared { config, files, key, genesis, store, .. } = shared;
+    let collecting = collecting::start(collecting::Deps {
+        config,
+        files,
+        sources,
+        key,
+        content: stores.content.clone(),
+        raw: stores.raw.clone(),
+        registry: &mut *registry,
+        incidents: incidents.clone(),
+    })?;
+    let inputs = (collecting.windows, collecting.withdrawals);
+    let mut stage = Stage::new("duties");
+    let inputs = copies(config, key, (engine, store), genesis.chain_id, inputs, &mut stage);
+    let (duties, stage) = start_duties(key.clone(), engine, (stage, store, files), inputs, incidents, registry)?;
+    Ok(Work { collector: collecting.collector, duties, collecting: collecting.stage, stage })
 }
 
 /// Windows and withdrawals of the collectors.

@@ -1,7 +1,7 @@
 //! A network of four validators that upgrades: nobody who has the rules is restarted, the others stop before them and go on with a
 //! newer program, a late node comes by blocks, and a rehearsal has said which root it will be.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use openmesh_ledger::{AccountTransaction, Action, Transaction};
 use openmesh_primitives::Amount;
@@ -56,117 +56,175 @@ fn rehearsed(said: &str) -> Value {
     serde_json::from_str(json.unwrap_or_else(|| panic!("{said}"))).unwrap_or_else(|error| panic!("{error}: {said}"))
 }
 
+/// A network of four, of which the last runs the old program, with its newcomers' homes.
+struct Cluster {
+    validators: Vec<Node>,
+    homes: Vec<PathBuf>,
+    addresses: Vec<[String; 3]>,
+    _root: tempfile::TempDir,
+}
+
+impl Cluster {
+    /// Starts it, and waits until blocks come.
+    async fn start() -> Cluster {
+        let root = tempfile::tempdir().unwrap();
+        let addresses = addresses(VALIDATORS + 1);
+        let homes = homes(root.path(), &addresses);
+        let mut cluster = Cluster { validators: Vec::new(), homes, addresses, _root: root };
+        // The fifth node comes when all is over.
+        for number in 0..VALIDATORS {
+            let newest = if number == VALIDATORS - 1 { 1 } else { 2 };
+            let node = cluster.node(number, newest);
+            cluster.validators.push(node);
+        }
+        for validator in &cluster.validators {
+            validator.reaches(2).await;
+        }
+        cluster
+    }
+
+    /// Starts a node by its number.
+    fn node(&self, number: usize, newest: u32) -> Node {
+        Node::start(&self.homes[number], &self.addresses[number][0], newest)
+    }
+
+    fn home(&self, number: usize) -> &str {
+        text(&self.homes[number])
+    }
+
+    fn api(&self) -> &str {
+        &self.validators[0].api
+    }
+
+    /// Words of a plan by a validator.
+    fn plan(&self, rules: &str, height: u64, by: usize) -> Vec<String> {
+        let (height, digest) = (height.to_string(), digest());
+        let what = ["plan", "--rules", rules, "--height", &height, "--release", "trial-2", "--digest", &digest];
+        let whose = ["--home", self.home(by), "--api", self.api()];
+        [&what[..], &whose[..]].concat().into_iter().map(str::to_owned).collect()
+    }
+}
+
+/// The hash that the plans name.
+fn digest() -> String {
+    "7".repeat(64)
+}
+
 /// Clauses U3 to U6, U9 and U10.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_network_upgrades_live_and_the_old_program_stops() {
-    let root = tempfile::tempdir().unwrap();
-    let addresses = addresses(VALIDATORS + 1);
-    let homes = homes(root.path(), &addresses);
-    let start = |n: usize, newest: u32| Node::start(&homes[n], &addresses[n][0], newest);
-    // The last validator runs the old program; the fifth node comes when all is over.
-    let mut validators: Vec<Node> =
-        (0..VALIDATORS).map(|n| start(n, if n == VALIDATORS - 1 { 1 } else { 2 })).collect();
-    for validator in &validators {
-        validator.reaches(2).await;
-    }
-    let pids: Vec<u32> = validators.iter().map(Node::pid).collect();
-    let api = validators[0].api.clone();
-
+    let mut cluster = Cluster::start().await;
+    let pids: Vec<u32> = cluster.validators.iter().map(Node::pid).collect();
+    let first = &cluster.validators[0];
     // Those who know more than is in force say so by themselves; the new action is not there yet.
-    validators[0]
+    first
         .until("/v1/upgrade", |body| {
             body["validators"].as_array().unwrap().iter().filter(|v| v["knows"] == 2).count() == VALIDATORS - 1
         })
         .await;
-    let (status, body) = validators[0].submit(&note(0, "early")).await;
+    let (status, body) = first.submit(&note(0, "early")).await;
     assert_eq!((status, &body["error"]["ledger_code"]), (400, &Value::from("action_not_in_force")), "{body}");
 
-    // Plans that are refused, each in its own words.
-    let now = validators[0].reaches(3).await["height"].as_u64().unwrap();
-    let height = now + AHEAD;
-    let digest = "7".repeat(64);
-    let plan = |rules: &'static str, height: u64, home: usize| {
-        let (height, home) = (height.to_string(), text(&homes[home]).to_owned());
-        let what = ["plan", "--rules", rules, "--height", &height, "--release", "trial-2", "--digest", &digest];
-        let whose = ["--home", &home, "--api", &api];
-        [&what[..], &whose[..]].concat().into_iter().map(str::to_owned).collect::<Vec<String>>()
-    };
-    refused(1, &words(&plan("2", 1, 0)), "which is past").await;
-    refused(1, &words(&plan("1", height, 0)), "is in force: a plan is for a later one").await;
-    refused(1, &words(&plan("2", height, VALIDATORS)), "is not among the validators in force").await;
-
-    // Planned by one, approved by two more, and told by the status.
-    let said = done(1, &words(&plan("2", height, 0))).await;
-    assert!(
-        said.contains("v0 approves plan") && said.contains("1 of 4 of the power approve it, 3 are needed"),
-        "{said}"
-    );
-    refused(1, &words(&plan("3", height, 0)), "one approval a height").await;
-    done(1, &["approve", "--home", text(&homes[1]), "--api", &api]).await;
-    done(1, &["withdraw", "--home", text(&homes[1]), "--api", &api]).await;
-    let said = done(1, &["approve", "--home", text(&homes[1]), "--home", text(&homes[3]), "--api", &api]).await;
-    assert!(said.contains("the plan stands: 3 of 4"), "{said}");
-    let said = done(2, &["status", "--api", &validators[3].api]).await;
-    assert!(said.contains("stops before it: install trial-2") && said.contains("not ready"), "{said}");
-
-    // A rehearsal over the API of a node that runs, whatever its program; the old program cannot rehearse what it does not know.
-    let said = done(2, &["rehearse", "--api", &validators[3].api, "--json"]).await;
-    let rehearsal = rehearsed(&said);
-    assert_eq!(
-        (rehearsal["from"].as_u64(), rehearsal["to"].as_u64(), &rehearsal["plan_height"]),
-        (Some(1), Some(2), &Value::from(height))
-    );
-    assert_eq!(rehearsal["keys"]["validator"]["changed"], VALIDATORS, "{said}");
-    refused(1, &["rehearse", "--api", &api, "--rules", "2"], "needs rule set 2").await;
-    refused(2, &["rehearse", "--api", &api, "--rules", "1"], "is in force already").await;
-
-    // The old program stops before the height, with what to do, and again when it is started again.
-    let mut old = validators.pop().unwrap();
-    let status = old.ended().await;
-    assert_eq!(status.code(), Some(3), "{}", old.log());
-    let message =
-        format!("this node stops: height {height} needs rule set 2, which comes with trial-2 (SHA-256 {digest})");
-    old.says(&message).await;
-    let mut again = start(VALIDATORS - 1, 1);
-    assert_eq!(again.ended().await.code(), Some(3), "{}", again.log());
-    again.says(&message).await;
-
-    // Its store is at the height before. The rehearsal on it predicts the root that the others compute.
-    let said = done(2, &["rehearse", "--home", text(&homes[VALIDATORS - 1]), "--json"]).await;
-    let predicted = rehearsed(&said);
-    assert_eq!(predicted["height"].as_u64(), Some(height - 1), "{said}");
-    for validator in &validators {
+    let height = first.reaches(3).await["height"].as_u64().unwrap() + AHEAD;
+    plans_are_refused_in_their_own_words(&cluster, height).await;
+    planned_and_approved(&cluster, height).await;
+    rehearsed_over_the_api(&cluster, height).await;
+    let predicted = the_old_program_stops(&mut cluster, height).await;
+    for validator in &cluster.validators {
         let info = validator.until("/v1/upgrade", |body| body["version"] == 2).await;
         assert_eq!(
             (info["since"].as_u64(), &info["history"][0]["migrated_root"]),
             (Some(height), &predicted["migrated_root"])
         );
     }
-
     // Whoever has the rules was not restarted, and the new action takes effect.
-    assert_eq!(validators.iter().map(Node::pid).collect::<Vec<_>>(), pids[..VALIDATORS - 1]);
-    let (status, body) = validators[1].submit(&note(0, "hello")).await;
+    assert_eq!(cluster.validators.iter().map(Node::pid).collect::<Vec<_>>(), pids[..VALIDATORS - 1]);
+    the_new_action_takes_effect(&cluster.validators[1]).await;
+    everybody_comes_to_the_same(&mut cluster, height, &predicted).await;
+}
+
+async fn plans_are_refused_in_their_own_words(cluster: &Cluster, height: u64) {
+    refused(1, &words(&cluster.plan("2", 1, 0)), "which is past").await;
+    refused(1, &words(&cluster.plan("1", height, 0)), "is in force: a plan is for a later one").await;
+    refused(1, &words(&cluster.plan("2", height, VALIDATORS)), "is not among the validators in force").await;
+}
+
+/// Planned by one, approved by two more, and told by the status.
+async fn planned_and_approved(cluster: &Cluster, height: u64) {
+    let said = done(1, &words(&cluster.plan("2", height, 0))).await;
+    assert!(
+        said.contains("v0 approves plan") && said.contains("1 of 4 of the power approve it, 3 are needed"),
+        "{said}"
+    );
+    refused(1, &words(&cluster.plan("3", height, 0)), "one approval a height").await;
+    let (second, fourth) = (["--home", cluster.home(1)], ["--home", cluster.home(3)]);
+    let api = ["--api", cluster.api()];
+    done(1, &[&["approve"][..], &second[..], &api[..]].concat()).await;
+    done(1, &[&["withdraw"][..], &second[..], &api[..]].concat()).await;
+    let said = done(1, &[&["approve"][..], &second[..], &fourth[..], &api[..]].concat()).await;
+    assert!(said.contains("the plan stands: 3 of 4"), "{said}");
+    let said = done(2, &["status", "--api", &cluster.validators[3].api]).await;
+    assert!(said.contains("stops before it: install trial-2") && said.contains("not ready"), "{said}");
+}
+
+/// Over the API of a node that runs, whatever its program; the old program cannot rehearse what it does not know.
+async fn rehearsed_over_the_api(cluster: &Cluster, height: u64) {
+    let said = done(2, &["rehearse", "--api", &cluster.validators[3].api, "--json"]).await;
+    let rehearsal = rehearsed(&said);
+    assert_eq!(
+        (rehearsal["from"].as_u64(), rehearsal["to"].as_u64(), &rehearsal["plan_height"]),
+        (Some(1), Some(2), &Value::from(height))
+    );
+    assert_eq!(rehearsal["keys"]["validator"]["changed"], VALIDATORS, "{said}");
+    refused(1, &["rehearse", "--api", cluster.api(), "--rules", "2"], "needs rule set 2").await;
+    refused(2, &["rehearse", "--api", cluster.api(), "--rules", "1"], "is in force already").await;
+}
+
+/// The old program stops before the height, with what to do, and again when it is started again. Its store is at the height before:
+/// returns the rehearsal on it, which predicts the root that the others compute.
+async fn the_old_program_stops(cluster: &mut Cluster, height: u64) -> Value {
+    let mut old = cluster.validators.pop().unwrap();
+    let status = old.ended().await;
+    assert_eq!(status.code(), Some(3), "{}", old.log());
+    let message =
+        format!("this node stops: height {height} needs rule set 2, which comes with trial-2 (SHA-256 {})", digest());
+    old.says(&message).await;
+    let mut again = cluster.node(VALIDATORS - 1, 1);
+    assert_eq!(again.ended().await.code(), Some(3), "{}", again.log());
+    again.says(&message).await;
+    let said = done(2, &["rehearse", "--home", cluster.home(VALIDATORS - 1), "--json"]).await;
+    let predicted = rehearsed(&said);
+    assert_eq!(predicted["height"].as_u64(), Some(height - 1), "{said}");
+    predicted
+}
+
+async fn the_new_action_takes_effect(validator: &Node) {
+    let (status, body) = validator.submit(&note(0, "hello")).await;
     assert_eq!(status, 202, "{body}");
     let path = format!("/v1/transactions/{}?wait_ms=5000", body["hash"].as_str().unwrap());
-    let noted = validators[1].until(&path, |body| body["height"].is_u64()).await;
+    let noted = validator.until(&path, |body| body["height"].is_u64()).await;
     assert_eq!((&noted["ok"], &noted["kind"]), (&Value::from(true), &Value::from("registered")), "{noted}");
-    let (status, body) = validators[1].submit(&note(1, &"x".repeat(17))).await;
+    let (status, body) = validator.submit(&note(1, &"x".repeat(17))).await;
     assert_eq!((status, &body["error"]["ledger_code"]), (400, &Value::from("registered_refused")), "{body}");
+}
 
-    // The stopped validator goes on with the newer program, and one is killed and comes back.
-    validators.push(start(VALIDATORS - 1, 2));
-    let tip = validators[0].reaches(height + 5).await["height"].as_u64().unwrap();
-    validators[VALIDATORS - 1].reaches(tip).await;
-    validators.remove(1).kill().await;
-    validators.insert(1, start(1, 2));
-    // A node that was never there comes by blocks: by the old rules up to the height, by the new ones from there. The old program
-    // stops at the height there as well.
-    let mut late = start(VALIDATORS, 1);
+/// The stopped validator goes on with the newer program, one is killed and comes back, and a node that was never there comes by blocks:
+/// by the old rules up to the height, by the new ones from there. The old program stops at the height there as well.
+async fn everybody_comes_to_the_same(cluster: &mut Cluster, height: u64, predicted: &Value) {
+    let newer = cluster.node(VALIDATORS - 1, 2);
+    cluster.validators.push(newer);
+    let tip = cluster.validators[0].reaches(height + 5).await["height"].as_u64().unwrap();
+    cluster.validators[VALIDATORS - 1].reaches(tip).await;
+    cluster.validators.remove(1).kill().await;
+    let again = cluster.node(1, 2);
+    cluster.validators.insert(1, again);
+    let mut late = cluster.node(VALIDATORS, 1);
     assert_eq!(late.ended().await.code(), Some(3), "{}", late.log());
-    validators.push(start(VALIDATORS, 3));
-    let tip = validators[0].reaches(tip + 5).await["height"].as_u64().unwrap();
+    let joined = cluster.node(VALIDATORS, 3);
+    cluster.validators.push(joined);
+    let tip = cluster.validators[0].reaches(tip + 5).await["height"].as_u64().unwrap();
     let mut blocks = Vec::new();
-    for validator in &validators {
+    for validator in &cluster.validators {
         validator.reaches(tip).await;
         let block = validator.until(&format!("/v1/blocks/{tip}"), |body| body["hash"].is_string()).await;
         blocks.push((block["hash"].clone(), block["state_root"].clone()));

@@ -9,6 +9,7 @@ use malachite_app::consensus::{ConsensusMsg, Effect, Input as CoreInput, Resumab
 use malachite_app::engine::host::SyncedValueOutcome;
 use malachite_app::types::core::{Round, SignedMessage, ValidatorProof, ValueOrigin, VoteExtensionScope};
 use malachite_signing::{Error, VerificationResult, Verifier, VerifierExt};
+use openmesh_ledger::Certificate;
 use openmesh_primitives::{ValidatorPublicKey, ValidatorSignature, sha256};
 
 use super::environment::{Due, Environment, VerifiedBefore};
@@ -200,13 +201,7 @@ impl Environment {
                 r.resume_with(verified!(verifier.verify_round_certificate(&Context, &certificate, &set, thresholds)))
             }
             Effect::Decide(certificate, _, r) => {
-                self.sync_log();
-                if self.failure.is_none() {
-                    let committed = self.chain.commit(ours(&certificate));
-                    if let Some(block) = self.check(committed) {
-                        self.committed(block);
-                    }
-                }
+                self.decide(ours(&certificate));
                 r.resume_with(())
             }
             Effect::Finalize(certificate, _, seen, r) => {
@@ -237,6 +232,18 @@ impl Environment {
             Effect::CertRejectedSyncValue(_, _, _, r) => r.resume_with(()),
             // Everything else was carried out by the caller.
             _ => Resume::Continue,
+        }
+    }
+
+    /// The log is on the disk before the block is.
+    fn decide(&mut self, certificate: Certificate) {
+        self.sync_log();
+        if self.failure.is_some() {
+            return;
+        }
+        let committed = self.chain.commit(certificate);
+        if let Some(block) = self.check(committed) {
+            self.committed(block);
         }
     }
 
