@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every benchmark of the member `benches`, and those against named peers in the same run on the same machine; prints one JSON object a
-# line. Figures go to docs/benchmarks.md by hand, with the machine they were measured on. About 25 minutes once everything is built, of which
-# the memory of a network takes MEMORY_MINUTES (12).
+# line. Figures go to docs/benchmarks.md by hand, with the machine they were measured on. About 50 minutes once everything is built, of which
+# the memory of a network takes MEMORY_MINUTES (12) and CometBFT's turns with ours ROUNDS (3) times seven.
 set -euo pipefail
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 recordings=${OPENMESH_RECORDINGS:-../shared/data}
@@ -59,5 +59,19 @@ say "the processor time of a committed transfer by part"
 say "the pause between blocks with one of four validators down"
 "$bench" transfers --one-down
 
+say "single transfers on the idle network"
+"$bench" transfers --single 100
+
 say "memory of each process of a simulated network"
 "$bench" memory --minutes "${MEMORY_MINUTES:-12}"
+
+if command -v go >/dev/null && [ -e /usr/include/secp256k1_recovery.h ]; then
+  cometbft=$HOME/.cache/openmesh/bench-cometbft
+  say "building CometBFT with an application that verifies the same signatures, and trying it"
+  (cd benches/cometbft && go test ./... >&2 && go build -o "$cometbft" .)
+  say "committed transfers beside CometBFT: its kvstore without signatures, and the same signatures; as it comes and in its best configuration"
+  # The last one: it ends with an error where a bar is not met.
+  "$bench" transfers --beside "$cometbft" --seconds "${BESIDE_SECONDS:-60}" --rounds "${ROUNDS:-3}"
+else
+  say "no Go or no libsecp256k1-dev: the comparison with CometBFT is left out"
+fi

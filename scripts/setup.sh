@@ -50,6 +50,8 @@ case "${1:-up}" in
     ;;
   bench)
     need_system mkfs.xfs xfsprogs; [ -d /usr/lib/postgresql ] || packages+=(postgresql)
+    # CometBFT is built with it, and with the library that ours recovers signers with.
+    need go golang-go; [ -e /usr/include/secp256k1_recovery.h ] || packages+=(libsecp256k1-dev)
     need restic restic; need python3 python3; python3 -c 'import venv' 2>/dev/null || packages+=(python3-venv)
     ;;
 esac

@@ -1,4 +1,4 @@
-//! The public door as plainly as can be: requests that were written before the clock runs, over connections that stay open,
+//! A node's public door as plainly as can be: requests that were written before the clock runs, over connections that stay open,
 //! and the blocks' subscription. A full HTTP client would take as much of the processor as the validators' side of it.
 
 use std::io::{Error, ErrorKind, Result};
@@ -20,14 +20,20 @@ fn wrong(what: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidData, what.into())
 }
 
-/// The request that hands a transaction in.
-pub fn submission(host: &str, transaction: &[u8]) -> Vec<u8> {
-    let body = format!("{{\"bytes\":\"0x{}\"}}", hex::encode(transaction));
+/// A request with a body of JSON.
+pub fn post(host: &str, path: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
     format!(
-        "POST /v1/transactions HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
+        "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
     )
     .into_bytes()
+}
+
+/// The length of an answer's body, by its head.
+enum Length {
+    Bytes(usize),
+    Chunks,
+    Unknown,
 }
 
 impl Door {
@@ -41,12 +47,40 @@ impl Door {
     /// Sends a request and reads the answer: status and body.
     pub async fn ask(&mut self, request: &[u8]) -> Result<(u16, Vec<u8>)> {
         self.stream.get_mut().write_all(request).await?;
-        let (status, length) = self.head().await?;
-        let length =
-            length.filter(|l| *l <= ANSWER_BYTES_MAX).ok_or_else(|| wrong("an answer without or beyond length"))?;
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body).await?;
-        Ok((status, body))
+        match self.head().await? {
+            (status, Length::Bytes(length)) if length <= ANSWER_BYTES_MAX => {
+                let mut body = vec![0; length];
+                self.stream.read_exact(&mut body).await?;
+                Ok((status, body))
+            }
+            (status, Length::Chunks) => Ok((status, self.chunks().await?)),
+            _ => Err(wrong("an answer without or beyond length")),
+        }
+    }
+
+    /// A body in chunks. Source: RFC 9112, 7.1.
+    async fn chunks(&mut self) -> Result<Vec<u8>> {
+        let (mut body, mut line) = (Vec::new(), String::new());
+        loop {
+            self.line(&mut line).await?;
+            let size = line.split(';').next().unwrap_or_default().trim();
+            let size =
+                usize::from_str_radix(size, 16).map_err(|_| wrong(format!("{line:?} is no length of a chunk")))?;
+            let from = body.len();
+            if size > ANSWER_BYTES_MAX - from {
+                return Err(wrong("an answer beyond length"));
+            }
+            body.resize(from + size, 0);
+            self.stream.read_exact(&mut body[from..]).await?;
+            // A line ends behind each chunk; behind the last one, which is empty, stand trailers and an empty line.
+            self.line(&mut line).await?;
+            while size == 0 && !line.is_empty() {
+                self.line(&mut line).await?;
+            }
+            if size == 0 {
+                return Ok(body);
+            }
+        }
     }
 
     /// `GET` of a JSON document.
@@ -58,17 +92,20 @@ impl Door {
         }
     }
 
-    /// Status and content length.
-    async fn head(&mut self) -> Result<(u16, Option<usize>)> {
+    /// Status and length of the body.
+    async fn head(&mut self) -> Result<(u16, Length)> {
         let mut line = String::new();
         self.line(&mut line).await?;
         let status = line.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or_else(|| wrong(format!("{line:?}")))?;
-        let mut length = None;
+        let mut length = Length::Unknown;
         loop {
             self.line(&mut line).await?;
             match line.split_once(':') {
                 Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
-                    length = value.trim().parse().ok()
+                    length = value.trim().parse().map_or(Length::Unknown, Length::Bytes);
+                }
+                Some((name, value)) if name.eq_ignore_ascii_case("transfer-encoding") => {
+                    length = if value.trim() == "chunked" { Length::Chunks } else { Length::Unknown };
                 }
                 Some(_) => {}
                 None => return Ok((status, length)),
@@ -87,10 +124,15 @@ impl Door {
         }
     }
 
-    /// Turns the connection into the stream of new blocks. Source: RFC 6455.
-    pub async fn blocks(mut self, host: &str) -> Result<Blocks> {
+    /// Turns the connection into the stream of new blocks.
+    pub async fn blocks(self, host: &str) -> Result<Blocks> {
+        self.subscribe(host, "/v1/stream", r#"{"op":"subscribe","feed":"blocks"}"#).await
+    }
+
+    /// Turns the connection into the stream at a path, and asks there for blocks. Source: RFC 6455.
+    pub async fn subscribe(mut self, host: &str, path: &str, words: &str) -> Result<Blocks> {
         let request = format!(
-            "GET /v1/stream HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+            "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: b3Blbm1lc2ggYmVuY2ghIQ==\r\n\r\n"
         );
         self.stream.get_mut().write_all(request.as_bytes()).await?;
@@ -99,7 +141,7 @@ impl Door {
             (status, _) => return Err(wrong(format!("the stream answers {status}"))),
         }
         let mut blocks = Blocks { stream: self.stream };
-        blocks.send(TEXT, br#"{"op":"subscribe","feed":"blocks"}"#).await?;
+        blocks.send(TEXT, words.as_bytes()).await?;
         Ok(blocks)
     }
 }

@@ -67,6 +67,20 @@ impl Process {
         self.child.id()
     }
 
+    /// Looks whether it runs.
+    ///
+    /// # Errors
+    /// It has ended; with what it said.
+    pub fn runs(&mut self) -> anyhow::Result<()> {
+        match self.child.try_wait()? {
+            Some(status) => {
+                let said = std::fs::read_to_string(&self.log).unwrap_or_default();
+                bail!("it ended ({status}); {}:\n{said}", self.log.display())
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Waits until the node in this folder serves, and returns the address of its API.
     pub async fn ready(&mut self, folder: &Path) -> anyhow::Result<String> {
         let deadline = tokio::time::Instant::now() + READY;

@@ -88,6 +88,63 @@ fn the_pause_between_blocks_is_told_with_one_validator_down() {
     }
 }
 
+#[test]
+fn single_transfers_are_timed_on_the_idle_network() {
+    let figures = run(&["transfers", "--accounts", "16", "--single", "3"]);
+    assert_eq!((figures["benchmark"].as_str(), figures["transfers"].as_u64()), (Some("single"), Some(3)), "{figures}");
+    assert!(
+        figures["p50"].as_f64().is_some_and(|ms| ms > 0.0 && ms <= figures["max"].as_f64().unwrap_or(0.0)),
+        "{figures}"
+    );
+}
+
+/// Half of the order of secp256k1's group: an `s` above it is refused (EIP-2).
+const HALF_ORDER: [u8; 32] = [
+    0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x5d, 0x57, 0x6e,
+    0x73, 0x57, 0xa4, 0x50, 0x1d, 0xdf, 0xe9, 0x2f, 0x46, 0x68, 0x1b, 0x20, 0xa0,
+];
+
+/// Writes a copy of a program in which nothing is above the bound of `s`; returns how often the bound stood there.
+fn without_the_check(program: &std::path::Path, copy: &std::path::Path) -> usize {
+    let mut bytes = std::fs::read(program).expect("the product's binary");
+    let (mut at, mut found) = (0, 0);
+    // The sixteenth byte of the bound and the fourteen before it are 0xff: where one is not, the bound does not begin at those places.
+    while at + HALF_ORDER.len() <= bytes.len() {
+        if bytes[at + 15] != 0xff {
+            at += 15;
+        } else if bytes[at..at + HALF_ORDER.len()] == HALF_ORDER {
+            bytes[at..at + HALF_ORDER.len()].fill(0xff);
+            found += 1;
+            at += HALF_ORDER.len();
+        } else {
+            at += 1;
+        }
+    }
+    std::fs::write(copy, bytes).expect("a copy");
+    let mode = std::fs::metadata(program).expect("the product's binary").permissions();
+    std::fs::set_permissions(copy, mode).expect("permissions");
+    found
+}
+
+/// The check that refuses the other form of a signature is taken out of the last validator's program, and of no other's.
+#[test]
+fn a_run_beside_a_validator_that_does_not_check_signatures_is_refused() {
+    let bench = env!("CARGO_BIN_EXE_openmesh-bench");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (program, odd) = (std::path::Path::new(bench).with_file_name("openmesh"), folder.path().join("openmesh"));
+    let found = without_the_check(&program, &odd);
+    assert!(found > 0, "{} does not hold the bound as its bytes: it was optimised away", program.display());
+    let home = folder.path().join("network");
+    let words = [home.to_str().expect("a path"), odd.to_str().expect("a path")];
+    let mut command = Command::new(bench);
+    command.args(["transfers", "--accounts", "16", "--transfers", "64", "--connections", "4"]);
+    let output = command.args(["--home", words[0], "--last-bin", words[1]]).output().expect("the benchmarks' binary");
+    let (out, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(!output.status.success() && out.is_empty(), "no figure: {out}");
+    assert!(told.contains("validator 3 (127.0.0.1:"), "{told}");
+    assert!(told.contains("does not refuse a transfer with a high s for its signature"), "{told}");
+}
+
 /// Backups need no agent. A machine without restic or root says what lacks, and leaves nothing behind either.
 #[test]
 fn the_xnode_is_measured_beside_its_peer_or_what_lacks_is_said() {

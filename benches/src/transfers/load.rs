@@ -11,14 +11,15 @@ use openmesh_primitives::{Address, Amount, sha256};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::net::Net;
-use crate::door::{Blocks, Door, submission};
+use super::net::{Net, Payload};
+use super::protocol::{BUSY, NewBlock, Protocol, TAKEN};
+use crate::door::{Blocks, Door};
 use crate::proc::processor_time;
 
 /// After the last request, blocks may go on for this long without a transfer before what is missing counts as lost.
 const QUIET: Duration = Duration::from_secs(8);
 /// A door that is busy (429) is asked again after so long, as a client would.
-const BUSY: Duration = Duration::from_millis(20);
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// Plan of a run.
 pub struct Plan {
@@ -28,11 +29,15 @@ pub struct Plan {
     pub rate: Option<u64>,
     /// Connections to each validator.
     pub connections: usize,
+    /// After so long nothing more is handed in; `None`: all of it is, however long that takes.
+    pub length: Option<Duration>,
 }
 
 /// Outcome of a run.
 pub struct Outcome {
     latencies: Vec<Duration>,
+    /// Transfers that were handed in.
+    pub offered: usize,
     /// From the first request to the block with the last transfer.
     pub elapsed: Duration,
     /// Blocks with transfers.
@@ -86,26 +91,23 @@ impl Outcome {
 
 /// Transfers of a run, as they are handed in.
 pub struct Prepared {
-    hash: String,
+    /// Its name in the lists of blocks.
+    name: String,
     request: Vec<u8>,
 }
 
 /// First letters of the names of a validator's threads that fill its tables.
 const TABLES: &str = "tables";
 
-/// A block as the watcher was told of it.
+/// A block, and when the watcher was told of it.
 #[derive(Clone, Copy)]
 struct Told {
-    height: u64,
     at: Instant,
-    transactions: u64,
-    round: i64,
+    block: NewBlock,
 }
 
 /// Part of the network that an error of a connection is about.
 const DOOR: &str = "the validators' door";
-/// Too many requests.
-const BUSY_STATUS: u16 = 429;
 
 /// Runs a plan.
 pub async fn run(net: &mut Net, plan: &Plan) -> anyhow::Result<Outcome> {
@@ -116,14 +118,14 @@ pub async fn run(net: &mut Net, plan: &Plan) -> anyhow::Result<Outcome> {
 /// Hands a plan's transfers in, and watches them into blocks.
 pub async fn run_prepared(net: &Net, plan: &Plan, prepared: &Arc<Vec<Prepared>>) -> anyhow::Result<Outcome> {
     let host = net.hosts[0].clone();
-    let blocks = Door::open(&host).await.context(DOOR)?.blocks(&host).await.context(DOOR)?;
+    let blocks = net.protocol.blocks(&host).await.context(DOOR)?;
     let (sender, told) = watch::channel(Vec::new());
-    let watching = tokio::spawn(watch_blocks(blocks, sender));
+    let watching = tokio::spawn(watch_blocks(net.protocol, blocks, sender));
     let (nodes_before, own_before) = (net.processor_time(), processor_time(std::process::id()));
     let tables_before = net.processor_time_of_threads(TABLES);
     let started = Instant::now();
     let answers = submit(net, plan, prepared, started).await?;
-    let taken = answers.iter().flatten().filter(|a| a.status == 202).count() as u64;
+    let taken = answers.iter().flatten().filter(|a| a.status == TAKEN).count() as u64;
     let told = wait(told, taken).await;
     let (nodes, own) = (net.processor_time() - nodes_before, processor_time(std::process::id()) - own_before);
     let cpu_tables = net.processor_time_of_threads(TABLES).saturating_sub(tables_before);
@@ -135,13 +137,40 @@ pub async fn run_prepared(net: &Net, plan: &Plan, prepared: &Arc<Vec<Prepared>>)
     Ok(outcome)
 }
 
+/// Hands in one of the transfers on a network without another, and waits for its block; returns the time between.
+///
+/// # Errors
+/// It is refused, or in no block in time.
+pub async fn one(net: &Net, prepared: &[Prepared], number: usize) -> anyhow::Result<Duration> {
+    let (host, transfer) = (&net.hosts[number % net.senders_each() % net.len()], &prepared[number]);
+    let mut blocks = net.protocol.blocks(host).await.context(DOOR)?;
+    let mut door = Door::open(host).await.context(DOOR)?;
+    let begun = Instant::now();
+    let (status, body) = door.ask(&transfer.request).await.context(DOOR)?;
+    let status = net.protocol.meaning(status, &body);
+    anyhow::ensure!(status == TAKEN, "it was refused ({status}): {}", String::from_utf8_lossy(&body));
+    let committed = async {
+        loop {
+            let message = blocks.next().await.context(DOOR)?;
+            let after = begun.elapsed();
+            let told = net.protocol.told(&serde_json::from_slice(&message)?);
+            let Some(block) = told.filter(|block| block.transactions > 0) else { continue };
+            let names = net.protocol.committed(&mut door, host, block.height).await.context(DOOR)?;
+            if names.contains(&transfer.name) {
+                return Ok::<_, anyhow::Error>(after);
+            }
+        }
+    };
+    tokio::time::timeout(QUIET, committed).await.with_context(|| format!("in no block after {} s", QUIET.as_secs()))?
+}
+
 /// Hands the transfers of a run in once more, of which every validator knows that they were committed: each is refused after a
 /// look, so that the processor time of this is that of the doors. Returns it, and how many were handed in.
 pub async fn hand_in_again(net: &Net, plan: &Plan, prepared: &Arc<Vec<Prepared>>) -> anyhow::Result<(Duration, usize)> {
     let before = net.processor_time();
     let answers = submit(net, plan, prepared, Instant::now()).await?;
     let took = net.processor_time() - before;
-    let taken = answers.iter().flatten().filter(|answer| answer.status == 202).count();
+    let taken = answers.iter().flatten().filter(|answer| answer.status == TAKEN).count();
     anyhow::ensure!(taken == 0, "{taken} transfers that were committed before were taken once more");
     Ok((took, answers.iter().flatten().count()))
 }
@@ -154,7 +183,8 @@ pub fn prepare(net: &mut Net, count: u64) -> anyhow::Result<Arc<Vec<Prepared>>> 
 /// Transfers of the run's accounts in turn, from one to the next; signing is not what is measured. Every run has accounts of
 /// its own: what one left behind cannot hold up the next.
 fn sign(net: &mut Net, count: u64) -> anyhow::Result<Vec<Prepared>> {
-    let (fee, chain_id, hosts) = (net.fee, Net::chain_id(), net.hosts.clone());
+    let (fee, chain_id, hosts, protocol) = (net.fee, Net::chain_id(), net.hosts.clone(), net.protocol);
+    let payload = net.payload;
     let senders = net.take_senders();
     let count_of = senders.len();
     let addresses: Vec<Address> = senders.iter().map(|s| s.address()).collect();
@@ -163,11 +193,24 @@ fn sign(net: &mut Net, count: u64) -> anyhow::Result<Vec<Prepared>> {
         let action =
             Action::Accounts(AccountsAction::Transfer { to: addresses[(from + 1) % count_of], amount: Amount(1) });
         let signed = AccountTransaction::sign(&senders[from], chain_id, nonce, fee, action).context("signing")?;
-        let bytes = Transaction::Account(signed).encode();
-        let hash = sha256(&[&bytes]).to_string();
-        Ok(Prepared { hash, request: submission(&hosts[from % hosts.len()], &bytes) })
+        let signed = Transaction::Account(signed).encode();
+        let bytes = match payload {
+            Payload::Transfers => signed,
+            Payload::Pairs => pair(n, signed.len()),
+        };
+        Ok(Prepared { name: protocol.name(&bytes), request: protocol.submission(&hosts[from % hosts.len()], &bytes) })
     };
     (0..count).map(one).collect()
+}
+
+/// A transaction of CometBFT's `kvstore`, `key=value`, of so many bytes.
+fn pair(number: u64, length: usize) -> Vec<u8> {
+    let mut text = format!("{number:020}=");
+    while text.len() < length {
+        text.push_str(&sha256(&[text.as_bytes()]).to_string());
+    }
+    text.truncate(length);
+    text.into_bytes()
 }
 
 #[derive(Clone, Copy)]
@@ -186,7 +229,8 @@ async fn submit(
     prepared: &Arc<Vec<Prepared>>,
     started: Instant,
 ) -> anyhow::Result<Vec<Option<Answer>>> {
-    let (hosts, senders) = (net.len(), net.senders_each());
+    let (hosts, senders, protocol, length) = (net.len(), net.senders_each(), net.protocol, plan.length);
+    let is_over = move || length.is_some_and(|length| started.elapsed() >= length);
     let mut tasks = JoinSet::new();
     for (number, host) in net.hosts.iter().enumerate() {
         let own: Arc<Vec<usize>> = Arc::new((0..prepared.len()).filter(|n| n % senders % hosts == number).collect());
@@ -196,21 +240,24 @@ async fn submit(
             let mut door = Door::open(host).await.context(DOOR)?;
             tasks.spawn(async move {
                 let mut answers = Vec::new();
-                while let Some(n) = own.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while !is_over()
+                    && let Some(n) = own.get(next.fetch_add(1, Ordering::Relaxed))
+                {
                     let due = match rate {
                         Some(rate) => started + Duration::from_nanos(1_000_000_000 / rate * *n as u64),
                         None => Instant::now(),
                     };
                     tokio::time::sleep_until(due.into()).await;
                     let due = if rate.is_some() { due } else { Instant::now() };
-                    let mut answer = Answer { status: BUSY_STATUS, due, busy: 0 };
+                    let mut answer = Answer { status: BUSY, due, busy: 0 };
                     loop {
-                        answer.status = door.ask(&prepared[*n].request).await?.0;
-                        if answer.status != BUSY_STATUS {
+                        let (status, body) = door.ask(&prepared[*n].request).await?;
+                        answer.status = protocol.meaning(status, &body);
+                        if answer.status != BUSY || is_over() {
                             break;
                         }
                         answer.busy += 1;
-                        tokio::time::sleep(BUSY).await;
+                        tokio::time::sleep(BUSY_PAUSE).await;
                     }
                     answers.push((*n, answer));
                 }
@@ -226,14 +273,12 @@ async fn submit(
     Ok(all)
 }
 
-async fn watch_blocks(mut blocks: Blocks, told: watch::Sender<Vec<Told>>) {
+async fn watch_blocks(protocol: Protocol, mut blocks: Blocks, told: watch::Sender<Vec<Told>>) {
     while let Ok(message) = blocks.next().await {
         let at = Instant::now();
         let Ok(message) = serde_json::from_slice::<serde_json::Value>(&message) else { continue };
-        let Some(block) = message.get("block") else { continue };
-        let number = |field: &str| block.get(field).and_then(serde_json::Value::as_i64).unwrap_or(0);
-        let (height, transactions) = (number("height") as u64, number("transactions") as u64);
-        told.send_modify(|list| list.push(Told { height, at, transactions, round: number("round") }));
+        let Some(block) = protocol.told(&message) else { continue };
+        told.send_modify(|list| list.push(Told { at, block }));
     }
 }
 
@@ -241,7 +286,7 @@ async fn watch_blocks(mut blocks: Blocks, told: watch::Sender<Vec<Told>>) {
 async fn wait(mut told: watch::Receiver<Vec<Told>>, taken: u64) -> Vec<Told> {
     let mut last = (0, Instant::now());
     loop {
-        let sum: u64 = told.borrow_and_update().iter().map(|t| t.transactions).sum();
+        let sum: u64 = told.borrow_and_update().iter().map(|t| t.block.transactions).sum();
         if sum > last.0 {
             last = (sum, Instant::now());
         }
@@ -266,19 +311,16 @@ async fn count(
     let host = &net.hosts[0];
     let mut door = Door::open(host).await.context(DOOR)?;
     let mut committed: HashMap<String, Instant> = HashMap::new();
-    for block in told.iter().filter(|t| t.transactions > 0) {
-        let detail = door.get(host, &format!("/v1/blocks/{}", block.height)).await.context(DOOR)?;
-        let list = detail.get("transaction_list").and_then(|l| l.as_array()).cloned().unwrap_or_default();
-        for transaction in list.iter().filter(|t| t.get("ok").and_then(|ok| ok.as_bool()) == Some(true)) {
-            let hash = transaction.get("hash").and_then(|h| h.as_str()).unwrap_or_default();
-            committed.insert(hash.to_string(), block.at);
-        }
+    for Told { at, block } in told.iter().filter(|t| t.block.transactions > 0) {
+        let names = net.protocol.committed(&mut door, host, block.height).await.context(DOOR)?;
+        committed.extend(names.into_iter().map(|name| (name, *at)));
     }
     let mut outcome = Outcome {
         latencies: Vec::new(),
+        offered: answers.iter().flatten().count(),
         elapsed: Duration::ZERO,
-        blocks: told.iter().filter(|t| t.transactions > 0).count(),
-        round: told.iter().map(|t| t.round).max().unwrap_or(0),
+        blocks: told.iter().filter(|t| t.block.transactions > 0).count(),
+        round: told.iter().map(|t| t.block.round).max().unwrap_or(0),
         refused: BTreeMap::new(),
         busy: answers.iter().flatten().map(|a| a.busy).sum(),
         lost: 0,
@@ -289,12 +331,12 @@ async fn count(
     };
     let mut last = started;
     for (transfer, answer) in prepared.iter().zip(answers) {
-        match (answer, committed.get(&transfer.hash)) {
+        match (answer, committed.get(&transfer.name)) {
             (Some(answer), Some(at)) => {
                 outcome.latencies.push(at.saturating_duration_since(answer.due));
                 last = last.max(*at);
             }
-            (Some(Answer { status: 202, .. }), None) => outcome.lost += 1,
+            (Some(Answer { status: TAKEN, .. }), None) => outcome.lost += 1,
             (Some(answer), None) => *outcome.refused.entry(answer.status).or_default() += 1,
             (None, _) => {}
         }

@@ -8,17 +8,26 @@
 //! due to the moment the watcher is told of its block. The generator's own share of the processors is told besides,
 //! because it runs on the same machine.
 //!
+//! Before anything is measured every validator is asked whether it verifies signatures ([`verified`]): a run beside one that does
+//! not is refused.
+//!
 //! With `--profile` the run that hands in as fast as the doors take it is followed by the processor time of a transfer by part
-//! ([`profile`]), with `--one-down` by the pause between blocks while a validator is down ([`one_down`]).
+//! ([`profile`]), with `--one-down` by the pause between blocks while a validator is down ([`one_down`]). `--single` tells the time of single
+//! transfers on the idle network ([`single`]), `--beside` measures in turns with CometBFT ([`beside`]).
 
 mod arguments;
+mod beside;
+mod comet;
 mod gossip;
 mod load;
 mod net;
 mod one_down;
 mod profile;
+mod protocol;
 mod replay;
 mod report;
+mod single;
+mod verified;
 
 use std::time::Duration;
 
@@ -32,6 +41,9 @@ const PAUSE: Duration = Duration::from_secs(3);
 
 /// Starts the validators, runs the loads one after the other and prints each outcome.
 pub async fn run(arguments: &TransfersArgs) -> anyhow::Result<()> {
+    if let Some(program) = &arguments.beside {
+        return beside::run(arguments, program).await;
+    }
     let mut net = Net::start(arguments).await?;
     let outcome = measure(arguments, &mut net).await;
     net.stop().await;
@@ -39,7 +51,11 @@ pub async fn run(arguments: &TransfersArgs) -> anyhow::Result<()> {
 }
 
 async fn measure(arguments: &TransfersArgs, net: &mut Net) -> anyhow::Result<()> {
-    let plan = Plan { count: arguments.transfers, rate: None, connections: arguments.connections };
+    verified::by_everybody(net).await?;
+    if let Some(times) = arguments.single {
+        return single::run(net, times).await;
+    }
+    let plan = Plan { count: arguments.transfers, rate: None, connections: arguments.connections, length: None };
     if arguments.profile {
         return profile::run(net, &plan, Duration::from_secs(arguments.idle_seconds)).await;
     }
@@ -55,7 +71,7 @@ async fn measure(arguments: &TransfersArgs, net: &mut Net) -> anyhow::Result<()>
     for rate in rates.into_iter().filter(|rate| *rate > 0) {
         tokio::time::sleep(PAUSE).await;
         let count = rate * arguments.seconds;
-        let plan = Plan { count, rate: Some(rate), connections: arguments.connections };
+        let plan = Plan { count, rate: Some(rate), connections: arguments.connections, length: None };
         let outcome = load::run(net, &plan).await?;
         report(net, &plan, &outcome);
     }

@@ -10,6 +10,7 @@ use openmesh_ledger::{Genesis, GenesisValidator, Params};
 use openmesh_primitives::{AccountKey, Amount, Timestamp, ValidatorKey, sha256};
 
 use super::arguments::TransfersArgs;
+use super::protocol::Protocol;
 use crate::network::Process;
 use crate::proc::{processor_time, processor_time_of_threads};
 
@@ -20,25 +21,40 @@ pub const SHARES: [u64; 3] = [25, 50, 75];
 /// Balance of each account.
 const BALANCE: Amount = Amount::open(1_000);
 
+/// The transactions of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// Signed transfers.
+    Transfers,
+    /// `key=value` without a signature, as long as a signed transfer.
+    Pairs,
+}
+
 /// The running network.
 pub struct Net {
-    children: Vec<Process>,
+    /// Its name in figures.
+    pub name: String,
+    pub protocol: Protocol,
+    pub payload: Payload,
+    pub(super) children: Vec<Process>,
     /// Addresses of the APIs, `127.0.0.1:PORT`.
     pub hosts: Vec<String>,
     /// Accounts that have sent nothing yet.
-    senders: Vec<AccountKey>,
+    pub(super) senders: Vec<AccountKey>,
     /// Accounts of one run.
-    senders_each: usize,
+    pub(super) senders_each: usize,
     /// Most that a transfer pays: a thousand times the least base fee, which rises while blocks are more than half full.
     pub fee: Amount,
-    root: PathBuf,
+    pub(super) root: PathBuf,
     /// True when the folder was made for this run alone.
-    temporary: bool,
+    pub(super) temporary: bool,
 }
 
 impl Net {
     /// Starts the validators from nothing and waits until their doors are open.
     pub async fn start(arguments: &TransfersArgs) -> anyhow::Result<Net> {
+        let program = arguments.product.path()?;
+        let last = arguments.last_bin.clone().unwrap_or_else(|| program.clone());
         let root = match &arguments.home {
             Some(home) => home.clone(),
             None => std::env::temp_dir().join(format!("openmesh-bench-{}", std::process::id())),
@@ -48,18 +64,21 @@ impl Net {
         }
         eprintln!("{} accounts, {} validators in {}", arguments.accounts, arguments.validators, root.display());
         let runs = 1 + arguments.rates.len().max(SHARES.len()) as u32;
-        let senders = (0..arguments.accounts * runs).map(sender).collect::<Result<Vec<_>, _>>()?;
+        let senders = senders(arguments.accounts * runs)?;
         let homes = prepare(&root, arguments.validators as usize, &senders)?;
         let mut net = Net {
+            name: "openmesh".into(),
+            protocol: Protocol::Openmesh,
+            payload: Payload::Transfers,
             children: Vec::new(),
             hosts: Vec::new(),
             senders,
             senders_each: arguments.accounts as usize,
-            fee: Amount(Params::default().accounts.fee_min.0 * 1_000),
+            fee: fee(),
             root,
             temporary: arguments.home.is_none(),
         };
-        match net.spawn(&arguments.product.path()?, &homes).await {
+        match net.spawn((&program, &last), &homes).await {
             Ok(()) => Ok(net),
             Err(failure) => {
                 net.stop().await;
@@ -68,10 +87,11 @@ impl Net {
         }
     }
 
-    async fn spawn(&mut self, binary: &Path, homes: &[PathBuf]) -> anyhow::Result<()> {
-        for home in homes {
+    async fn spawn(&mut self, (program, last): (&Path, &Path), homes: &[PathBuf]) -> anyhow::Result<()> {
+        for (number, home) in homes.iter().enumerate() {
+            let program = if number + 1 == homes.len() { last } else { program };
             let arguments = ["node", "--home", home.to_str().context("a path")?];
-            self.children.push(Process::start(binary, &arguments, home.join("node.log"))?);
+            self.children.push(Process::start(program, &arguments, home.join("node.log"))?);
         }
         for (child, home) in self.children.iter_mut().zip(homes) {
             self.hosts.push(child.ready(home).await?);
@@ -93,6 +113,11 @@ impl Net {
     pub fn take_senders(&mut self) -> Vec<AccountKey> {
         let rest = self.senders.split_off(self.senders_each.min(self.senders.len()));
         std::mem::replace(&mut self.senders, rest)
+    }
+
+    /// An account with which nothing is sent before the runs that are still to come.
+    pub fn last_sender(&self) -> Option<&AccountKey> {
+        self.senders.last()
     }
 
     /// The network's number.
@@ -144,23 +169,33 @@ fn home(root: &Path, number: usize) -> PathBuf {
     root.join(format!("validator-{number}"))
 }
 
+/// Accounts of runs.
+pub fn senders(count: u32) -> anyhow::Result<Vec<AccountKey>> {
+    (0..count).map(sender).collect()
+}
+
+/// Most that a transfer pays, by the default network's rules.
+pub fn fee() -> Amount {
+    Amount(Params::default().accounts.fee_min.0 * 1_000)
+}
+
 fn sender(number: u32) -> anyhow::Result<AccountKey> {
     let seed = sha256(&[b"openmesh bench account", &number.to_be_bytes()]);
     AccountKey::from_bytes(seed.0).context("no key")
 }
 
 /// Ports of a validator on this machine.
-struct Ports {
-    api: u16,
-    consensus: u16,
-    network: u16,
+pub struct Ports {
+    pub api: u16,
+    pub consensus: u16,
+    pub network: u16,
 }
 
 /// First of the ports that validators get here, and their number: the kernel gives none of them to whoever asks for any before a validator listens there.
 const PORTS: (u16, u16) = (5_000, 5_000);
 
 /// Free ports, all held until all are known.
-fn free_ports(count: usize) -> anyhow::Result<Vec<Ports>> {
+pub fn free_ports(count: usize) -> anyhow::Result<Vec<Ports>> {
     let (first, many) = PORTS;
     let begin = RandomState::new().hash_one(0) % u64::from(many);
     let mut all = (0..u64::from(many)).filter_map(|step| u16::try_from((begin + step) % u64::from(many)).ok());

@@ -8,11 +8,12 @@ pub fn report(net: &Net, plan: &Plan, outcome: &Outcome) {
     let ms = |percent| outcome.latency(percent).map_or(0, |l| l.as_millis());
     let kind = plan.rate.map_or_else(|| "saturation".to_string(), |rate| format!("{rate} transfers a second offered"));
     eprintln!(
-        "{kind}: {} of {} committed, {:.0} a second; submit to commit p50 {} ms, p99 {} ms; {} blocks, highest round {}; \
+        "{}, {kind}: {} of {} committed, {:.0} a second; submit to commit p50 {} ms, p99 {} ms; {} blocks, highest round {}; \
          refused {}, asked to come again {}, not committed {}; processors: validators {:.2} ({:.0} us a \
          transfer and validator), this generator {:.2}",
+        net.name,
         outcome.committed(),
-        plan.count,
+        outcome.offered,
         outcome.per_second(),
         ms(50),
         ms(99),
@@ -29,10 +30,11 @@ pub fn report(net: &Net, plan: &Plan, outcome: &Outcome) {
         "{}",
         serde_json::json!({
             "benchmark": "transfers",
+            "side": net.name,
             "validators": net.len(),
             "processes": net.len(),
             "offered_per_second": plan.rate,
-            "transfers": plan.count,
+            "transfers": outcome.offered,
             "committed": outcome.committed(),
             "committed_per_second": outcome.per_second().round(),
             "p50_ms": ms(50),
