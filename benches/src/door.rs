@@ -20,13 +20,12 @@ fn wrong(what: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidData, what.into())
 }
 
-/// A request with a body of JSON.
-pub fn post(host: &str, path: &str, body: &str) -> Vec<u8> {
+/// A request with a body of this kind.
+pub fn post(host: &str, path: &str, kind: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
-    format!(
-        "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-    )
-    .into_bytes()
+    let head =
+        format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
 }
 
 /// The length of an answer's body, by its head.

@@ -59,6 +59,13 @@ fn transfers_are_committed_by_a_network() {
     assert_eq!((figures["transfers"].as_u64(), figures["committed"].as_u64()), (Some(20), Some(20)), "{figures}");
 }
 
+#[test]
+fn transfers_are_committed_that_come_in_batches() {
+    let small = ["--accounts", "16", "--transfers", "64", "--rates", "20", "--seconds", "1", "--connections", "2"];
+    let figures = run(&[&["transfers", "--batch", "3"][..], &small].concat());
+    assert_eq!((figures["transfers"].as_u64(), figures["committed"].as_u64()), (Some(20), Some(20)), "{figures}");
+}
+
 /// A replay has to come to the recorded receipts, so a part that measures something else ends the run.
 #[test]
 fn the_time_of_a_transfer_is_told_by_part() {

@@ -27,6 +27,9 @@ pub struct TransfersArgs {
     /// Connections to each validator.
     #[arg(long, default_value_t = 32)]
     pub connections: usize,
+    /// Transfers of a request: more than one go through the door for batches, as bytes.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=256))]
+    pub batch: u64,
     /// Tell the processor time of a transfer by part after the first run, instead of the further runs.
     #[arg(long, group = "kind")]
     pub profile: bool,

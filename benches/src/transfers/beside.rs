@@ -104,6 +104,8 @@ async fn measure(arguments: &TransfersArgs, net: &mut Net) -> anyhow::Result<(f6
         count: READY_PER_SECOND * arguments.seconds,
         rate: None,
         connections: arguments.connections,
+        // One request for each, as the peer takes them.
+        batch: 1,
         length: Some(Duration::from_secs(arguments.seconds)),
     };
     let prepared = load::prepare(net, plan.count)?;

@@ -29,6 +29,8 @@ pub struct Plan {
     pub rate: Option<u64>,
     /// Connections to each validator.
     pub connections: usize,
+    /// Transfers of a request.
+    pub batch: usize,
     /// After so long nothing more is handed in; `None`: all of it is, however long that takes.
     pub length: Option<Duration>,
 }
@@ -93,7 +95,7 @@ impl Outcome {
 pub struct Prepared {
     /// Its name in the lists of blocks.
     name: String,
-    request: Vec<u8>,
+    bytes: Vec<u8>,
 }
 
 /// First letters of the names of a validator's threads that fill its tables.
@@ -117,14 +119,14 @@ pub async fn run(net: &mut Net, plan: &Plan) -> anyhow::Result<Outcome> {
 
 /// Hands a plan's transfers in, and watches them into blocks.
 pub async fn run_prepared(net: &Net, plan: &Plan, prepared: &Arc<Vec<Prepared>>) -> anyhow::Result<Outcome> {
-    let host = net.hosts[0].clone();
+    let (host, groups) = (net.hosts[0].clone(), groups(net, plan, prepared));
     let blocks = net.protocol.blocks(&host).await.context(DOOR)?;
     let (sender, told) = watch::channel(Vec::new());
     let watching = tokio::spawn(watch_blocks(net.protocol, blocks, sender));
     let (nodes_before, own_before) = (net.processor_time(), processor_time(std::process::id()));
     let tables_before = net.processor_time_of_threads(TABLES);
     let started = Instant::now();
-    let answers = submit(net, plan, prepared, started).await?;
+    let answers = submit(net, plan, prepared, &groups, started).await?;
     let taken = answers.iter().flatten().filter(|a| a.status == TAKEN).count() as u64;
     let told = wait(told, taken).await;
     let (nodes, own) = (net.processor_time() - nodes_before, processor_time(std::process::id()) - own_before);
@@ -145,8 +147,9 @@ pub async fn one(net: &Net, prepared: &[Prepared], number: usize) -> anyhow::Res
     let (host, transfer) = (&net.hosts[number % net.senders_each() % net.len()], &prepared[number]);
     let mut blocks = net.protocol.blocks(host).await.context(DOOR)?;
     let mut door = Door::open(host).await.context(DOOR)?;
+    let request = net.protocol.request(host, &[&transfer.bytes]);
     let begun = Instant::now();
-    let (status, body) = door.ask(&transfer.request).await.context(DOOR)?;
+    let (status, body) = door.ask(&request).await.context(DOOR)?;
     let status = net.protocol.meaning(status, &body);
     anyhow::ensure!(status == TAKEN, "it was refused ({status}): {}", String::from_utf8_lossy(&body));
     let committed = async {
@@ -167,8 +170,9 @@ pub async fn one(net: &Net, prepared: &[Prepared], number: usize) -> anyhow::Res
 /// Hands the transfers of a run in once more, of which every validator knows that they were committed: each is refused after a
 /// look, so that the processor time of this is that of the doors. Returns it, and how many were handed in.
 pub async fn hand_in_again(net: &Net, plan: &Plan, prepared: &Arc<Vec<Prepared>>) -> anyhow::Result<(Duration, usize)> {
+    let groups = groups(net, plan, prepared);
     let before = net.processor_time();
-    let answers = submit(net, plan, prepared, Instant::now()).await?;
+    let answers = submit(net, plan, prepared, &groups, Instant::now()).await?;
     let took = net.processor_time() - before;
     let taken = answers.iter().flatten().filter(|answer| answer.status == TAKEN).count();
     anyhow::ensure!(taken == 0, "{taken} transfers that were committed before were taken once more");
@@ -183,8 +187,7 @@ pub fn prepare(net: &mut Net, count: u64) -> anyhow::Result<Arc<Vec<Prepared>>> 
 /// Transfers of the run's accounts in turn, from one to the next; signing is not what is measured. Every run has accounts of
 /// its own: what one left behind cannot hold up the next.
 fn sign(net: &mut Net, count: u64) -> anyhow::Result<Vec<Prepared>> {
-    let (fee, chain_id, hosts, protocol) = (net.fee, Net::chain_id(), net.hosts.clone(), net.protocol);
-    let payload = net.payload;
+    let (fee, chain_id, protocol, payload) = (net.fee, Net::chain_id(), net.protocol, net.payload);
     let senders = net.take_senders();
     let count_of = senders.len();
     let addresses: Vec<Address> = senders.iter().map(|s| s.address()).collect();
@@ -198,7 +201,7 @@ fn sign(net: &mut Net, count: u64) -> anyhow::Result<Vec<Prepared>> {
             Payload::Transfers => signed,
             Payload::Pairs => pair(n, signed.len()),
         };
-        Ok(Prepared { name: protocol.name(&bytes), request: protocol.submission(&hosts[from % hosts.len()], &bytes) })
+        Ok(Prepared { name: protocol.name(&bytes), bytes })
     };
     (0..count).map(one).collect()
 }
@@ -222,44 +225,107 @@ struct Answer {
     busy: u64,
 }
 
-/// Each connection takes the next transfer of its validator.
+/// A request with its transfers.
+struct Group {
+    request: Vec<u8>,
+    members: Vec<usize>,
+}
+
+/// Requests of a run by validator: each has those of the same accounts, each account's in order.
+type Groups = Vec<Arc<Vec<Group>>>;
+
+fn groups(net: &Net, plan: &Plan, prepared: &[Prepared]) -> Groups {
+    let (hosts, senders) = (net.len(), net.senders_each());
+    let of_host = |(number, host): (usize, &String)| {
+        let own: Vec<usize> = (0..prepared.len()).filter(|n| n % senders % hosts == number).collect();
+        let group = |members: &[usize]| Group {
+            request: request(net.protocol, host, prepared, members),
+            members: members.to_vec(),
+        };
+        Arc::new(own.chunks(plan.batch.max(1)).map(group).collect::<Vec<_>>())
+    };
+    net.hosts.iter().enumerate().map(of_host).collect()
+}
+
+fn request(protocol: Protocol, host: &str, prepared: &[Prepared], members: &[usize]) -> Vec<u8> {
+    let list: Vec<&[u8]> = members.iter().map(|n| prepared[*n].bytes.as_slice()).collect();
+    protocol.request(host, &list)
+}
+
+/// A connection to a validator's door.
+struct Line {
+    door: Door,
+    host: String,
+    protocol: Protocol,
+    /// End of handing in.
+    end: Option<Instant>,
+}
+
+impl Line {
+    fn is_over(&self) -> bool {
+        self.end.is_some_and(|end| Instant::now() >= end)
+    }
+
+    /// Hands a request in, and what found no room again, until it has some or the time is over.
+    async fn hand_in(
+        &mut self,
+        prepared: &[Prepared],
+        group: &Group,
+        due: Instant,
+    ) -> std::io::Result<Vec<(usize, Answer)>> {
+        let (mut answers, mut left, mut busy) = (Vec::new(), group.members.clone(), 0);
+        loop {
+            let (status, body) = if left.len() == group.members.len() {
+                self.door.ask(&group.request).await?
+            } else {
+                self.door.ask(&request(self.protocol, &self.host, prepared, &left)).await?
+            };
+            let (meanings, is_over) = (self.protocol.meanings(status, &body, left.len()), self.is_over());
+            let mut again = Vec::new();
+            for (n, status) in left.into_iter().zip(meanings) {
+                if status == BUSY && !is_over {
+                    again.push(n);
+                } else {
+                    answers.push((n, Answer { status, due, busy }));
+                }
+            }
+            if again.is_empty() {
+                return Ok(answers);
+            }
+            (left, busy) = (again, busy + 1);
+            tokio::time::sleep(BUSY_PAUSE).await;
+        }
+    }
+}
+
+/// Each connection takes the next request of its validator. A request is due with the last of its transfers.
 async fn submit(
     net: &Net,
     plan: &Plan,
     prepared: &Arc<Vec<Prepared>>,
+    groups: &Groups,
     started: Instant,
 ) -> anyhow::Result<Vec<Option<Answer>>> {
-    let (hosts, senders, protocol, length) = (net.len(), net.senders_each(), net.protocol, plan.length);
-    let is_over = move || length.is_some_and(|length| started.elapsed() >= length);
     let mut tasks = JoinSet::new();
-    for (number, host) in net.hosts.iter().enumerate() {
-        let own: Arc<Vec<usize>> = Arc::new((0..prepared.len()).filter(|n| n % senders % hosts == number).collect());
+    for (host, own) in net.hosts.iter().zip(groups) {
         let next = Arc::new(AtomicUsize::new(0));
         for _ in 0..plan.connections {
-            let (prepared, own, next, rate) = (Arc::clone(prepared), Arc::clone(&own), Arc::clone(&next), plan.rate);
-            let mut door = Door::open(host).await.context(DOOR)?;
+            let (prepared, own, next, rate) = (Arc::clone(prepared), Arc::clone(own), Arc::clone(&next), plan.rate);
+            let door = Door::open(host).await.context(DOOR)?;
+            let end = plan.length.map(|length| started + length);
+            let mut line = Line { door, host: host.clone(), protocol: net.protocol, end };
             tasks.spawn(async move {
                 let mut answers = Vec::new();
-                while !is_over()
-                    && let Some(n) = own.get(next.fetch_add(1, Ordering::Relaxed))
+                while !line.is_over()
+                    && let Some(group) = own.get(next.fetch_add(1, Ordering::Relaxed))
                 {
+                    let last = group.members.last().copied().unwrap_or(0) as u64;
                     let due = match rate {
-                        Some(rate) => started + Duration::from_nanos(1_000_000_000 / rate * *n as u64),
+                        Some(rate) => started + Duration::from_nanos(1_000_000_000 / rate * last),
                         None => Instant::now(),
                     };
                     tokio::time::sleep_until(due.into()).await;
-                    let due = if rate.is_some() { due } else { Instant::now() };
-                    let mut answer = Answer { status: BUSY, due, busy: 0 };
-                    loop {
-                        let (status, body) = door.ask(&prepared[*n].request).await?;
-                        answer.status = protocol.meaning(status, &body);
-                        if answer.status != BUSY || is_over() {
-                            break;
-                        }
-                        answer.busy += 1;
-                        tokio::time::sleep(BUSY_PAUSE).await;
-                    }
-                    answers.push((*n, answer));
+                    answers.extend(line.hand_in(&prepared, group, due).await?);
                 }
                 Ok::<_, std::io::Error>(answers)
             });

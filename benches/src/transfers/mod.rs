@@ -55,7 +55,13 @@ async fn measure(arguments: &TransfersArgs, net: &mut Net) -> anyhow::Result<()>
     if let Some(times) = arguments.single {
         return single::run(net, times).await;
     }
-    let plan = Plan { count: arguments.transfers, rate: None, connections: arguments.connections, length: None };
+    let plan = Plan {
+        count: arguments.transfers,
+        rate: None,
+        connections: arguments.connections,
+        batch: arguments.batch as usize,
+        length: None,
+    };
     if arguments.profile {
         return profile::run(net, &plan, Duration::from_secs(arguments.idle_seconds)).await;
     }
@@ -71,7 +77,13 @@ async fn measure(arguments: &TransfersArgs, net: &mut Net) -> anyhow::Result<()>
     for rate in rates.into_iter().filter(|rate| *rate > 0) {
         tokio::time::sleep(PAUSE).await;
         let count = rate * arguments.seconds;
-        let plan = Plan { count, rate: Some(rate), connections: arguments.connections, length: None };
+        let plan = Plan {
+            count,
+            rate: Some(rate),
+            connections: arguments.connections,
+            batch: arguments.batch as usize,
+            length: None,
+        };
         let outcome = load::run(net, &plan).await?;
         report(net, &plan, &outcome);
     }

@@ -25,7 +25,13 @@ pub async fn run(net: &mut Net, plan: &Plan, idle: Duration, seconds: u64) -> an
     let saturated = load::run(net, plan).await?;
     report(net, plan, &saturated);
     let rate = (saturated.per_second() as u64 / 2).max(1);
-    let half = Plan { count: rate * seconds, rate: Some(rate), connections: plan.connections, length: None };
+    let half = Plan {
+        count: rate * seconds,
+        rate: Some(rate),
+        connections: plan.connections,
+        batch: plan.batch,
+        length: None,
+    };
     let whole = measure(net, &half, idle).await?;
     net.stop_last().await;
     let down = measure(net, &half, idle).await?;

@@ -3,7 +3,7 @@
 use std::io;
 
 use data_encoding::BASE64;
-use openmesh_primitives::sha256;
+use openmesh_primitives::{canonical, sha256};
 use serde_json::Value;
 
 use crate::door::{Blocks, Door, post};
@@ -16,6 +16,7 @@ pub const BUSY: u16 = 429;
 const REFUSED: u16 = 400;
 /// Status of an answer that is no answer to the question.
 const FAILED: u16 = 500;
+const JSON: &str = "application/json";
 /// Words that ask CometBFT for its blocks: the event that has the number of their transactions and not the transactions.
 const SUBSCRIBE: &str =
     r#"{"jsonrpc":"2.0","id":1,"method":"subscribe","params":{"query":"tm.event='NewBlockEvents'"}}"#;
@@ -39,20 +40,45 @@ pub struct NewBlock {
 }
 
 impl Protocol {
-    /// The request that hands a transaction in.
-    pub fn submission(self, host: &str, transaction: &[u8]) -> Vec<u8> {
-        match self {
-            Protocol::Openmesh => {
-                post(host, "/v1/transactions", &format!("{{\"bytes\":\"0x{}\"}}", hex::encode(transaction)))
+    /// The request that hands transactions in: one as a person does, several at once as bytes, for which CometBFT has no door.
+    pub fn request(self, host: &str, transactions: &[&[u8]]) -> Vec<u8> {
+        match (self, transactions) {
+            (Protocol::Openmesh, [one]) => {
+                let body = format!("{{\"bytes\":\"0x{}\"}}", hex::encode(one));
+                post(host, "/v1/transactions", JSON, body.as_bytes())
             }
-            Protocol::CometBft => {
-                let tx = BASE64.encode(transaction);
-                let body = format!(
-                    "{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"broadcast_tx_sync\",\"params\":{{\"tx\":\"{tx}\"}}}}"
-                );
-                post(host, "/", &body)
+            (Protocol::Openmesh, several) => {
+                let body = canonical::encode(&several.iter().map(|bytes| bytes.to_vec()).collect::<Vec<_>>());
+                post(host, "/v1/transactions/batch", "application/octet-stream", &body)
+            }
+            (Protocol::CometBft, list) => {
+                let call = |tx: &&[u8]| {
+                    let tx = BASE64.encode(tx);
+                    format!(
+                        "{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"broadcast_tx_sync\",\"params\":{{\"tx\":\"{tx}\"}}}}"
+                    )
+                };
+                post(host, "/", JSON, list.iter().map(call).collect::<String>().as_bytes())
             }
         }
+    }
+
+    /// The meaning of an answer for each of the transactions of its request.
+    pub fn meanings(self, status: u16, body: &[u8], count: usize) -> Vec<u16> {
+        if count == 1 || status != 200 {
+            return vec![self.meaning(status, body); count];
+        }
+        let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+        let outcomes = list(&answer, "/outcomes");
+        let of = |outcome: Option<&Value>| match outcome {
+            None => FAILED,
+            Some(outcome) if outcome.get("hash").is_some() => TAKEN,
+            Some(outcome) => {
+                let message = outcome.pointer("/error/message").and_then(Value::as_str).unwrap_or_default();
+                if is_full(message.as_bytes()) { BUSY } else { REFUSED }
+            }
+        };
+        (0..count).map(|number| of(outcomes.get(number))).collect()
     }
 
     /// Name of a transaction in the list of a block.
@@ -65,15 +91,13 @@ impl Protocol {
 
     /// The meaning of an answer to a submission, as a status of HTTP. CometBFT says in the body whether it has taken a transaction.
     pub fn meaning(self, status: u16, body: &[u8]) -> u16 {
-        if self == Protocol::Openmesh {
-            return status;
-        }
-        let says = |words: &[u8]| body.windows(words.len()).any(|part| part == words);
-        if says(b"mempool is full") {
+        if is_full(body) {
             BUSY
-        } else if status != 200 || says(b"\"error\":") {
+        } else if self == Protocol::Openmesh {
+            status
+        } else if status != 200 || has(body, b"\"error\":") {
             FAILED
-        } else if says(b"\"code\":0,") {
+        } else if has(body, b"\"code\":0,") {
             TAKEN
         } else {
             REFUSED
@@ -131,6 +155,15 @@ impl Protocol {
     }
 }
 
+fn has(text: &[u8], words: &[u8]) -> bool {
+    text.windows(words.len()).any(|part| part == words)
+}
+
+/// Returns true where a pool, ours or CometBFT's, says that it has no room at present.
+fn is_full(words: &[u8]) -> bool {
+    has(words, b"mempool is full") || has(words, b"no room for transactions ahead of their turn")
+}
+
 /// A list at a place of a document; none is an empty one.
 fn list<'a>(document: &'a Value, place: &str) -> &'a [Value] {
     document.pointer(place).and_then(Value::as_array).map_or(&[], Vec::as_slice)
@@ -155,6 +188,27 @@ mod tests {
         assert_eq!((of(200, taken), of(200, refused), of(200, full)), (TAKEN, REFUSED, BUSY));
         assert_eq!((of(200, known), of(503, taken)), (FAILED, FAILED));
         assert_eq!(Protocol::Openmesh.meaning(429, b""), BUSY);
+    }
+
+    #[test]
+    fn each_transaction_of_a_batch_has_a_meaning_of_its_own() {
+        let answer = r#"{"outcomes":[{"hash":"ab"},{"error":{"code":"mempool","message":"the mempool is full; offer more"}},
+            {"error":{"code":"signature","message":"the signature does not verify"}}]}"#;
+        let of = |status, body: &str, count| Protocol::Openmesh.meanings(status, body.as_bytes(), count);
+        assert_eq!(of(200, answer, 4), [TAKEN, BUSY, REFUSED, FAILED]);
+        assert_eq!(of(429, "", 2), [BUSY, BUSY], "nothing of it was taken");
+        assert_eq!(of(202, r#"{"hash":"ab"}"#, 1), [TAKEN]);
+    }
+
+    #[test]
+    fn one_transaction_and_several_have_doors_of_their_own() {
+        let text = |list: &[&[u8]]| String::from_utf8_lossy(&Protocol::Openmesh.request("h", list)).into_owned();
+        assert!(text(&[b"\x01"]).ends_with("\r\n\r\n{\"bytes\":\"0x01\"}"));
+        let batch = text(&[b"a", b"b"]);
+        assert!(
+            batch.starts_with("POST /v1/transactions/batch ") && batch.contains("Content-Length: 14\r\n"),
+            "{batch}"
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Every validator is asked before a run whether it verifies signatures: figures of validators that do not would be of another work.
 //!
 //! Each gets forgeries of a transfer that differ from a good one in nothing but what a check of the signature looks at, and has to
-//! refuse each with the ledger's word for it. The account of the good one has the means, so that nothing else refuses them.
+//! refuse each for the signature. The account of the good one has the means, so that nothing else refuses them.
 
 use anyhow::{Context as _, ensure};
 use openmesh_ledger::{AccountTransaction, AccountsAction, Action, Transaction};
@@ -10,7 +10,7 @@ use openmesh_primitives::{AccountSignature, Amount};
 use super::net::Net;
 use crate::door::Door;
 
-/// The ledger's word for a signature that does not verify.
+/// The word of the API for a signature that does not verify.
 const WORD: &str = "signature";
 /// Order of secp256k1's group, big-endian. Source: SEC 2 v2, 2.4.1.
 const ORDER: [u8; 32] = [
@@ -30,9 +30,9 @@ pub async fn by_everybody(net: &Net) -> anyhow::Result<()> {
         let mut door = Door::open(host).await.with_context(|| format!("validator {number} ({host})"))?;
         for (what, signature) in forgeries(&signed.signature) {
             let forged = Transaction::Account(AccountTransaction { signature, ..signed.clone() }).encode();
-            let (status, body) = door.ask(&net.protocol.submission(host, &forged)).await?;
+            let (status, body) = door.ask(&net.protocol.request(host, &[&forged])).await?;
             let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-            let word = answer.pointer("/error/ledger_code").and_then(serde_json::Value::as_str).unwrap_or_default();
+            let word = answer.pointer("/error/code").and_then(serde_json::Value::as_str).unwrap_or_default();
             ensure!(
                 status == 400 && word == WORD,
                 "validator {number} ({host}) does not refuse a transfer with {what} for its signature (it answers {status} {answer}): \

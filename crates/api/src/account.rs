@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::ApiError;
+
 /// An account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AccountInfo {
@@ -191,6 +193,24 @@ impl<'de> Deserialize<'de> for TransactionRequest {
 pub struct TransactionAccepted {
     /// SHA-256 of its canonical bytes.
     pub hash: String,
+}
+
+/// The outcomes of a batch of transactions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BatchOutcomes {
+    /// One for each transaction, in their order.
+    pub outcomes: Vec<BatchOutcome>,
+}
+
+/// The outcome of one transaction of a batch: either member, and never both.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BatchOutcome {
+    /// SHA-256 of its canonical bytes, where it was taken into the mempool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<String>,
+    /// The refusal, where it was not: the same as for a transaction that comes alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ApiError>,
 }
 
 /// A nonce for signing in.

@@ -130,6 +130,10 @@ codes! {
     BadJson "bad_json" 422 Never;
     /// The body is not said to be JSON.
     NotJson "not_json" 415 Never;
+    /// The body is not said to be bytes.
+    NotBytes "not_bytes" 415 Never;
+    /// Bytes that are no list of transactions, or of none, or of too many.
+    BadBatch "bad_batch" 400 Never;
     /// The body is too long.
     BodyTooLarge "body_too_large" 413 Never;
     /// The body came too slowly.

@@ -28,6 +28,8 @@ pub const SEARCH_BYTES_MAX: usize = 128;
 pub const SEARCH_HITS_MAX: usize = 20;
 /// Longest id that a client may give its query, in bytes: a UUID with a prefix.
 pub const QUERY_ID_BYTES_MAX: usize = 64;
+/// Most transactions of a batch: a sixteenth of what may wait to be checked at once, so that nobody has all of it with one request.
+pub const TRANSACTIONS_BATCH_MAX: usize = 256;
 /// Longest time that `GET /v1/transactions/{hash}` waits for the transaction's block, in milliseconds: several blocks, and less
 /// than the half minute after which many proxies give a connection up.
 pub const TRANSACTION_WAIT_MS_MAX: u64 = 20_000;

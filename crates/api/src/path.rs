@@ -30,6 +30,8 @@ pub const PARAMETERS: &str = "/v1/parameters";
 pub const SEARCH: &str = "/v1/search";
 /// Committed transactions, newest first; the address to send one to.
 pub const TRANSACTIONS: &str = "/v1/transactions";
+/// Several transactions at once, as bytes.
+pub const TRANSACTIONS_BATCH: &str = "/v1/transactions/batch";
 /// One transaction.
 pub const TRANSACTION: &str = "/v1/transactions/{hash}";
 /// Typed data to be signed.
@@ -92,7 +94,7 @@ pub const STREAM: &str = "/v1/stream";
 pub const RPC: &str = "/v1/rpc";
 
 /// Every path of the contract.
-pub const ALL: [&str; 45] = [
+pub const ALL: [&str; 46] = [
     STATUS,
     NODE,
     BLOCKS,
@@ -108,6 +110,7 @@ pub const ALL: [&str; 45] = [
     PARAMETERS,
     SEARCH,
     TRANSACTIONS,
+    TRANSACTIONS_BATCH,
     TRANSACTION,
     TYPED_DATA,
     ESTIMATE,

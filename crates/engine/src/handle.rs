@@ -70,6 +70,16 @@ impl Handle {
         self.0.mempool.admit_one(transaction.into(), WorkClass::Api).await
     }
 
+    /// The same for several of a client, in their order; one outcome for each, and one that is refused holds up no other.
+    ///
+    /// Fails as a whole if too many wait to be checked ([`SubmitError::Busy`], nothing of it was taken), or the engine stops.
+    pub async fn submit_all(
+        &self,
+        transactions: Vec<Submission>,
+    ) -> Result<Vec<Result<Digest, SubmitError>>, SubmitError> {
+        self.0.mempool.admit(transactions, WorkClass::Api).await
+    }
+
     /// The same for this validator's own attestations and other duties, which wait for no client and no peer.
     ///
     /// Fails as [`Handle::submit`] does.

@@ -77,14 +77,19 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let again = self.again();
-        let error = ApiError {
-            code: self.code,
-            message: self.message,
-            hint: Some(self.hint),
-            ledger_code: self.ledger_code.map(ToString::to_string),
-        };
-        with_again((self.status, Json(ErrorBody { error })).into_response(), again)
+        let (again, status) = (self.again(), self.status);
+        with_again((status, Json(ErrorBody { error: self.into() })).into_response(), again)
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> ApiError {
+        ApiError {
+            code: refusal.code,
+            message: refusal.message,
+            hint: Some(refusal.hint),
+            ledger_code: refusal.ledger_code.map(ToString::to_string),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use openmesh_api as api;
 use openmesh_api::ErrorCode;
 use openmesh_api::limits::STREAMS_MAX;
 use openmesh_collector::SourceLiveness;
-use openmesh_engine::Submission;
+use openmesh_engine::{Submission, SubmitError};
 use openmesh_ledger::{self as ledger, Genesis, SourceSpec, Transaction};
 use openmesh_primitives::{ContentId, Digest, Timestamp, canonical};
 use openmesh_storage::{Store, StoreError};
@@ -211,6 +211,19 @@ impl Node {
         let hash = self.deps().engine.submit(transaction).await?;
         self.memory().waiting().remember(hash, bytes, self.store().tip().height);
         Ok(hash)
+    }
+
+    /// Hands several transactions to the mempool, in their order; one outcome for each. Fails where too much waits to be checked.
+    pub async fn submit_all(&self, batch: Vec<Vec<u8>>) -> Result<Vec<Result<Digest, Refusal>>, Refusal> {
+        let height = self.store().tip().height;
+        let submissions = batch.iter().cloned().map(Submission::Bytes).collect();
+        let outcomes = self.deps().engine.submit_all(submissions).await?;
+        let told = |(outcome, bytes): (Result<Digest, SubmitError>, Vec<u8>)| {
+            let hash = outcome?;
+            self.memory().waiting().remember(hash, bytes, height);
+            Ok::<_, Refusal>(hash)
+        };
+        Ok(outcomes.into_iter().zip(batch).map(told).collect())
     }
 
     /// Activity of a source at this site.

@@ -44,6 +44,7 @@ fn api_routes() -> OpenApiRouter<Node> {
         .routes(routes!(chain::supply::supply))
         .routes(routes!(chain::deposits::deposits))
         .routes(routes!(chain::transactions::transactions, accounts::send::send))
+        .routes(routes!(accounts::send::send_batch))
         .routes(routes!(chain::transactions::transaction))
         .routes(routes!(accounts::balance::account))
         .routes(routes!(accounts::send::typed_data))

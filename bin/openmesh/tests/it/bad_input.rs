@@ -1,7 +1,10 @@
 //! Bad input at every door: each is refused with its own error, and the node goes on.
 
-use openmesh_primitives::AccountKey;
+use std::path::Path;
+
+use openmesh_ledger::{AccountTransaction, AccountsAction, Action, Transaction};
 use openmesh_primitives::eip712::personal_message_hash;
+use openmesh_primitives::{AccountKey, Address, Amount, canonical};
 use serde_json::{Value, json};
 
 use crate::network::Network;
@@ -18,6 +21,7 @@ async fn each_is_refused_with_its_own_error() {
     sign_in(&network).await;
     bodies(&network).await;
     crate::money::all(&network, home.path()).await;
+    batches(&network, home.path()).await;
 
     let before = network.get(0, "/v1/status").await["height"].as_u64();
     network.until(0, "/v1/status", "blocks after all that", |s| s["height"].as_u64() > before).await;
@@ -79,6 +83,44 @@ async fn transactions(network: &Network) {
     ] {
         let (status, answer) = network.post(0, "/v1/transactions", &body).await;
         assert_eq!((status, code(&answer)), (400, expected), "{body}");
+    }
+}
+
+/// Several transactions at once, as bytes: each has an outcome of its own, and what is no batch an error of its own.
+async fn batches(network: &Network, home: &Path) {
+    const BATCH: &str = "/v1/transactions/batch";
+    const BYTES: &str = "application/octet-stream";
+    let key = crate::money::faucet(home);
+    let chain = network.get(0, "/v1/status").await["chain_id"].as_u64().unwrap();
+    let nonce = network.get(0, &format!("/v1/accounts/{}", key.address())).await["nonce"].as_u64().unwrap();
+    let transfer = |nonce: u64| {
+        let action = Action::Accounts(AccountsAction::Transfer { to: Address([9; 20]), amount: Amount(1) });
+        let signed = AccountTransaction::sign(&key, chain, nonce, Amount(1_000_000_000_000_000), action).unwrap();
+        Transaction::Account(signed).encode()
+    };
+    let mut forged = transfer(nonce + 2);
+    *forged.last_mut().unwrap() = 29;
+    let batch = vec![transfer(nonce), forged, vec![0xff; 3], transfer(nonce + 1), transfer(nonce)];
+    let (status, body) = network.post_bytes(BATCH, BYTES, canonical::encode(&batch)).await;
+    let outcomes = body["outcomes"].as_array().unwrap_or_else(|| panic!("{status}: {body}"));
+    let words: Vec<&str> = outcomes.iter().map(|one| one["error"]["code"].as_str().unwrap_or("taken")).collect();
+    assert_eq!((status, words), (200, vec!["taken", "signature", "encoding", "taken", "mempool"]), "{body}");
+    assert!(outcomes.iter().all(|one| one["hash"].is_string() != one["error"].is_object()), "{body}");
+    for taken in [&outcomes[0], &outcomes[3]] {
+        let path = format!("/v1/transactions/{}?wait_ms=20000", taken["hash"].as_str().unwrap());
+        network.until(0, &path, "its block", |transaction| transaction["height"].is_u64()).await;
+    }
+    let none: Vec<Vec<u8>> = Vec::new();
+    for (kind, bytes, status, expected) in [
+        ("application/json", b"[]".to_vec(), 415, "not_bytes"),
+        (BYTES, Vec::new(), 400, "bad_batch"),
+        (BYTES, vec![1, 0, 0, 0], 400, "bad_batch"),
+        (BYTES, canonical::encode(&none), 400, "bad_batch"),
+        (BYTES, canonical::encode(&vec![vec![0_u8]; 257]), 400, "bad_batch"),
+        (BYTES, vec![0; 2 << 20], 413, "body_too_large"),
+    ] {
+        let (came, body) = network.post_bytes(BATCH, kind, bytes).await;
+        assert_eq!((came, code(&body)), (status, expected), "{body}");
     }
 }
 

@@ -49,7 +49,8 @@ async fn estimates(network: &Network) {
     assert_eq!((status, refused["error"]["code"].as_str()), (422, Some("bad_json")));
 }
 
-fn faucet(home: &Path) -> AccountKey {
+/// The account that a local network endows.
+pub fn faucet(home: &Path) -> AccountKey {
     let text = std::fs::read_to_string(home.join("simulated/faucet.key")).unwrap();
     AccountKey::from_bytes(hex::decode(text.trim()).unwrap().try_into().unwrap()).unwrap()
 }

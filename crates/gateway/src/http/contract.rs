@@ -139,6 +139,9 @@ fn complete_operation(path: &str, operation: &mut Value) {
         }
     }
     let has_body = operation.get("requestBody").is_some();
+    if let Some(kinds) = operation.pointer_mut("/requestBody/content").and_then(Value::as_object_mut) {
+        bytes_are_no_numbers(kinds);
+    }
     let header = json!({ "openmesh-origin": {
         "description": "Where the market data comes from",
         "schema": { "$ref": "#/components/schemas/Origin" },
@@ -147,19 +150,16 @@ fn complete_operation(path: &str, operation: &mut Value) {
     for (status, meaning) in REFUSALS {
         responses.entry(status).or_insert_with(|| json!({ "description": meaning }));
     }
-    // JSON-RPC tells a shape that is another in its own words, and as a success of HTTP.
-    let says_shape = has_body && path != path::RPC;
+    // JSON-RPC tells a shape that is another in its own words, and as a success of HTTP; bytes have none.
+    let says_shape = has_body && path != path::RPC && path != path::TRANSACTIONS_BATCH;
     let of_bodies = BODY_REFUSALS.iter().filter(|(status, _)| has_body && (says_shape || *status != "422"));
     for (status, meaning) in of_bodies {
         responses.entry(*status).or_insert_with(|| json!({ "description": meaning }));
     }
     for (status, response) in responses.iter_mut() {
         response["headers"] = header.clone();
-        // Bytes are no list of numbers, whatever the type in the code.
-        for (kind, content) in response.get_mut("content").and_then(Value::as_object_mut).into_iter().flatten() {
-            if kind != "application/json" {
-                content["schema"] = json!({ "type": "string", "format": "binary" });
-            }
+        if let Some(kinds) = response.get_mut("content").and_then(Value::as_object_mut) {
+            bytes_are_no_numbers(kinds);
         }
         let refused = status.starts_with(['4', '5']);
         if refused && response.get("content").is_none() {
@@ -168,6 +168,15 @@ fn complete_operation(path: &str, operation: &mut Value) {
         }
         if response["description"].as_str().is_none_or(str::is_empty) {
             response["description"] = meaning(status).into();
+        }
+    }
+}
+
+/// Bytes are no list of numbers, whatever the type in the code.
+fn bytes_are_no_numbers(kinds: &mut Map<String, Value>) {
+    for (kind, content) in kinds {
+        if kind != "application/json" {
+            content["schema"] = json!({ "type": "string", "format": "binary" });
         }
     }
 }
@@ -196,6 +205,7 @@ fn limits() -> Value {
         "candles_max": limits::CANDLES_MAX,
         "trades_max": limits::TRADES_MAX,
         "agreement_windows_max": limits::AGREEMENT_WINDOWS_MAX,
+        "transactions_batch_max": limits::TRANSACTIONS_BATCH_MAX,
         "transaction_wait_ms_max": limits::TRANSACTION_WAIT_MS_MAX,
         "search_bytes_max": limits::SEARCH_BYTES_MAX,
         "search_hits_max": limits::SEARCH_HITS_MAX,

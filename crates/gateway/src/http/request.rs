@@ -69,21 +69,46 @@ pub struct JsonBytes(pub Bytes);
 impl<S: Send + Sync> FromRequest<S> for JsonBytes {
     type Rejection = Refusal;
     async fn from_request(request: Request, state: &S) -> Result<JsonBytes, Refusal> {
-        let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        let essence = kind.split(';').next().unwrap_or_default().trim();
-        if !essence.eq_ignore_ascii_case("application/json") {
-            let message = format!("the body is said to be \"{kind:.60}\", and not JSON");
-            return Err(Refusal::new(ErrorCode::NotJson, message, "send content-type: application/json"));
-        }
-        let reading = Bytes::from_request(request, state);
-        let Ok(read) = tokio::time::timeout(Duration::from_secs(BODY_SECONDS_MAX), reading).await else {
-            return Err(too_slow());
-        };
-        read.map(JsonBytes).map_err(|rejection| {
-            let refusal = Refusal::new(ErrorCode::BodyTooLarge, rejection.body_text(), "a body may have 1 MiB");
-            refusal.with_status(rejection.status())
-        })
+        said_to_be(&request, "application/json").map_err(|said| {
+            let message = format!("the body is said to be \"{said:.60}\", and not JSON");
+            Refusal::new(ErrorCode::NotJson, message, "send content-type: application/json")
+        })?;
+        whole(request, state).await.map(JsonBytes)
     }
+}
+
+/// A body that is said to be bytes.
+#[derive(Debug)]
+pub struct Octets(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Octets {
+    type Rejection = Refusal;
+    async fn from_request(request: Request, state: &S) -> Result<Octets, Refusal> {
+        said_to_be(&request, "application/octet-stream").map_err(|said| {
+            let message = format!("the body is said to be \"{said:.60}\", and not bytes");
+            Refusal::new(ErrorCode::NotBytes, message, "send content-type: application/octet-stream")
+        })?;
+        whole(request, state).await.map(Octets)
+    }
+}
+
+/// Looks at the header that says of what kind a body is; returns the one that it says where that is another.
+fn said_to_be(request: &Request, kind: &str) -> Result<(), String> {
+    let said = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let essence = said.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case(kind) { Ok(()) } else { Err(said.to_owned()) }
+}
+
+/// The bytes of a body, once it has come whole.
+async fn whole<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Refusal> {
+    let reading = Bytes::from_request(request, state);
+    let Ok(read) = tokio::time::timeout(Duration::from_secs(BODY_SECONDS_MAX), reading).await else {
+        return Err(too_slow());
+    };
+    read.map_err(|rejection| {
+        let refusal = Refusal::new(ErrorCode::BodyTooLarge, rejection.body_text(), "a body may have 1 MiB");
+        refusal.with_status(rejection.status())
+    })
 }
 
 fn too_slow() -> Refusal {

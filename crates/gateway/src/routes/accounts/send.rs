@@ -5,15 +5,16 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use openmesh_api as api;
 use openmesh_api::ErrorCode;
+use openmesh_api::limits::TRANSACTIONS_BATCH_MAX;
 use openmesh_engine::Submission;
 use openmesh_ledger::{
     self as ledger, AccountTransaction, Action, FeeOffer, FieldError, FieldInput, Fields, Transaction, estimate_fee,
 };
 use openmesh_primitives::eip712::Value;
-use openmesh_primitives::{AccountSignature, Amount};
+use openmesh_primitives::{AccountSignature, Amount, Digest, canonical};
 
 use crate::error::Refusal;
-use crate::http::request::{self, Body};
+use crate::http::request::{self, Body, Octets};
 use crate::node::Node;
 use crate::views::{self, words};
 
@@ -39,6 +40,25 @@ pub async fn send(
     };
     let hash = node.submit(transaction).await?;
     Ok((StatusCode::ACCEPTED, Json(api::TransactionAccepted { hash: hash.to_string() })))
+}
+
+/// Hands several signed transactions to the mempool, in their order: the canonical bytes of a list of the canonical bytes of each. One that is refused holds up no other.
+#[utoipa::path(post, path = api::path::TRANSACTIONS_BATCH, tag = "transactions", request_body(content = Vec<u8>, description = "Borsh of Vec<Vec<u8>>: a count and each length as four bytes, little-endian", content_type = "application/octet-stream"), responses((status = 200, body = api::BatchOutcomes), (status = 400, body = api::ErrorBody), (status = 415, description = "The body is not said to be bytes", body = api::ErrorBody)))]
+pub async fn send_batch(State(node): State<Node>, Octets(body): Octets) -> Result<Json<api::BatchOutcomes>, Refusal> {
+    let refused = |why: String| {
+        let hint = format!("1 to {TRANSACTIONS_BATCH_MAX} transactions as Borsh of Vec<Vec<u8>> are expected");
+        Refusal::new(ErrorCode::BadBatch, why, hint)
+    };
+    let batch: Vec<Vec<u8>> = canonical::decode(&body).map_err(|error| refused(error.to_string()))?;
+    if !(1..=TRANSACTIONS_BATCH_MAX).contains(&batch.len()) {
+        return Err(refused(format!("the batch has {} transactions", batch.len())));
+    }
+    let told = |outcome: Result<Digest, Refusal>| match outcome {
+        Ok(hash) => api::BatchOutcome { hash: Some(hash.to_string()), error: None },
+        Err(refusal) => api::BatchOutcome { hash: None, error: Some(refusal.into()) },
+    };
+    let outcomes = node.submit_all(batch).await?.into_iter().map(told).collect();
+    Ok(Json(api::BatchOutcomes { outcomes }))
 }
 
 /// The typed data (EIP-712) of an action, to be signed by a wallet.
