@@ -216,6 +216,10 @@ async fn everybody_comes_to_the_same(cluster: &mut Cluster, height: u64, predict
     let tip = cluster.validators[0].reaches(height + 5).await["height"].as_u64().unwrap();
     cluster.validators[VALIDATORS - 1].reaches(tip).await;
     cluster.validators.remove(1).kill().await;
+    // The old program, put back, is older than the state that it finds.
+    let mut outdated = cluster.node(1, 1);
+    assert_eq!(outdated.ended().await.code(), Some(3), "{}", outdated.log());
+    outdated.says("needs rule set 2, and this program knows rule sets up to 1").await;
     let again = cluster.node(1, 2);
     cluster.validators.insert(1, again);
     let mut late = cluster.node(VALIDATORS, 1);
