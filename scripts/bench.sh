@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every benchmark of the member `benches`, and those against named peers in the same run on the same machine; prints one JSON object a
-# line. Figures go to docs/benchmarks.md by hand, with the machine they were measured on. About 50 minutes once everything is built, of which
-# the memory of a network takes MEMORY_MINUTES (12) and CometBFT's turns with ours ROUNDS (3) times seven.
+# line. Figures go to docs/benchmarks.md by hand, with the machine they were measured on. About an hour once everything is built, of which
+# the memory of a network takes MEMORY_MINUTES (12) and CometBFT's turns with ours ROUNDS (3) times ten.
 set -euo pipefail
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 recordings=${OPENMESH_RECORDINGS:-../shared/data}

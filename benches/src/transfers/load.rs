@@ -191,15 +191,18 @@ fn sign(net: &mut Net, count: u64) -> anyhow::Result<Vec<Prepared>> {
     let senders = net.take_senders();
     let count_of = senders.len();
     let addresses: Vec<Address> = senders.iter().map(|s| s.address()).collect();
-    let one = |n: u64| {
+    let transfer = |n: u64| -> anyhow::Result<Vec<u8>> {
         let (from, nonce) = ((n % count_of as u64) as usize, n / count_of as u64);
         let action =
             Action::Accounts(AccountsAction::Transfer { to: addresses[(from + 1) % count_of], amount: Amount(1) });
         let signed = AccountTransaction::sign(&senders[from], chain_id, nonce, fee, action).context("signing")?;
-        let signed = Transaction::Account(signed).encode();
+        Ok(Transaction::Account(signed).encode())
+    };
+    let length = transfer(0)?.len();
+    let one = |n: u64| {
         let bytes = match payload {
-            Payload::Transfers => signed,
-            Payload::Pairs => pair(n, signed.len()),
+            Payload::Transfers => transfer(n)?,
+            Payload::Pairs => pair(n, length),
         };
         Ok(Prepared { name: protocol.name(&bytes), bytes })
     };

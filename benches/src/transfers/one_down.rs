@@ -13,6 +13,9 @@ use crate::door::Door;
 /// Pause before an idle network is measured, so that the blocks of a load are over.
 const SETTLE: Duration = Duration::from_secs(3);
 
+/// The bar for a pause with one validator down, in those of the whole network.
+const RATIO_MAX: f64 = 2.0;
+
 /// Mean pauses between blocks, milliseconds.
 struct Pauses {
     idle: f64,
@@ -52,6 +55,8 @@ pub async fn run(net: &mut Net, plan: &Plan, idle: Duration, seconds: u64) -> an
             "half_load": whole.half.round(),
             "half_load_one_down": down.half.round(),
             "half_load_ratio": (down.half / whole.half * 100.0).round() / 100.0,
+            "bar_ratio": RATIO_MAX,
+            "met": down.idle <= whole.idle * RATIO_MAX && down.half <= whole.half * RATIO_MAX,
         })
     );
     Ok(())

@@ -3,6 +3,9 @@
 use super::load::{Outcome, Plan};
 use super::net::Net;
 
+/// Bars for the time from submit to commit at no more than half of the saturated rate, milliseconds: of the middle transfer, and of 99 in a hundred.
+const LATENCY_MS_MAX: (u128, u128) = (300, 800);
+
 /// One JSON object a line for programs; the same words for people on standard error.
 pub fn report(net: &Net, plan: &Plan, outcome: &Outcome) {
     let ms = |percent| outcome.latency(percent).map_or(0, |l| l.as_millis());
@@ -40,6 +43,8 @@ pub fn report(net: &Net, plan: &Plan, outcome: &Outcome) {
             "p50_ms": ms(50),
             "p99_ms": ms(99),
             "max_ms": ms(100),
+            "latency_bars_ms": [LATENCY_MS_MAX.0 as u64, LATENCY_MS_MAX.1 as u64],
+            "latency_met": ms(50) < LATENCY_MS_MAX.0 && ms(99) < LATENCY_MS_MAX.1,
             "blocks": outcome.blocks,
             "highest_round": outcome.round,
             "refused": outcome.refused,

@@ -144,6 +144,38 @@ fn a_block_waits_for_the_disk_twice() {
     }
 }
 
+/// Executions that a chain has made, by its own metric.
+fn executions(chain: &Chain) -> u64 {
+    let (mut registry, mut text) = (Registry::default(), String::new());
+    registry.register("executions", "Executions", chain.metrics.execute_seconds.clone());
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    text.lines().find_map(|line| line.strip_prefix("executions_count ")).unwrap().parse().unwrap()
+}
+
+/// A proposer executes what it builds and the others what they judge. Neither judging the same again, in a later round, nor committing
+/// it executes once more.
+#[test]
+fn a_block_is_executed_once() {
+    let dirs: [TempDir; 2] = std::array::from_fn(|_| TempDir::new().unwrap());
+    let [mut proposer, mut peer] = dirs.each_ref().map(open);
+    let us = key(1).public().address();
+    for height in 1..=4 {
+        let bytes = Transaction::Account(transfer(height - 1)).encode();
+        proposer.mempool.admit_blocking(vec![Submission::Bytes(bytes)], WorkClass::Api);
+        let built = proposer.build(height, 0, NOW).unwrap().unwrap();
+        for chain in [&mut proposer, &mut peer] {
+            for round in 0..2 {
+                let judged = chain.judge(height, round, us, round == 0, built.bytes.to_vec(), NOW).unwrap();
+                assert!(matches!(judged, Judged::Valid(_)), "{judged:?}");
+            }
+            let committed = chain.commit(certificate(height, built.id)).unwrap();
+            assert!(committed.receipts.iter().any(|receipt| receipt.ok()), "the transfer of height {height}");
+            chain.mempool.recheck(&committed).unwrap();
+            assert_eq!(executions(chain), height);
+        }
+    }
+}
+
 #[test]
 fn own_blocks_that_come_too_late_make_the_next_ones_smaller() {
     let dir = TempDir::new().unwrap();
