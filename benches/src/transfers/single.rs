@@ -9,7 +9,7 @@ use super::net::Net;
 
 /// Pause before the first transfer, and the shortest between two: the idle network makes a block each second.
 const PAUSE: Duration = Duration::from_millis(1_500);
-/// What each pause is longer than the one before: transfers come at different moments between two blocks.
+/// Growth of each pause over the one before: transfers come at different moments between two blocks.
 const STEP: Duration = Duration::from_millis(37);
 /// Pauses that grow before they begin anew.
 const STEPS: u32 = 27;
