@@ -35,6 +35,23 @@ fn licence_expressions() {
     }
 }
 
+/// `cargo build` and `cargo test` differ in how our own crates are compiled, and in nothing else, so that every dependency is compiled once.
+#[test]
+fn both_forms_share_every_dependency() {
+    let manifest: toml::Table = read("Cargo.toml").parse().expect("TOML");
+    let metadata = metadata(false).expect("cargo metadata");
+    let members: BTreeSet<String> = metadata.workspace_packages().iter().map(|p| p.name.to_string()).collect();
+    let test = manifest["profile"]["test"].as_table().expect("the tests' profile");
+    let of_all: Vec<&String> = test.keys().filter(|key| !["opt-level", "package"].contains(&key.as_str())).collect();
+    assert!(of_all.is_empty(), "the tests' profile sets {of_all:?}, for dependencies too");
+    let packages = test.get("package").and_then(toml::Value::as_table).into_iter().flat_map(toml::Table::keys);
+    let foreign: Vec<&String> = packages.filter(|name| !members.contains(*name)).collect();
+    assert!(foreign.is_empty(), "the tests' profile compiles {foreign:?} in another way");
+    // A dependency without a level of its own would have that of the form.
+    let level = &manifest["profile"]["dev"]["package"]["*"]["opt-level"];
+    assert!(level.is_integer(), "{level}");
+}
+
 /// `ARCHITECTURE.md` names every room and no path that does not exist.
 #[test]
 fn architecture_is_a_true_map() {

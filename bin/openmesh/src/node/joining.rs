@@ -373,4 +373,15 @@ mod tests {
         assert!(!standstill.is_left(false), "somebody has the block");
         assert_eq!([(); 3].map(|()| standstill.is_left(true)), [false, false, true]);
     }
+
+    /// Clause U8 of `docs/spec/upgrades.md`: a supervisor starts it again for the one and not for the other.
+    #[tokio::test]
+    async fn a_store_of_a_newer_format_is_for_a_newer_program_alone() {
+        let newer = blocking::<()>(|| Err(StoreError::FormatNewer { newest: 5, got: 6 })).await.unwrap_err();
+        assert_eq!(newer.code(), 3);
+        assert!(newer.message().contains("a newer release wrote it"), "{}", newer.message());
+        let older = blocking::<()>(|| Err(StoreError::FormatOlder { oldest: 4, got: 3 })).await.unwrap_err();
+        assert_eq!(older.code(), 1);
+        assert!(older.message().contains("start an older release first"), "{}", older.message());
+    }
 }
