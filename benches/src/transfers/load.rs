@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use super::net::{Net, Payload};
 use super::protocol::{BUSY, NewBlock, Protocol, TAKEN};
+use super::verified;
 use crate::door::{Blocks, Door};
 use crate::proc::processor_time;
 
@@ -52,6 +53,8 @@ pub struct Outcome {
     pub busy: u64,
     /// Taken, and in no block.
     pub lost: u64,
+    /// Signatures that the validator with the fewest has verified; `None` where they do not count them.
+    pub verified: Option<u64>,
     /// Processor time of the validators over the run.
     pub cpu_nodes: Duration,
     /// Of it, that of their threads that fill the tables.
@@ -123,6 +126,7 @@ pub async fn run_prepared(net: &Net, plan: &Plan, prepared: &Arc<Vec<Prepared>>)
     let blocks = net.protocol.blocks(&host).await.context(DOOR)?;
     let (sender, told) = watch::channel(Vec::new());
     let watching = tokio::spawn(watch_blocks(net.protocol, blocks, sender));
+    let verified_before = verified::counts(net).await?;
     let (nodes_before, own_before) = (net.processor_time(), processor_time(std::process::id()));
     let tables_before = net.processor_time_of_threads(TABLES);
     let started = Instant::now();
@@ -134,6 +138,7 @@ pub async fn run_prepared(net: &Net, plan: &Plan, prepared: &Arc<Vec<Prepared>>)
     watching.abort();
     let wall = started.elapsed().as_secs_f64();
     let mut outcome = count(net, plan, prepared, &answers, &told, started).await?;
+    outcome.verified = verified::at_least(net, &verified_before, outcome.committed()).await?;
     (outcome.cpu_nodes, outcome.cpu_tables) = (nodes, cpu_tables);
     (outcome.cores_nodes, outcome.cores_own) = (nodes.as_secs_f64() / wall, own.as_secs_f64() / wall);
     Ok(outcome)
@@ -393,6 +398,7 @@ async fn count(
         refused: BTreeMap::new(),
         busy: answers.iter().flatten().map(|a| a.busy).sum(),
         lost: 0,
+        verified: None,
         cpu_nodes: Duration::ZERO,
         cpu_tables: Duration::ZERO,
         cores_nodes: 0.0,

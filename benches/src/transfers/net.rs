@@ -5,12 +5,13 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use openmesh_ledger::{Genesis, GenesisValidator, Params};
 use openmesh_primitives::{AccountKey, Amount, Timestamp, ValidatorKey, sha256};
 
 use super::arguments::TransfersArgs;
 use super::protocol::Protocol;
+use crate::door::Door;
 use crate::network::Process;
 use crate::proc::{processor_time, processor_time_of_threads};
 
@@ -133,6 +134,24 @@ impl Net {
     /// Processor time that those threads of the validators have used whose name begins so.
     pub fn processor_time_of_threads(&self, name: &str) -> Duration {
         self.children.iter().filter_map(Process::pid).map(|pid| processor_time_of_threads(pid, name)).sum()
+    }
+
+    /// A counter of each validator's metrics.
+    ///
+    /// # Errors
+    /// A validator does not answer, or has no such counter.
+    pub async fn counters(&self, name: &str) -> anyhow::Result<Vec<u64>> {
+        let mut counters = Vec::new();
+        for host in &self.hosts {
+            let request = format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            let (status, body) = Door::open(host).await?.ask(request.as_bytes()).await?;
+            ensure!(status == 200, "/metrics of {host} answers {status}");
+            let text = String::from_utf8(body).context("metrics that are no text")?;
+            let figure = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            let figure = figure.with_context(|| format!("{host} has no metric {name}"))?;
+            counters.push(figure.trim().parse().with_context(|| format!("{name} of {host} is {figure}"))?);
+        }
+        Ok(counters)
     }
 
     /// The home of the first validator.

@@ -93,16 +93,7 @@ async fn height(net: &Net) -> anyhow::Result<u64> {
 
 /// Envelopes that all validators have gossiped for their clients.
 async fn envelopes(net: &Net) -> anyhow::Result<u64> {
-    let mut sum = 0;
-    for host in &net.hosts {
-        let request = format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n");
-        let (status, body) = Door::open(host).await?.ask(request.as_bytes()).await?;
-        anyhow::ensure!(status == 200, "/metrics answers {status}");
-        let text = String::from_utf8(body).context("metrics that are no text")?;
-        let line = text.lines().find_map(|line| line.strip_prefix(ENVELOPES)).context("no metric of envelopes")?;
-        sum += line.trim().parse::<u64>().context("a metric of envelopes that is no number")?;
-    }
-    Ok(sum)
+    Ok(net.counters(ENVELOPES).await?.iter().sum())
 }
 
 /// One JSON object for programs, a line for each part for people.

@@ -50,6 +50,7 @@ pub fn report(net: &Net, plan: &Plan, outcome: &Outcome) {
             "refused": outcome.refused,
             "busy_answers": outcome.busy,
             "not_committed": outcome.lost,
+            "signatures_verified_least": outcome.verified,
             "seconds": outcome.elapsed.as_secs_f64(),
             "cores_validators": outcome.cores_nodes,
             "cpu_us_a_transfer_and_validator": outcome.cpu_us_each(net.len()).round(),

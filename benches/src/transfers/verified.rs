@@ -1,13 +1,17 @@
 //! Every validator is asked before a run whether it verifies signatures: figures of validators that do not would be of another work.
 //!
 //! Each gets forgeries of a transfer that differ from a good one in nothing but what a check of the signature looks at, and has to
-//! refuse each for the signature. The account of the good one has the means, so that nothing else refuses them.
+//! refuse each for the signature. The account of the good one has the means, so that nothing else refuses them. After a run each has to
+//! have verified at least as many signatures as transfers were committed, by its own count: doors do not show what becomes of blocks.
+
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use openmesh_ledger::{AccountTransaction, AccountsAction, Action, Transaction};
 use openmesh_primitives::{AccountSignature, Amount};
 
 use super::net::Net;
+use super::protocol::Protocol;
 use crate::door::Door;
 
 /// The word of the API for a signature that does not verify.
@@ -41,6 +45,47 @@ pub async fn by_everybody(net: &Net) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Counter of the signatures of transactions that a validator has verified, of its clients, of peers and in blocks.
+const VERIFIED: &str = "openmesh_engine_signatures_verified_total";
+/// Longest time until a validator that is behind has executed the last block.
+const BEHIND: Duration = Duration::from_secs(20);
+/// Time between two looks at how far it is.
+const BEHIND_POLL: Duration = Duration::from_millis(200);
+
+/// Signatures that each validator has verified so far; none where they do not count them.
+///
+/// # Errors
+/// A validator does not answer.
+pub async fn counts(net: &Net) -> anyhow::Result<Vec<u64>> {
+    match net.protocol {
+        Protocol::Openmesh => net.counters(VERIFIED).await,
+        Protocol::CometBft => Ok(Vec::new()),
+    }
+}
+
+/// The least number of signatures that a validator has verified since a count; `None` where they do not count them.
+///
+/// # Errors
+/// A validator has verified fewer than were committed; it is named by its number and address.
+pub async fn at_least(net: &Net, before: &[u64], committed: usize) -> anyhow::Result<Option<u64>> {
+    let deadline = tokio::time::Instant::now() + BEHIND;
+    loop {
+        let now = counts(net).await?;
+        let since = now.iter().zip(before).map(|(now, before)| now.saturating_sub(*before));
+        let Some((number, verified)) = since.enumerate().min_by_key(|(_, verified)| *verified) else { return Ok(None) };
+        if verified >= committed as u64 {
+            return Ok(Some(verified));
+        }
+        ensure!(
+            tokio::time::Instant::now() < deadline,
+            "validator {number} ({}) has verified {verified} signatures, and {committed} transfers were committed: figures count only \
+             where every validator verifies every signature",
+            net.hosts[number]
+        );
+        tokio::time::sleep(BEHIND_POLL).await;
+    }
 }
 
 /// Signatures that no validator may take in the place of a good one.

@@ -406,7 +406,9 @@ impl Chain {
             Err(ProposalError::State(error)) => return Err(error.into()),
             Err(error) => return Ok(Err(report(&error))),
         }
-        if verify(&mut checked) > 0 {
+        let verified = verify(&mut checked);
+        if verified > 0 {
+            self.metrics.signatures_verified.inc_by(verified as u64);
             self.mempool.remember(checked.verified());
         }
         let execution = match execute_checked(&upcoming, &state, checked) {

@@ -152,8 +152,8 @@ fn executions(chain: &Chain) -> u64 {
     text.lines().find_map(|line| line.strip_prefix("executions_count ")).unwrap().parse().unwrap()
 }
 
-/// A proposer executes what it builds and the others what they judge. Neither judging the same again, in a later round, nor committing
-/// it executes once more.
+/// A proposer executes what it builds and the others what they judge, and each verifies every signature. Neither judging the same again, in a
+/// later round, nor committing it does so once more.
 #[test]
 fn a_block_is_executed_once() {
     let dirs: [TempDir; 2] = std::array::from_fn(|_| TempDir::new().unwrap());
@@ -171,7 +171,7 @@ fn a_block_is_executed_once() {
             let committed = chain.commit(certificate(height, built.id)).unwrap();
             assert!(committed.receipts.iter().any(|receipt| receipt.ok()), "the transfer of height {height}");
             chain.mempool.recheck(&committed).unwrap();
-            assert_eq!(executions(chain), height);
+            assert_eq!((executions(chain), chain.metrics.signatures_verified.get()), (height, height));
         }
     }
 }

@@ -19,6 +19,7 @@ pub(crate) struct Metrics {
     pub(crate) transactions_admitted: Counter,
     pub(crate) transactions_refused: Counter,
     pub(crate) transactions_expired: Counter,
+    pub(crate) signatures_verified: Counter,
     pub(crate) gossip_dropped: Counter,
     pub(crate) proposals_built: Counter,
     pub(crate) proposals_refused: Counter,
@@ -46,6 +47,7 @@ impl Metrics {
             transactions_admitted: Counter::default(),
             transactions_refused: Counter::default(),
             transactions_expired: Counter::default(),
+            signatures_verified: Counter::default(),
             gossip_dropped: Counter::default(),
             proposals_built: Counter::default(),
             proposals_refused: Counter::default(),
@@ -68,6 +70,7 @@ impl Metrics {
         r.register("transactions_admitted", "Transactions taken into the mempool", m.transactions_admitted.clone());
         r.register("transactions_refused", "Transactions not taken", m.transactions_refused.clone());
         r.register("transactions_expired", "Transactions that waited too long", m.transactions_expired.clone());
+        r.register("signatures_verified", "Transactions whose signature was verified", m.signatures_verified.clone());
         r.register("gossip_dropped", "Transactions not spread because of a full queue", m.gossip_dropped.clone());
         r.register("proposals_built", "Blocks proposed by this node", m.proposals_built.clone());
         r.register("proposals_refused", "Proposed blocks that got no vote", m.proposals_refused.clone());

@@ -320,6 +320,7 @@ impl Mempool {
         }
         let started = Instant::now();
         let verified = Arc::new(raw.verify()?);
+        self.0.metrics.signatures_verified.inc();
         if verified.class() == Class::Account {
             self.measured(started.elapsed());
         }
