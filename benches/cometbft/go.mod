@@ -10,7 +10,6 @@ require (
 
 // As CometBFT names them.
 require (
-	[v0.38.0, v0.38.2] // indirect
 	dario.cat/mergo v1.0.0 // indirect
 	github.com/Azure/go-ansiterm v0.0.0-20230124172434-306776ec8161 // indirect
 	github.com/BurntSushi/toml v1.4.0 // indirect
