@@ -19,8 +19,31 @@ pub fn processor_time_with_programs(pid: u32) -> Duration {
     times(pid, 4)
 }
 
+/// The same of its threads with this name, as long as they live.
+pub fn processor_time_of_threads(pid: u32, name: &str) -> Duration {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let named = threads.filter(|thread| {
+        let comm = std::fs::read_to_string(thread.path().join("comm")).unwrap_or_default();
+        comm.trim_end() == name
+    });
+    named.map(|thread| times_in(&std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default(), 2)).sum()
+}
+
+/// Processor time of this thread since its start, by the nanosecond.
+///
+/// # Errors
+/// A kernel that does not count it.
+pub fn own_time() -> anyhow::Result<Duration> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    let nanoseconds = text.split_whitespace().next().context("an empty schedstat")?;
+    Ok(Duration::from_nanos(nanoseconds.parse()?))
+}
+
 fn times(pid: u32, fields: usize) -> Duration {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    times_in(&std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default(), fields)
+}
+
+fn times_in(text: &str, fields: usize) -> Duration {
     // The name in parentheses may hold blanks.
     let rest = text.rsplit_once(')').map_or("", |(_, rest)| rest);
     let ticks: u64 = rest.split_whitespace().skip(11).take(fields).filter_map(|field| field.parse::<u64>().ok()).sum();
