@@ -14,7 +14,7 @@ use crate::others;
 
 /// Name under which the texts are read, where no machine has given one.
 const NOBODYS: &str = "catalogue";
-/// Name of an application or a secret where no person has given one.
+/// Name of a secret where no person has given one.
 const STAND_IN: &str = "stand-in";
 /// Nanoseconds of a day.
 const DAY_NANOS: i64 = 86_400 * 1_000_000_000;
