@@ -37,7 +37,7 @@ help:
 	@echo "make flood   100,000 hostile transactions, and as many messages of a hostile peer, beside honest load"
 	@echo "make supply  100,000 random histories, after every block of which the supply is counted (HISTORIES=100000; about half an hour)"
 	@echo "make siege   1,000 hostile API requests a second beside honest clients (SECONDS=30 VALIDATORS=1)"
-	@echo "make hours   two real hours of a network with windows of half a second, plots and growth (MINUTES=120 OUT=.)"
+	@echo "make hours   two real hours of a network with windows of half a second, plots and growth (MINUTES=120 EPOCH=300 OUT=.)"
 	@echo "make soak    a simulated year and a simulated day of a network, plots and slopes (DAYS=365 HOURS=24); a year of 300 streams"
 	@echo "make templates  install, use, upgrade, back up, restore and remove every built-in template (NAMES=redis,anvil for some); grades go to docs/templates.json"
 	@echo "make cycles  deploy and remove one application 1,000 times: the machine shows nothing of it afterwards (as root; TIMES=100 for fewer)"
@@ -167,8 +167,11 @@ flood:
 	@cargo test --locked --workspace --test cluster -- --ignored --nocapture --exact flood::a_hundred_thousand
 	@cargo test --locked --workspace --lib -- --ignored --nocapture a_hundred_thousand_messages_of_a_peer
 
+# The optimised program, besieged by the tests' own.
 siege:
-	@OPENMESH_SIEGE_SECONDS=$(or $(SECONDS),30) OPENMESH_SIEGE_VALIDATORS=$(or $(VALIDATORS),1) \
+	@scripts/step.sh "Studio" $(MAKE) --no-print-directory studio
+	@scripts/step.sh "openmesh (the first build takes a while: about 800 crates)" $(MAKE) --no-print-directory build
+	@OPENMESH_PROGRAM=$(OPENMESH) OPENMESH_SIEGE_SECONDS=$(or $(SECONDS),30) OPENMESH_SIEGE_VALIDATORS=$(or $(VALIDATORS),1) \
 		cargo test --locked --workspace --test it -- --ignored --nocapture --exact siege::a_thousand_hostile_requests_a_second
 
 # After every block of each history the whole supply is counted, account by account.
@@ -185,7 +188,7 @@ soak:
 # Two real hours; the table and the picture are written to OUT.
 hours:
 	@cargo build --locked --workspace --bins
-	@"$(CARGO_TARGET_DIR)/debug/openmesh-bench" windows --minutes $(or $(MINUTES),120) --out $(or $(OUT),.)
+	@"$(CARGO_TARGET_DIR)/debug/openmesh-bench" windows --minutes $(or $(MINUTES),120) --epoch-seconds $(or $(EPOCH),300) --out $(or $(OUT),.)
 
 # Real packages, a real agent: as root. What is found is written to docs/templates.json, which the next program shows.
 templates:

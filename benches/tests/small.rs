@@ -178,9 +178,9 @@ fn a_table_of_an_earlier_run_is_judged() {
     let table = dir.path().join("run.csv");
     let write = |memory: fn(u64) -> u64| {
         let heading = "minutes,height,blocks,chunks,chunks_ever,disputed,events_per_second,cpu_ms,awaited,memory_bytes,\
-                       memory_all_bytes,ledger_bytes,content_bytes,lake_bytes,raw_bytes\n";
+                       ledger_bytes,content_bytes,lake_bytes,raw_bytes\n";
         let line =
-            |m: u64| format!("{m},{},282,10800,{},0,90,55000,100,{},9,9,9,{m},9\n", m * 282, m * 10_800, memory(m));
+            |m: u64| format!("{m},{},282,10800,{},0,90,55000,100,{},9,9,{m},9\n", m * 282, m * 10_800, memory(m));
         std::fs::write(&table, heading.to_owned() + &(1..=120).map(line).collect::<String>()).expect("written");
     };
     let paths = [&table, dir.path()].map(|path: &std::path::Path| path.to_str().expect("a path"));

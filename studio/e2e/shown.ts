@@ -155,8 +155,7 @@ function furnishApplications(agent: FakeAgent): void {
   };
   const costly = "generation 5 after 4: 3 steps\ncost: 64.31 EUR a month instead of 48.25 (redis 16.06)\n";
   const { plan } = planned();
-  agent.plan = () =>
-    planned({ generation: 5, after: 4, plan: costly + plan.slice(plan.indexOf("\n") + 1) });
+  agent.plan = () => planned({ generation: 5, after: 4, plan: costly + plan.slice(plan.indexOf("\n") + 1) });
 }
 
 function furnishHistory(agent: FakeAgent): void {

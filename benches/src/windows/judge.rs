@@ -16,17 +16,21 @@ const NOISY: [&str; 2] = ["blocks", "cpu_ms"];
 /// Columns that must not fall either: agreement goes on at its pace.
 const STEADY: [&str; 2] = ["blocks", "chunks"];
 /// Columns that must not grow. Tables do for as long as their rows are kept, and are drawn alone.
-const BOUNDED: [&str; 6] = ["cpu_ms", "memory_bytes", "memory_all_bytes", "ledger_bytes", "content_bytes", "raw_bytes"];
+const BOUNDED: [&str; 7] =
+    ["cpu_ms", "cpu_yardsticks", "memory_bytes", "memory_all_bytes", "ledger_bytes", "content_bytes", "raw_bytes"];
 /// Chunks that tables may wait for at the end of any minute, as seconds of chunks: beyond it they are behind, and not only busy.
 const AWAITED_SECONDS_MAX: u64 = 30;
 /// A minute with less than this share of the blocks or chunks of the median minute is one in which agreement stood.
 const STANDING_SHARE: f64 = 0.1;
 
 /// Names that are drawn, those of progress first.
-const DRAWN: [&str; 11] = [
+const DRAWN: [&str; 14] = [
     "blocks",
     "chunks",
     "cpu_ms",
+    "chain_cpu_ms",
+    "yardstick_us",
+    "cpu_yardsticks",
     "awaited",
     "events_per_second",
     "memory_bytes",

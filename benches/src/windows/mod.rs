@@ -1,8 +1,9 @@
 //! Hours of a simulated network with short windows: what grows over time, and what must not.
 //!
-//! Starts `openmesh up --simulate` with epochs of five minutes, so that details leave the state and blocks leave the store many times within the run. Each
-//! minute leaves a line of a table: progress of agreement, processor time, and the memory and disk of the largest validator. At the end, or from a table
-//! of an earlier run (`--judge`), it draws every column and holds the growth over the second half against what is allowed.
+//! Starts `openmesh up --simulate` with epochs of five minutes, unless others are asked for, so that details leave the state and blocks leave the store
+//! many times within the run. Each minute leaves a line of a table: progress of agreement, processor time, and the memory and disk of the largest
+//! validator. At the end, or from a table of an earlier run (`--judge`), it draws every column and holds the growth over the second half against what is
+//! allowed.
 
 mod judge;
 mod sample;
@@ -18,14 +19,12 @@ use sample::{Sample, VALIDATORS, Watch};
 
 /// Time between two samples: a table of two hours has 120 lines.
 const SAMPLE_PAUSE: Duration = Duration::from_secs(60);
-/// Length of an epoch: details of two are kept, so that they leave the state for the first time after a quarter of an hour.
-const EPOCH_MS: u64 = 300_000;
 /// Epochs of which details and blocks are kept.
 const EPOCHS_KEPT: u64 = 2;
-/// Room for the chunks of each validator, bytes: reached within the first hour.
-const CONTENT_BYTES_MAX: u64 = 200 << 20;
-/// Room for its raw frames, of which there are less, bytes: reached within the first hour too, so that the second one shows what has filled.
-const RAW_BYTES_MAX: u64 = 64 << 20;
+/// Room for the chunks of each validator, bytes for each second of an epoch: 200 MB with epochs of five minutes, reached within the first hour.
+const CONTENT_BYTES: u64 = 700_000;
+/// Room for its raw frames, of which there are less: 64 MB, reached within the first hour too, so that the second one shows what has filled.
+const RAW_BYTES: u64 = 224_000;
 
 /// Arguments of `windows`.
 #[derive(Debug, Args)]
@@ -36,6 +35,10 @@ pub struct WindowsArgs {
     /// Length of the windows of the market's sources, as the product takes it.
     #[arg(long, default_value = "500ms")]
     window: String,
+    /// Length of an epoch, seconds: details of two are kept, so that they leave the state for the first time after a quarter of an hour.
+    /// With shorter ones everything that fills and leaves does so sooner.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(30..=3_600))]
+    epoch_seconds: u64,
     /// Market events a second that are asked for.
     #[arg(long, default_value_t = 60)]
     rate: u32,
@@ -80,7 +83,7 @@ async fn measure(arguments: &WindowsArgs) -> anyhow::Result<Vec<Sample>> {
     let ready = network.ready(&root.join("validator-0")).await;
     network.stop().await;
     ready?;
-    shorten(&root)?;
+    shorten(&root, arguments.epoch_seconds)?;
     let mut network = Process::start(&binary, &up, home.path().join("up.log"))?;
     let outcome = watch(arguments, &root, &mut network).await;
     network.stop().await;
@@ -88,12 +91,12 @@ async fn measure(arguments: &WindowsArgs) -> anyhow::Result<Vec<Sample>> {
 }
 
 /// Makes epochs and retention short, and lets the network begin anew.
-fn shorten(root: &Path) -> anyhow::Result<()> {
+fn shorten(root: &Path, epoch_s: u64) -> anyhow::Result<()> {
     for folder in [root.to_path_buf()].into_iter().chain((0..VALIDATORS).map(|index| sample::folder(root, index))) {
         let file = folder.join("genesis.json");
         let mut genesis: serde_json::Value = serde_json::from_slice(&std::fs::read(&file)?)?;
         let epochs = genesis.pointer_mut("/params/epochs").context("a genesis without epochs")?;
-        epochs["epoch_ms"] = EPOCH_MS.into();
+        epochs["epoch_ms"] = (epoch_s * 1_000).into();
         epochs["details_kept_epochs"] = EPOCHS_KEPT.into();
         std::fs::write(&file, serde_json::to_vec_pretty(&genesis)?)?;
     }
@@ -102,8 +105,8 @@ fn shorten(root: &Path) -> anyhow::Result<()> {
         let file = folder.join("node.toml");
         let mut settings: toml::Table = std::fs::read_to_string(&file)?.parse()?;
         let limits = table(&mut settings, "limits")?;
-        for (key, bytes) in [("content_bytes_max", CONTENT_BYTES_MAX), ("raw_bytes_max", RAW_BYTES_MAX)] {
-            limits.insert(key.to_owned(), toml::Value::Integer(bytes.cast_signed()));
+        for (key, bytes) in [("content_bytes_max", CONTENT_BYTES), ("raw_bytes_max", RAW_BYTES)] {
+            limits.insert(key.to_owned(), toml::Value::Integer((bytes * epoch_s).cast_signed()));
         }
         let storage = table(&mut settings, "storage")?;
         storage.insert("retain_epochs".to_owned(), toml::Value::Integer(EPOCHS_KEPT.cast_signed()));

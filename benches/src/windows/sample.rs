@@ -1,19 +1,27 @@
 //! One minute of a network as numbers, read from its files, its processes and its API.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use openmesh_primitives::sha256;
 use serde_json::Value;
 
 use crate::door::Door;
 use crate::network::{pid, record};
-use crate::proc::{memory_kib, processor_time};
+use crate::proc::{memory_kib, processor_time, processor_time_of_threads, thread_time};
 
 /// Validators of `openmesh up --simulate`.
 pub const VALIDATORS: usize = 4;
+/// Name of the thread that executes, stores and prunes in a validator (`crates/engine/src/chain.rs`).
+const CHAIN: &str = "openmesh-chain";
+/// Columns that tables of earlier versions do not have.
+const ADDED: [&str; 4] = ["memory_all_bytes", "chain_cpu_ms", "yardstick_us", "cpu_yardsticks"];
+/// Bytes that a yardstick hashes, and entries that it sorts: a fifth of a second of work, in the caches and beyond them.
+const YARDSTICK: (usize, u64) = (32 << 20, 200_000);
 /// A block of stat(2), bytes, whatever the file system's own are.
 const BLOCK_BYTES: u64 = 512;
 
@@ -36,6 +44,12 @@ pub struct Sample {
     pub events_per_second: u64,
     /// Processor time of the four validators in this minute, milliseconds.
     pub cpu_ms: u64,
+    /// The part of it that threads of the ledger took, which execute, store and prune.
+    pub chain_cpu_ms: u64,
+    /// Processor time of a piece of work that is always the same, done beside them once a minute, microseconds: it tells how fast this machine was.
+    pub yardstick_us: u64,
+    /// Processor time of the four validators as a number of such pieces of work.
+    pub cpu_yardsticks: u64,
     /// Chunks that a validator's tables wait for.
     pub awaited: u64,
     /// Memory of a validator's own, bytes.
@@ -62,7 +76,7 @@ pub struct Column {
 }
 
 /// All columns, in their order.
-pub const COLUMNS: [Column; 15] = [
+pub const COLUMNS: [Column; 18] = [
     Column { name: "minutes", of: |s| &mut s.minutes },
     Column { name: "height", of: |s| &mut s.height },
     Column { name: "blocks", of: |s| &mut s.blocks },
@@ -71,6 +85,9 @@ pub const COLUMNS: [Column; 15] = [
     Column { name: "disputed", of: |s| &mut s.disputed },
     Column { name: "events_per_second", of: |s| &mut s.events_per_second },
     Column { name: "cpu_ms", of: |s| &mut s.cpu_ms },
+    Column { name: "chain_cpu_ms", of: |s| &mut s.chain_cpu_ms },
+    Column { name: "yardstick_us", of: |s| &mut s.yardstick_us },
+    Column { name: "cpu_yardsticks", of: |s| &mut s.cpu_yardsticks },
     Column { name: "awaited", of: |s| &mut s.awaited },
     Column { name: "memory_bytes", of: |s| &mut s.memory_bytes },
     Column { name: "memory_all_bytes", of: |s| &mut s.memory_all_bytes },
@@ -108,22 +125,30 @@ pub fn write(samples: &[Sample]) -> String {
     text
 }
 
-/// Reads such a table.
+/// Reads such a table. A column that a table of an earlier version does not have is 0 throughout.
 ///
 /// # Errors
-/// Other headings, or a value that is no number.
+/// A heading that is no column's or lacks where every version has it, or a value that is no number.
 pub fn read(text: &str) -> anyhow::Result<Vec<Sample>> {
     let mut lines = text.lines();
-    let headings = COLUMNS.map(|column| column.name).join(",");
-    ensure!(lines.next() == Some(&headings), "the first line has to be `{headings}`");
-    lines.enumerate().map(|(index, line)| row(line).with_context(|| format!("line {}", index + 2))).collect()
+    let column = |name: &str| COLUMNS.into_iter().find(|column| column.name == name);
+    let headings: Vec<Column> = lines
+        .next()
+        .unwrap_or_default()
+        .split(',')
+        .map(|name| column(name).with_context(|| format!("the first line names `{name}`, which is no column")))
+        .collect::<anyhow::Result<_>>()?;
+    for name in COLUMNS.map(|column| column.name).iter().filter(|name| !ADDED.contains(name)) {
+        ensure!(headings.iter().any(|heading| heading.name == *name), "the first line lacks the column `{name}`");
+    }
+    lines.enumerate().map(|(i, line)| row(&headings, line).with_context(|| format!("line {}", i + 2))).collect()
 }
 
-fn row(line: &str) -> anyhow::Result<Sample> {
+fn row(headings: &[Column], line: &str) -> anyhow::Result<Sample> {
     let values: Vec<&str> = line.split(',').collect();
-    ensure!(values.len() == COLUMNS.len(), "{} values in place of {}", values.len(), COLUMNS.len());
+    ensure!(values.len() == headings.len(), "{} values in place of {}", values.len(), headings.len());
     let mut sample = Sample::default();
-    for (column, value) in COLUMNS.into_iter().zip(values) {
+    for (column, value) in headings.iter().zip(values) {
         *(column.of)(&mut sample) = value.parse().with_context(|| format!("{}: `{value}`", column.name))?;
     }
     Ok(sample)
@@ -140,22 +165,31 @@ pub struct Watch {
     hosts: Vec<String>,
     before: Sample,
     cpu_ms_ever: u64,
+    chain_cpu_ms_ever: u64,
     at: Instant,
 }
 
 impl Watch {
     /// A network whose first minute begins now.
     pub fn new(root: &Path, hosts: Vec<String>) -> Watch {
-        Watch { root: root.to_owned(), hosts, before: Sample::default(), cpu_ms_ever: 0, at: Instant::now() }
+        Watch {
+            root: root.to_owned(),
+            hosts,
+            before: Sample::default(),
+            cpu_ms_ever: 0,
+            chain_cpu_ms_ever: 0,
+            at: Instant::now(),
+        }
     }
 
     /// Numbers of the time since the last ones, for a minute.
     pub async fn sample(&mut self, minutes: u64) -> anyhow::Result<Sample> {
         let mut sample = Sample { minutes, ..Sample::default() };
-        let mut cpu_ms_ever = 0;
+        let (mut cpu_ms_ever, mut chain_cpu_ms_ever) = (0, 0);
         for index in 0..VALIDATORS {
             let folder = folder(&self.root, index);
-            cpu_ms_ever += process(&folder, &mut sample).with_context(|| folder.display().to_string())?;
+            let (all, chain) = process(&folder, &mut sample).with_context(|| folder.display().to_string())?;
+            (cpu_ms_ever, chain_cpu_ms_ever) = (cpu_ms_ever + all, chain_cpu_ms_ever + chain);
             let data = folder.join("data");
             sizes(&data, &mut sample);
             let host = &self.hosts[index];
@@ -172,19 +206,35 @@ impl Watch {
         sample.blocks = rate(sample.height, self.before.height);
         sample.chunks = rate(sample.chunks_ever, self.before.chunks_ever);
         sample.cpu_ms = rate(cpu_ms_ever, self.cpu_ms_ever);
-        (self.before, self.cpu_ms_ever, self.at) = (sample, cpu_ms_ever, Instant::now());
+        sample.chain_cpu_ms = rate(chain_cpu_ms_ever, self.chain_cpu_ms_ever);
+        (self.cpu_ms_ever, self.chain_cpu_ms_ever, self.at) = (cpu_ms_ever, chain_cpu_ms_ever, Instant::now());
+        sample.yardstick_us = u64::try_from(tokio::task::spawn_blocking(yardstick).await?.as_micros())?;
+        sample.cpu_yardsticks = sample.cpu_ms * 1_000 / sample.yardstick_us.max(1);
+        self.before = sample;
         Ok(sample)
     }
 }
 
-/// Notes the memory of a validator's process, and returns its processor time since its start, milliseconds.
-fn process(folder: &Path, sample: &mut Sample) -> anyhow::Result<u64> {
+/// Does the work of a yardstick, and returns its processor time.
+fn yardstick() -> Duration {
+    let begun = thread_time();
+    let (bytes, entries) = YARDSTICK;
+    std::hint::black_box(sha256(&[&vec![7; bytes]]));
+    // Keys in an order that is not theirs, by a multiplication that changes none into another.
+    let sorted: BTreeMap<u64, u64> = (0..entries).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15), n)).collect();
+    std::hint::black_box(sorted.values().fold(0, |sum, value| sum ^ value));
+    thread_time().saturating_sub(begun)
+}
+
+/// Notes the memory of a validator's process, and returns the processor time since its start, milliseconds: of all of it, and of its chain's thread.
+fn process(folder: &Path, sample: &mut Sample) -> anyhow::Result<(u64, u64)> {
     let record = record(folder).context("it does not run")?;
     let pid = pid(&record).context("a record without a process")?;
     let memory_bytes = memory_kib(pid, "Anonymous")? * 1024;
     sample.memory_bytes = sample.memory_bytes.max(memory_bytes);
     sample.memory_all_bytes += memory_bytes;
-    Ok(u64::try_from(processor_time(pid).as_millis())?)
+    let ms = |time: Duration| u64::try_from(time.as_millis());
+    Ok((ms(processor_time(pid))?, ms(processor_time_of_threads(pid, CHAIN))?))
 }
 
 fn sizes(data: &Path, sample: &mut Sample) {
@@ -216,6 +266,12 @@ mod tests {
         assert_eq!(read(&write(&samples)).unwrap(), samples);
         let error = read(&write(&samples).replacen(",0,", ",x,", 1)).unwrap_err();
         assert!(format!("{error:#}").starts_with("line 2: height: `x`"), "{error:#}");
-        assert!(read("minutes\n1\n").unwrap_err().to_string().contains("minutes,height"));
+        assert!(read("minutes\n1\n").unwrap_err().to_string().contains("lacks the column `height`"));
+        assert!(read("minute\n1\n").unwrap_err().to_string().contains("`minute`, which is no column"));
+    }
+
+    #[test]
+    fn the_same_work_is_measured() {
+        assert!(yardstick() > Duration::from_millis(1));
     }
 }

@@ -14,7 +14,7 @@ use crate::others;
 
 /// Name under which the texts are read, where no machine has given one.
 const NOBODYS: &str = "catalogue";
-/// Name of an application or a secret where no person has given one.
+/// Name of a secret where no person has given one.
 const STAND_IN: &str = "stand-in";
 /// Nanoseconds of a day.
 const DAY_NANOS: i64 = 86_400 * 1_000_000_000;
@@ -69,7 +69,7 @@ fn entry(stem: &str, bytes: &[u8], files: &BTreeMap<String, Vec<u8>>) -> Result<
 fn try_out(template: &Template) -> Result<(), String> {
     let open = template.options.iter().filter(|(_, option)| option.default.is_none());
     let answers: Option<BTreeMap<Name, Content>> =
-        open.map(|(name, option)| Some((name.clone(), stand_in(option)?))).collect();
+        open.map(|(name, option)| Some((name.clone(), stand_in(name, option)?))).collect();
     let (Some(answers), Some(mut own)) = (answers, Application::absent()) else { return Ok(()) };
     own.template = Some(TemplateUse {
         name: template.name.clone(),
@@ -86,13 +86,13 @@ fn try_out(template: &Template) -> Result<(), String> {
     }
 }
 
-/// An answer where no person has given one; none where a person alone can.
-fn stand_in(option: &TemplateOption) -> Option<Content> {
+/// An answer where no person has given one; none where a person alone can. Applications and domains of two options are two.
+fn stand_in(name: &Name, option: &TemplateOption) -> Option<Content> {
     let text = |text: &str| Some(Content::Text(text.to_string()));
     match option.kind {
         OptionKind::Secret => STAND_IN.parse().ok().map(Content::Secret),
-        OptionKind::Application => text(STAND_IN),
-        OptionKind::Domain => text("a.example"),
+        OptionKind::Application => text(name.as_str()),
+        OptionKind::Domain => text(&format!("{name}.example")),
         OptionKind::Port => text("none"),
         OptionKind::Boolean => text("true"),
         OptionKind::Choice => option.choices.first().and_then(|choice| text(choice)),

@@ -12,9 +12,14 @@ use tokio::process::{Child, ChildStdout, Command};
 /// Longest wait for anything on a machine that compiles beside the tests.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Path of the binary under test: the one that `OPENMESH_PROGRAM` names, as where the optimised build is measured, or that of the tests.
+pub fn program() -> PathBuf {
+    std::env::var_os("OPENMESH_PROGRAM").map_or_else(|| env!("CARGO_BIN_EXE_openmesh").into(), PathBuf::from)
+}
+
 /// The binary under test.
 pub fn binary() -> Command {
-    program_at(Path::new(env!("CARGO_BIN_EXE_openmesh")))
+    program_at(&program())
 }
 
 /// The binary under test, in another place.
@@ -63,11 +68,7 @@ impl Processes {
 
 impl Drop for Processes {
     fn drop(&mut self) {
-        let down = std::process::Command::new(env!("CARGO_BIN_EXE_openmesh"))
-            .arg("down")
-            .arg("--home")
-            .arg(&self.home)
-            .output();
+        let down = std::process::Command::new(program()).arg("down").arg("--home").arg(&self.home).output();
         match down {
             Ok(output) => print!("down: {}", String::from_utf8_lossy(&output.stdout)),
             Err(error) => println!("down: {error}"),

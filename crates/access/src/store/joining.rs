@@ -243,7 +243,7 @@ mod tests {
         assert!(!text.contains(&token[4..]) && !text.contains(&own[4..]));
         drop(access);
         let access = open(folder.path());
-        assert_eq!(access.machines(), [machine.clone()]);
+        assert_eq!(access.machines(), std::slice::from_ref(&machine));
         let other = token::of_machine().unwrap();
         assert_eq!(access.join(&token, &other, "thief", &tick(3)).unwrap_err(), Refusal::InvitationUsed);
         assert_eq!(access.join(&token, &own, "attic", &tick(3)).unwrap(), machine, "it has not heard the answer");

@@ -9,7 +9,7 @@ use openmesh_blueprint::document::{Name, Wish};
 use openmesh_blueprint::moving::Act;
 use tokio::runtime::Handle;
 
-use super::change::{change, unrest, wish};
+use super::change::{change, shut_out, unrest, wanted, wish};
 use super::copy;
 use super::error::MovesError;
 use super::records::Leaving;
@@ -174,6 +174,11 @@ impl Doing<'_> {
             _ => wish(document, name, Wish::Running),
         };
         change(self.service, (self.runtime, self.job), (&Terms::default(), &asked), starts)?;
+        let (_, document) = wanted(self.service)?;
+        let runs = document.applications.get(name).is_some_and(|found| found.wish == Wish::Running);
+        if runs && let Some(why) = shut_out(self.service, name)? {
+            return Err(MovesError::Failed(why).into());
+        }
         Ok(Done { text: format!("{name} serves here"), ..Done::default() })
     }
 

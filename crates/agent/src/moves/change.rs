@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use openmesh_blueprint::document::{Application, Name, Port, Wish};
 use openmesh_blueprint::generation::{Disposal, Retired};
-use openmesh_blueprint::inventory::{Door, ObservedInstance, Traffic};
+use openmesh_blueprint::inventory::{Door, ObservedInstance, Traffic, Verdict};
 use openmesh_blueprint::{Document, Generation};
 use tokio::runtime::Handle;
 
@@ -161,6 +161,26 @@ pub(super) fn unrest(service: &Service, name: &Name) -> Result<Option<String>, A
     }
     let jobs = service.agent().running_jobs(name)?;
     Ok(jobs.first().map(|(job, _)| format!("job {job} of {name} still runs")))
+}
+
+/// Words for why no client is let in to an application that is wished to run; none where they are. A version that is started again may be held at its gate in a
+/// generation that is committed: there is no other version to which that could return.
+///
+/// # Errors
+/// The machine cannot be looked at.
+pub(super) fn shut_out(service: &Service, name: &Name) -> Result<Option<String>, AgentError> {
+    let look = service.agent().look()?;
+    let Some(found) = look.inventory.applications.get(name) else {
+        return Ok(Some("nothing of it is there".to_string()));
+    };
+    if matches!(found.door, Door::Open(_) | Door::Holding) {
+        return Ok(None);
+    }
+    let failed = found.instances.values().find_map(|one| match &one.gate {
+        Some(Verdict::Failed(cause)) => Some(cause.clone()),
+        _ => None,
+    });
+    Ok(Some(failed.unwrap_or_else(|| "it has not passed its gate".to_string())))
 }
 
 #[cfg(test)]

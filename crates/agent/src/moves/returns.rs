@@ -4,6 +4,7 @@ use openmesh_blueprint::Generation;
 use openmesh_blueprint::document::{Name, Wish};
 use openmesh_xnode::marks;
 
+use super::change::shut_out;
 use super::records::Leaving;
 use crate::error::AgentError;
 use crate::outcomes::AGENT;
@@ -62,8 +63,10 @@ pub(super) fn standing(service: &Service, leaving: &Leaving, name: &Name) -> Res
         // A move pauses it: a person has stopped it, also where a start after that has failed and came back to it.
         Some(Wish::Stopped) => Standing { is_due: false, is_back: true },
         Some(Wish::Running) => {
-            let serves = serving.as_ref().and_then(|serving| wish(serving, name));
-            Standing { is_due: false, is_back: serves == Some(Wish::Running) }
+            let serves = serving.as_ref().and_then(|serving| wish(serving, name)) == Some(Wish::Running);
+            // A generation is committed also where it is held at its gate, which is tried again.
+            let is_held = serves && shut_out(service, name)?.is_some();
+            Standing { is_due: is_held, is_back: serves && !is_held }
         }
         Some(Wish::Paused) => {
             let paths = &service.agent().machine().paths;

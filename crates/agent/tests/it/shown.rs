@@ -241,7 +241,7 @@ impl Disk {
         use std::io::Write as _;
         let mut options = std::fs::OpenOptions::new();
         let mut file = options.create(true).append(true).open(self.ballast()).unwrap();
-        let free = rustix::fs::statvfs(&self.point()).unwrap();
+        let free = rustix::fs::statvfs(self.point()).unwrap();
         let most = (free.f_bavail * free.f_frsize).saturating_sub(WRITTEN_MAX);
         rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, most).unwrap();
         for _ in 0..3 {

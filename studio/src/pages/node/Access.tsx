@@ -280,11 +280,7 @@ function LetIn() {
         </label>
         <label className="field">
           <span>Role</span>
-          <select
-            className="input"
-            value={chosen?.value}
-            onChange={(event) => setValue(event.target.value)}
-          >
+          <select className="input" value={chosen?.value} onChange={(event) => setValue(event.target.value)}>
             {choices.map(({ value: each, role, only }) => (
               <option key={each} value={each}>
                 {only === null ? `${role}: ${ROLE_WORDS[role]}` : roleWords(role, only)}
@@ -450,11 +446,7 @@ function NewKey() {
         </label>
         <label className="field">
           <span>Role</span>
-          <select
-            className="input"
-            value={chosen?.value}
-            onChange={(event) => setValue(event.target.value)}
-          >
+          <select className="input" value={chosen?.value} onChange={(event) => setValue(event.target.value)}>
             {choices.map(({ value: each, role, only }) => (
               <option key={each} value={each}>
                 {roleWords(role, only)}

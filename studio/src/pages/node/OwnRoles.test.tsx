@@ -27,6 +27,7 @@ function shown(roles: OwnRole[], role: Role) {
     const answer = (json: unknown, status = 200) =>
       Promise.resolve(new Response(status === 204 ? null : JSON.stringify(json), { status }));
     if (path.endsWith("/access/me")) return answer({ who: "0x00", role, only: [], from: "here", id: "s" });
+    if (path.endsWith("/v1/xnode")) return answer({ work: { state: "rests", step: null } });
     if (method === "GET") return answer(roles);
     asked.push({ method, path, body: body === undefined ? null : JSON.parse(body) });
     return answer(null, 204);
