@@ -212,7 +212,7 @@ describe("the canvas", () => {
     await plan.click();
     await page.getByRole("table", { name: "Steps of the plan" }).waitFor();
     await page.getByRole("button", { name: "Deploy" }).click();
-    await page.getByRole("heading", { name: "Generation 2" }).waitFor();
+    await page.getByRole("heading", { name: /^Generation 2\b/ }).waitFor();
     expect(agent.taken).toHaveLength(1);
     expect(agent.taken[0]?.query.get("make_secrets")).toBe("true");
     expect(sent).toBe(`${DOCUMENT}    links:

@@ -227,7 +227,7 @@ describe("a document", () => {
     await plan.getByRole("checkbox", { name: "What is listed above may be lost" }).check();
     await plan.getByLabel("Reason, for the history").fill("a cache");
     await deploy.click();
-    await page.getByRole("heading", { name: "Generation 2" }).waitFor();
+    await page.getByRole("heading", { name: /^Generation 2\b/ }).waitFor();
     // Added to what was there, and nothing of that was touched.
     expect(sent).toBe(`${DOCUMENT}  cache:\n    image: redis\n`);
     expect(agent.taken[0]?.query.get("reason")).toBe("a cache");
@@ -341,7 +341,7 @@ describe("history", () => {
     await page.getByText(/failed: web ended; generation 2 brought back/).waitFor();
     await page.getByRole("button", { name: "Roll back to generation 1" }).click();
     await page.getByRole("button", { name: "Roll back", exact: true }).click();
-    await page.getByRole("heading", { name: "Generation 3" }).waitFor();
+    await page.getByRole("heading", { name: /^Generation 3\b/ }).waitFor();
     expect(agent.taken[0]?.path).toBe("/v1/xnode/generations/1/restore");
   });
 });
@@ -364,7 +364,7 @@ describe("removal", () => {
     await page.getByText("all data of db/data").first().waitFor();
     await page.getByRole("checkbox", { name: "What is listed above may be lost" }).check();
     await page.getByRole("button", { name: "Remove db" }).click();
-    await page.getByRole("heading", { name: "Generation 2" }).waitFor();
+    await page.getByRole("heading", { name: /^Generation 2\b/ }).waitFor();
     expect([agent.taken[0]?.method, agent.taken[0]?.query.get("data")]).toEqual(["DELETE", "wipe"]);
   });
 });
@@ -402,7 +402,7 @@ describe("the node", () => {
     await form.getByLabel("Wallets, one a line").fill(`0x${"ab".repeat(20)}`);
     await form.getByRole("button", { name: "Show the plan" }).click();
     await page.getByRole("button", { name: "Apply", exact: true }).click();
-    await page.getByRole("heading", { name: "Generation 2" }).waitFor();
+    await page.getByRole("heading", { name: /^Generation 2\b/ }).waitFor();
     expect(texts[0]).toContain(
       '    domains:\n      "shop.example.org":\n        port: http\n        audience: wallets\n        wallets:\n',
     );
@@ -845,7 +845,7 @@ describe("the store", () => {
     await page.getByText("There is room for it").waitFor();
     await show.click();
     await page.getByRole("button", { name: "Deploy" }).click();
-    await page.getByRole("heading", { name: "Generation 2" }).waitFor();
+    await page.getByRole("heading", { name: /^Generation 2\b/ }).waitFor();
     expect(JSON.parse(sent)).toEqual({
       name: "redis-2",
       version: "1.0",
@@ -1084,7 +1084,7 @@ describe("within an application", () => {
     agent.plan = () => planned({ destroys: [] });
     await page.getByRole("button", { name: "Use line 1 of data" }).click();
     await page.getByRole("button", { name: "Use this line" }).click();
-    await page.getByRole("heading", { name: "Generation 2" }).waitFor();
+    await page.getByRole("heading", { name: /^Generation 2\b/ }).waitFor();
     expect(agent.taken[0]?.query.get("lines")).toBe("db/data:1");
   });
 });

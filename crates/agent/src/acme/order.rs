@@ -176,9 +176,7 @@ async fn pass(
         order.finalize_csr(&request).await.map_err(|error| refused(&error))?;
     }
     if order.state().status == OrderStatus::Invalid {
-        let words = order.state().error.as_ref().map(|problem| problem.to_string());
-        let cause = words.unwrap_or_else(|| "the authority has shut the order".into());
-        return Err(Trouble { loss: Loss::Order, ..Trouble::own(cause) });
+        return Err(shut(issuer, name, &mut order, front).await);
     }
     let chain = order.poll_certificate(&AUTHORITY).await.map_err(|error| refused(&error))?;
     keep(issuer, authority, name, chain, &key)
@@ -297,6 +295,20 @@ async fn prove(issuer: &Issuer, name: &str, order: &mut Order, front: &Front<'_>
         }
         Err(error) => Err(refused(error)),
     }
+}
+
+/// Words for an order that the authority has shut before this pass, as for a proof of the pass before that it did not take.
+async fn shut(issuer: &Issuer, name: &str, order: &mut Order, front: &Front<'_>) -> Trouble {
+    let way = match way(issuer, name, front) {
+        Ok(way) => way,
+        Err(trouble) => return Trouble { loss: Loss::Order, ..trouble },
+    };
+    let found = why(name, way, order).await;
+    if !found.cause.is_empty() {
+        return found;
+    }
+    let shut = || Trouble { loss: Loss::Order, ..Trouble::own("the authority has shut the order") };
+    order.state().error.as_ref().map_or_else(shut, |problem| Trouble::of_proof(name, way, problem))
 }
 
 /// Lets the door show a proof, and waits until it does.

@@ -10,7 +10,7 @@ use openmesh_primitives::Timestamp;
 use openmesh_volume::rules::UNDO_MS;
 use openmesh_volume::{Asker, Door, Fate, Finding, Id, VolumeError, Volumes, Writers, loops, open};
 
-use crate::world::{LARGE, SMALL, World, fresh_id, may_grow_mounted_ext4, new_line, new_volume};
+use crate::world::{LARGE, SMALL, World, fresh_id, in_time, may_grow_mounted_ext4, new_line, new_volume};
 
 /// Variable with the order for a process that is to die: `root|instance|act|id|door|count`.
 const ORDER: &str = "OPENMESH_VOLUME_TEST_DEATH";
@@ -164,7 +164,7 @@ fn check_old_or_new(world: &World, act: Act, id: Id) {
 /// The act is called again and must get to its end.
 fn check_new(world: &World, act: Act, id: Id) {
     let volumes = &world.volumes;
-    perform(volumes, act, id, &open).unwrap();
+    in_time(|| perform(volumes, act, id, &open));
     let all = volumes.observe().unwrap();
     let found = all.volumes.get(&id);
     let Some(found) = found else {
