@@ -21,6 +21,12 @@ export function SignIn() {
     onError: () => void nonce.refetch(),
   });
   const isNew = nonce.data?.owned === false;
+  // Until the node has said whether it has an owner, it is not known whether a code is asked for.
+  const why = nonce.isPending
+    ? "Asking this Xnode whether it has an owner"
+    : isNew && code.trim() === ""
+      ? "The first owner needs the code"
+      : undefined;
   return (
     <div className="stack narrow">
       <h1>Sign in to this Xnode</h1>
@@ -53,7 +59,7 @@ export function SignIn() {
           <WalletList
             wallets={wallets}
             entering={entering}
-            why={isNew && code.trim() === "" ? "The first owner needs the code" : undefined}
+            why={why}
             without={
               <>
                 On the machine itself root needs none: <code>openmesh app list</code>.
