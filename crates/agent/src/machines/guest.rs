@@ -21,8 +21,8 @@ use crate::error::AgentError;
 use crate::face::tick;
 use crate::moves::wire::{self, Other, Reach, Trouble};
 use crate::service::Service;
-use crate::unanswered::words;
 use crate::views::EventKind;
+use openmesh_alerts::unanswered::words;
 
 /// Time between two reports: a machine that is silent is noticed within a minute.
 const REPORT: Duration = Duration::from_secs(15);
