@@ -122,7 +122,9 @@ describe("pages", () => {
     const kinds = await events.getByRole("row").locator("td:nth-child(3)").allTextContents();
     expect(new Set(kinds)).toEqual(new Set(["attested"]));
     await page.getByLabel("Kind").selectOption("epoch closed");
-    await page.getByText(/^No event matches these filters|^None in the blocks that were looked through/).waitFor();
+    await page
+      .getByText(/^No event matches these filters|^None in the blocks that were looked through/)
+      .waitFor();
   });
 
   it("show what an attestation says, and the parameters of the network", async () => {
@@ -170,7 +172,9 @@ describe("pages", () => {
 });
 
 describe("stamps", () => {
-  it("hash a file in the browser, are signed by a wallet, and are seen by whoever looks", async ({ task }) => {
+  it("hash a file in the browser, are signed by a wallet, and are seen by whoever looks", async ({
+    task,
+  }) => {
     const content = Buffer.from(`a report that nobody else may read ${task.result?.retryCount ?? 0}`);
     const hash = createHash("sha256").update(content).digest("hex");
     const watching = await visit("/stamps?topic=e2e.report");
@@ -179,7 +183,9 @@ describe("stamps", () => {
     await page.reload();
     const sent: string[] = [];
     page.on("request", (request) => sent.push(request.postData() ?? ""));
-    await page.getByLabel("File").setInputFiles({ name: "report.txt", mimeType: "text/plain", buffer: content });
+    await page
+      .getByLabel("File")
+      .setInputFiles({ name: "report.txt", mimeType: "text/plain", buffer: content });
     await page.getByText(hash, { exact: true }).waitFor();
     const card = page.getByRole("heading", { name: "Stamp a file" }).locator("xpath=ancestor::section");
     const topic = card.getByLabel("Topic");
@@ -220,7 +226,10 @@ describe("stamps", () => {
     await signed.getByRole("link", { name: stamp?.hash ?? "" }).waitFor();
     await signed.getByRole("link", { name: "e2e.report" }).waitFor();
     await page.goto(`${network.url}/accounts/${stamp?.account}`);
-    await page.getByRole("table", { name: "Its stamps" }).getByRole("link", { name: stamp?.hash ?? "" }).waitFor();
+    await page
+      .getByRole("table", { name: "Its stamps" })
+      .getByRole("link", { name: stamp?.hash ?? "" })
+      .waitFor();
     const deposits = page.getByRole("table", { name: "Its deposits" });
     await deposits.getByText("0.01 OPEN", { exact: true }).first().waitFor();
     await deposits.getByRole("link", { name: stamp?.hash ?? "" }).waitFor();

@@ -421,7 +421,10 @@ describe("wallet", () => {
     const places = page.getByRole("list", { name: "Places of the supply" });
     for (const place of ["In pools", "In accounts", "Deposits", "Burnt"])
       await places.getByText(place).waitFor();
-    const pools = await page.getByRole("list", { name: /^Pools of / }).getByRole("listitem").count();
+    const pools = await page
+      .getByRole("list", { name: /^Pools of / })
+      .getByRole("listitem")
+      .count();
     expect(pools).toBe(25);
     await page.getByText("Community and marketing").waitFor();
     await page.getByText(/% of it left$/).waitFor();

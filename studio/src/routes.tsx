@@ -79,7 +79,9 @@ export const router = createBrowserRouter([
           },
           {
             path: "validators",
-            lazy: async () => ({ Component: (await import("./pages/explorer/ValidatorsPage")).ValidatorsPage }),
+            lazy: async () => ({
+              Component: (await import("./pages/explorer/ValidatorsPage")).ValidatorsPage,
+            }),
           },
           {
             path: "chunks",
@@ -115,7 +117,9 @@ export const router = createBrowserRouter([
           },
           {
             path: "parameters",
-            lazy: async () => ({ Component: (await import("./pages/explorer/ParametersPage")).ParametersPage }),
+            lazy: async () => ({
+              Component: (await import("./pages/explorer/ParametersPage")).ParametersPage,
+            }),
           },
           {
             path: "sources/:source/windows/:window",

@@ -150,8 +150,7 @@ export const useParameters = () =>
 export const useWindow = (source: string, window: string) =>
   useQuery({
     queryKey: ["window", source, window],
-    queryFn: ({ signal }) =>
-      get<WindowInfo>(`/v1/sources/${part(source)}/windows/${part(window)}`, signal),
+    queryFn: ({ signal }) => get<WindowInfo>(`/v1/sources/${part(source)}/windows/${part(window)}`, signal),
     refetchInterval: ({ state }) => (state.data?.closed ? false : 2_000),
   });
 

@@ -71,7 +71,10 @@ describe("stream", () => {
     expect(new Set(socket(0).sent.map(({ id }) => id)).size).toBe(5);
     socket(0).say({ op: "stamp", stamp: { topic: "xnode.drill", account } });
     expect(heard.splice(0)).toEqual(["all stamps", "drills"]);
-    socket(0).say({ op: "event", event: { kind: "stamped", accounts: [account.toUpperCase()], validators: [] } });
+    socket(0).say({
+      op: "event",
+      event: { kind: "stamped", accounts: [account.toUpperCase()], validators: [] },
+    });
     expect(heard.splice(0)).toEqual(["of the account"]);
     socket(0).say({ op: "event", event: { kind: "transferred", accounts: [], validators: [] } });
     expect(heard.splice(0)).toEqual(["transfers"]);

@@ -50,7 +50,9 @@ export function readField(field: ActionField, written: string): Read {
       // As the typed data has it, so that what is signed can be compared with what was written.
       return HASH.test(text)
         ? { value: `0x${text.replace(/^0x/i, "").toLowerCase()}` }
-        : { wrong: `A SHA-256 is 64 hexadecimal digits; these are ${text.replace(/^0x/i, "").length} characters.` };
+        : {
+            wrong: `A SHA-256 is 64 hexadecimal digits; these are ${text.replace(/^0x/i, "").length} characters.`,
+          };
     case "choice":
       return field.choices.includes(text)
         ? { value: text }

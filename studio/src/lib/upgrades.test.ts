@@ -51,7 +51,11 @@ describe("a plan of an upgrade", () => {
   });
 
   it("says who approves it and who is ready", () => {
-    const said = voters(info, plan).map(({ validator, approved, ready }) => [validator.name, approved, ready]);
+    const said = voters(info, plan).map(({ validator, approved, ready }) => [
+      validator.name,
+      approved,
+      ready,
+    ]);
     expect(said).toEqual([
       ["v0", 900, false],
       ["v1", null, true],

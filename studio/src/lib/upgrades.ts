@@ -22,7 +22,9 @@ export const needed = (total: number): number => Math.floor((total * 2) / 3) + 1
 /** How far a plan has come. */
 export function standing({ power, total_power, stands }: UpgradePlanInfo): string {
   const of = `${count(power)} of ${count(total_power)}`;
-  return stands ? `stands: ${of} of the power` : `${of} of the power, ${count(needed(total_power))} are needed`;
+  return stands
+    ? `stands: ${of} of the power`
+    : `${of} of the power, ${count(needed(total_power))} are needed`;
 }
 
 /** A validator with what it says about a plan. */

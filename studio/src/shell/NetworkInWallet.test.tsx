@@ -1,7 +1,7 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { cleanup, render, screen, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
-import type { PrivateKeyAccount } from "viem/accounts";
+import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { afterEach, expect, it } from "vitest";
 import { ProviderError, TestWallet } from "../../e2e/provider";
 import { chainOf } from "./chain";
@@ -14,7 +14,7 @@ const STATUS = { chain_id: 84_202, network: "simulated" };
 
 /** Announces a wallet to this page whenever it asks. No network answers it. */
 function announce(name: string): { inside: TestWallet; change: (chainId: string) => void } {
-  const account = { address: "0x52908400098527886E0F7030069857D2E4169EE7" } as PrivateKeyAccount;
+  const account = privateKeyToAccount(generatePrivateKey());
   const inside = new TestWallet(account, () => Promise.reject(new ProviderError(-32603, "no such address")));
   const listeners = new Set<(value: unknown) => void>();
   const detail: Wallet = {

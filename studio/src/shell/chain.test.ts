@@ -76,9 +76,7 @@ const answering =
       method in answers
         ? { jsonrpc: "2.0", id, result: answers[method] }
         : { jsonrpc: "2.0", id, error: { code: -32004, message: `${method} is refused` } };
-    return Promise.resolve(
-      Array.isArray(body) ? body.map(one) : one(body as { id: number; method: string }),
-    );
+    return Promise.resolve(Array.isArray(body) ? body.map(one) : one(body as { id: number; method: string }));
   };
 
 function wallet(answers: Record<string, unknown> = ANSWERS, staysAfterAdding = false) {

@@ -29,8 +29,8 @@ export function DepositsPage() {
       <div className="heading">
         <h1>Deposits</h1>
         <p className="quiet flat">
-          An account that stores a record leaves an amount for its room, and has it back when the record leaves the
-          state.
+          An account that stores a record leaves an amount for its room, and has it back when the record
+          leaves the state.
         </p>
       </div>
       <Card title="All deposits" flush>

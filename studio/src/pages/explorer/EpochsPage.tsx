@@ -34,8 +34,8 @@ export function EpochsPage() {
       <div className="heading">
         <h1>Epochs</h1>
         <p className="quiet flat">
-          In each, other validators are drawn for the sources. When it ends, its facts are closed into one root that
-          stays for ever.
+          In each, other validators are drawn for the sources. When it ends, its facts are closed into one
+          root that stays for ever.
         </p>
       </div>
       <Card title="All epochs" flush>

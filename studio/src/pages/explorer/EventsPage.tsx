@@ -64,8 +64,10 @@ export function EventsPage() {
             name="Validator"
             value={filter.validator}
             options={
-              validators.data?.items.map(({ address, name }) => ({ value: address, words: name || address })) ??
-              []
+              validators.data?.items.map(({ address, name }) => ({
+                value: address,
+                words: name || address,
+              })) ?? []
             }
             onChange={(validator) => write({ validator })}
           />

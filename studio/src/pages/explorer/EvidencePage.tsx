@@ -19,7 +19,8 @@ export function EvidencePage() {
       <div className="heading">
         <h1>Evidence</h1>
         <p className="quiet flat">
-          Two messages of consensus that one validator must not both have signed. Whoever saw them may show them.
+          Two messages of consensus that one validator must not both have signed. Whoever saw them may show
+          them.
         </p>
       </div>
       <Card title="Evidence on the ledger" flush>

@@ -23,7 +23,11 @@ const KINDS: readonly Kind[] = [
     words: "Each with its transactions, events and signatures.",
     number: (of) => of.height,
   },
-  { to: "/transactions", name: "Transactions", words: "What accounts and validators wrote, done or refused." },
+  {
+    to: "/transactions",
+    name: "Transactions",
+    words: "What accounts and validators wrote, done or refused.",
+  },
   { to: "/events", name: "Events", words: "What each block did, live, by kind and by whom." },
   {
     to: "/validators",
@@ -48,7 +52,11 @@ const KINDS: readonly Kind[] = [
   },
   { to: "/evidence", name: "Evidence", words: "Two messages that one validator must not both sign." },
   { to: "/parameters", name: "Parameters", words: "The numbers in the network's rules." },
-  { to: "/upgrades", name: "Upgrades", words: "Rule sets, plans that validators approve, and what came of them." },
+  {
+    to: "/upgrades",
+    name: "Upgrades",
+    words: "Rule sets, plans that validators approve, and what came of them.",
+  },
   { to: "/actions", name: "Actions", words: "What an account can sign, each with a form." },
   { to: "/supply", name: "Supply", words: "Where all OPEN stands: pools, accounts, deposits, burnt." },
   { to: "/deposits", name: "Deposits", words: "What is held for records, and goes back when they go." },
@@ -64,8 +72,8 @@ export function ExplorerPage() {
       <div className="heading">
         <h1>Explorer</h1>
         <p className="quiet flat">
-          Everything that is written into the ledger. The field at the top finds one by height, hash, address, CID
-          or name; <kbd>/</kbd> leads there.
+          Everything that is written into the ledger. The field at the top finds one by height, hash, address,
+          CID or name; <kbd>/</kbd> leads there.
         </p>
       </div>
       <ul className="kinds" aria-label="Kinds of records">

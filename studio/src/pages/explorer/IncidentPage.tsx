@@ -18,7 +18,8 @@ export function IncidentsPage() {
       <div className="heading">
         <h1>Incidents</h1>
         <p className="quiet flat">
-          What went wrong and was noticed: by the ledger, which all validators agree on, or by this site alone.
+          What went wrong and was noticed: by the ledger, which all validators agree on, or by this site
+          alone.
         </p>
       </div>
       <Incidents />

@@ -55,7 +55,11 @@ export function ParametersPage() {
               empty="No parameter matches this filter."
               columns={[
                 { head: "Parameter", cell: ({ name }) => <code>{name}</code> },
-                { head: "Value", number: true, cell: (each) => <span title={each.value}>{valueOf(each)}</span> },
+                {
+                  head: "Value",
+                  number: true,
+                  cell: (each) => <span title={each.value}>{valueOf(each)}</span>,
+                },
                 { head: "Rules", cell: ({ meaning }) => <span className="prose">{meaning}</span> },
               ]}
             />

@@ -12,7 +12,9 @@ import { StampTable } from "./StampTable";
 export const firstOf = (stamps: readonly StampInfo[]): StampInfo | null =>
   stamps.reduce<StampInfo | null>(
     (first, each) =>
-      first === null || each.height < first.height || (each.height === first.height && each.number < first.number)
+      first === null ||
+      each.height < first.height ||
+      (each.height === first.height && each.number < first.number)
         ? each
         : first,
     null,
@@ -62,8 +64,8 @@ export function StampPage() {
               {first ? (
                 <Card title="Check it yourself">
                   <p className="flat">
-                    A proof leads from the hash to validators that the genesis names. Check it on your own machine,
-                    without trusting this node:
+                    A proof leads from the hash to validators that the genesis names. Check it on your own
+                    machine, without trusting this node:
                   </p>
                   <p className="command">
                     <code>{command}</code>

@@ -31,8 +31,8 @@ export function StampsPage() {
       <div className="heading">
         <h1>Stamps</h1>
         <p className="quiet flat">
-          A hash under a topic, with the account that gave it and the block that took it: proof that these bytes
-          were known by then.
+          A hash under a topic, with the account that gave it and the block that took it: proof that these
+          bytes were known by then.
         </p>
       </div>
       <Card title="All stamps" flush>

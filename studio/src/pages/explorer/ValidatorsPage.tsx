@@ -13,7 +13,9 @@ export function ValidatorsPage() {
       </p>
       <div className="heading">
         <h1>Validators</h1>
-        <p className="quiet flat">Who decides the blocks and collects the data, with their share of the power.</p>
+        <p className="quiet flat">
+          Who decides the blocks and collects the data, with their share of the power.
+        </p>
       </div>
       <label className="field">
         <span>Filter</span>

@@ -32,7 +32,10 @@ export function WindowPage() {
         </h1>
         <span className="row">
           {number > 0 ? (
-            <Link className="button small" to={`/sources/${encodeURIComponent(source)}/windows/${number - 1}`}>
+            <Link
+              className="button small"
+              to={`/sources/${encodeURIComponent(source)}/windows/${number - 1}`}
+            >
               Previous
             </Link>
           ) : null}
@@ -72,7 +75,9 @@ function Facts({ of }: { of: WindowInfo }) {
   return (
     <Card
       title="What it is"
-      actions={of.closed ? <Badge>closed</Badge> : <Badge tone="warn">open for commitments and attestations</Badge>}
+      actions={
+        of.closed ? <Badge>closed</Badge> : <Badge tone="warn">open for commitments and attestations</Badge>
+      }
     >
       <dl className="facts">
         {of.window_start ? (

@@ -77,7 +77,9 @@ function Attestation({ of }: { of: AttestationInfo }) {
           <Link to={`/epochs/${of.epoch}`}>epoch {count(of.epoch)}</Link>
         </dd>
         <dt>Not covered</dt>
-        <dd>{of.abstained.length === 0 ? <span className="quiet">nothing</span> : of.abstained.join(", ")}</dd>
+        <dd>
+          {of.abstained.length === 0 ? <span className="quiet">nothing</span> : of.abstained.join(", ")}
+        </dd>
       </dl>
       <Table
         label="Claims"

@@ -128,7 +128,12 @@ function Events({ height }: { height: string }) {
       <Answer of={events} what="events">
         {(page) => (
           <>
-            <EventTable items={page.items} label="Events of the block" empty="It did nothing." block={false} />
+            <EventTable
+              items={page.items}
+              label="Events of the block"
+              empty="It did nothing."
+              block={false}
+            />
             <Pages of={pager} page={page} what="events" />
           </>
         )}

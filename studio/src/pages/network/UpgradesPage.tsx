@@ -67,7 +67,8 @@ function Plan({ info, plan, newest }: { info: UpgradeInfo; plan: UpgradePlanInfo
         </p>
         <p className="flat">
           Release <strong>{plan.release}</strong>, SHA-256 <Hash text={plan.digest} />{" "}
-          <Copy text={plan.digest} label="digest" />; plan <Hash text={plan.id} /> <Copy text={plan.id} label="id" />
+          <Copy text={plan.digest} label="digest" />; plan <Hash text={plan.id} />{" "}
+          <Copy text={plan.id} label="id" />
         </p>
         {changes.length > 0 ? (
           <ul>
@@ -78,13 +79,14 @@ function Plan({ info, plan, newest }: { info: UpgradeInfo; plan: UpgradePlanInfo
         ) : null}
         {plan.known_here ? null : (
           <Notice tone="bad" title="This node stops before that height">
-            Its program does not know rule set {plan.version}: install {plan.release}. Nothing is lost meanwhile.
+            Its program does not know rule set {plan.version}: install {plan.release}. Nothing is lost
+            meanwhile.
           </Notice>
         )}
         {wouldHalt(plan) ? (
           <Notice tone="warn" title="Too few are ready">
-            Validators with {count(plan.ready_power)} of {count(plan.total_power)} of the power know the rules: the
-            network would stand still at the height until more do.
+            Validators with {count(plan.ready_power)} of {count(plan.total_power)} of the power know the
+            rules: the network would stand still at the height until more do.
           </Notice>
         ) : null}
       </div>
@@ -114,7 +116,8 @@ function Plan({ info, plan, newest }: { info: UpgradeInfo; plan: UpgradePlanInfo
           },
           {
             head: "Program",
-            cell: ({ ready }) => (ready ? <Badge tone="good">ready</Badge> : <Badge tone="warn">not ready</Badge>),
+            cell: ({ ready }) =>
+              ready ? <Badge tone="good">ready</Badge> : <Badge tone="warn">not ready</Badge>,
           },
         ]}
       />
