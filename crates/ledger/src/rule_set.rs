@@ -177,6 +177,14 @@ pub enum RulesError {
         /// Sum of all places, in units of 10^-18 OPEN.
         sum: Amount,
     },
+    /// A migration leaves a parameter that no network may have.
+    #[error("after the migrations to rule set {version} params.{name} is out of range: no network may have that")]
+    Params {
+        /// That they lead to.
+        version: u32,
+        /// The parameter.
+        name: &'static str,
+    },
     /// The state cannot be read, or not be migrated.
     #[error(transparent)]
     State(#[from] StateError),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use openmesh_primitives::{Amount, Height};
 
+use crate::keys;
 use crate::modules::fees::base_fee;
 use crate::modules::supply::check_supply;
 use crate::modules::upgrades::{PlanRecord, Standing, UpgradePlan, plans_at, rules_in_force, standing};
@@ -97,6 +98,9 @@ impl Upcoming {
         let writes = migrated.into_writes();
         if let Some(key) = of_consensus(&writes) {
             return Err(RulesError::Migration { version: set.version, key });
+        }
+        if writes.contains_key(keys::PARAMS) {
+            params.validate().map_err(|name| RulesError::Params { version: set.version, name })?;
         }
         // The blocks add up what they change; of what a migration writes every account is counted, once.
         if of_supply(&writes).is_some() {
