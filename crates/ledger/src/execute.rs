@@ -89,7 +89,7 @@ pub fn execute_checked(
 /// One block's execution in progress.
 pub(crate) struct Executor<'a> {
     context: Context<'a>,
-    /// What the block gave before its transactions.
+    /// Events and facts of the block before its transactions.
     before: Given,
     /// Receipts of the transactions and what they gave, in the order in which they were tried.
     executed: Vec<(Receipt, Given)>,
