@@ -92,7 +92,7 @@ impl Upcoming {
     ) -> Result<Upcoming, RulesError> {
         let mut migrated = Overlay::new(state);
         for step in sets.between(from, set.version) {
-            (step.migrate)(&mut migrated)?;
+            (step.migrate)(&mut migrated).map_err(|error| failed(step.version, error))?;
         }
         let (params, base_fee) = (params(&migrated)?, base_fee(&migrated)?);
         let writes = migrated.into_writes();
@@ -160,6 +160,14 @@ impl Upcoming {
     /// The state on which its transactions are executed: the last one with the writes of the migrations.
     pub fn state<'a>(&self, base: &'a dyn StateRead) -> Overlay<&'a dyn StateRead> {
         Overlay::with_writes(base, MigrationWrites::clone(&self.writes))
+    }
+}
+
+/// The failure of a migration. One of the store is this node's own, and may be gone when it is started again.
+fn failed(version: u32, error: StateError) -> RulesError {
+    match error {
+        StateError::Read(_) => RulesError::State(error),
+        reason => RulesError::Failed { version, reason },
     }
 }
 
