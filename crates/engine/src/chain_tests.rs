@@ -370,6 +370,15 @@ fn what_cannot_be_committed_ends_the_run() {
     chain.adopt(1, &canonical::encode(&diverged)).unwrap().unwrap();
     let error = chain.commit(certificate(1, diverged.hash())).unwrap_err();
     assert!(matches!(&error, EngineError::Diverged { height: 1, reason } if reason.contains("state root")), "{error}");
+    // One that the rules here do not allow at all is no fault of the peer that brings it either.
+    let mut malformed = theirs(&chain);
+    malformed.header.version += 1;
+    chain.adopt(1, &canonical::encode(&malformed)).unwrap().unwrap();
+    let error = chain.commit(certificate(1, malformed.hash())).unwrap_err();
+    assert!(
+        matches!(&error, EngineError::Diverged { height: 1, reason } if reason.contains("header version")),
+        "{error}"
+    );
     assert_eq!(chain.store.tip().height, 0);
 }
 

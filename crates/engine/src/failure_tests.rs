@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use malachite_app::engine::node::NodeMsg;
-use openmesh_ledger::{AccountsAction, Genesis, GenesisValidator, Params};
-use openmesh_primitives::Timestamp;
+use openmesh_ledger::{
+    AccountsAction, Genesis, GenesisValidator, HEADER_VERSION, Overlay, Params, RuleSet, RuleSets, StateError,
+    StateRead, Transaction, UpgradeBallot, UpgradePlan, UpgradeVote,
+};
+use openmesh_primitives::{Digest, Timestamp};
 use openmesh_storage::StoreError;
 use tempfile::TempDir;
 
@@ -105,6 +109,51 @@ async fn a_stopped_engine_lets_go_of_everything() {
     in_time(task).await.unwrap().unwrap();
 }
 
+/// Migrations that the program of the test below has made.
+static MIGRATIONS: AtomicU32 = AtomicU32::new(0);
+
+fn counted(_: &mut Overlay<&dyn StateRead>) -> Result<(), StateError> {
+    MIGRATIONS.fetch_add(1, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Clause U5 of `docs/spec/upgrades.md`: the migration is made once, before the height begins, also by a program that is started right
+/// before it because the one before did not have the rules.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_begins_before_an_upgrade_migrates_once() {
+    let node = single().await;
+    let height = node.store.tip().height + 6;
+    let plan = UpgradePlan { version: 2, height, release: "r".to_owned(), digest: Digest([2; 32]) };
+    let ballot = UpgradeBallot::sign(&key(), 1, 0, UpgradeVote::Approve(plan));
+    node.handle.submit_own(Transaction::Upgrade(ballot)).await.unwrap();
+    let ended = in_time(node.task).await.unwrap();
+    assert!(matches!(ended, Err(EngineError::Rules(_))), "{ended:?}");
+    assert_eq!(node.store.tip().height, height - 1);
+
+    let second = RuleSet {
+        version: 2,
+        name: "second",
+        changes: &[],
+        header_version: HEADER_VERSION,
+        adds: &[],
+        removes: &[],
+        migrate: counted,
+        registered: None,
+    };
+    let mut config = Config::new("alone", node.dir.path().to_owned(), "127.0.0.1:0".parse().unwrap());
+    config.rule_sets = RuleSets::built_in().with(second).unwrap();
+    let cancel = CancellationToken::new();
+    let started = start(config, Some(key()), node.store.clone(), cancel.clone(), &mut Registry::default()).await;
+    let (handle, task) = started.unwrap();
+    let mut blocks = handle.committed();
+    while node.store.tip().height <= height {
+        in_time(blocks.recv()).await.unwrap();
+    }
+    assert_eq!(MIGRATIONS.load(Ordering::Relaxed), 1);
+    cancel.cancel();
+    in_time(task).await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn a_helper_that_ends_or_panics_ends_the_engine() {
     for panics in [false, true] {
@@ -129,7 +178,7 @@ async fn a_helper_that_ends_or_panics_ends_the_engine() {
 
 /// A transfer of an account that has never been heard of.
 fn stranger(n: u8) -> Vec<u8> {
-    use openmesh_ledger::{AccountTransaction, Action, Transaction};
+    use openmesh_ledger::{AccountTransaction, Action};
     use openmesh_primitives::{AccountKey, Address, Amount};
     let action = Action::Accounts(AccountsAction::Transfer { to: Address([9; 20]), amount: Amount(1) });
     let key = AccountKey::from_bytes([n; 32]).unwrap();

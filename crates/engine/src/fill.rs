@@ -39,15 +39,18 @@ impl Fill {
     }
 
     /// The limits of a block that fills this share. Whatever the share, the longest attestation fits into the room that is
-    /// reserved for attestations, and the longest transaction beside it, as far as they fit into a whole block.
+    /// reserved for attestations, and the longest transaction beside it, as far as they fit into a whole block. Neither class gets
+    /// more room than in a whole block: nobody would vote for it.
     pub(crate) fn of(self, params: &BlocksParams) -> BlockLimits {
         let part = |whole: u64| (u128::from(whole) * u128::from(self.0) / u128::from(WHOLE)) as u64;
         let longest = params.transaction_bytes_max;
         let bytes_max = part(params.block_bytes_max).max(longest.saturating_mul(2)).min(params.block_bytes_max);
         let reserved = part(params.attestation_bytes_reserved).max(longest);
+        let reserved = reserved.min(params.attestation_bytes_reserved).min(bytes_max);
+        let of_accounts_max = params.block_bytes_max.saturating_sub(params.attestation_bytes_reserved);
         BlockLimits {
             bytes_max,
-            attestation_bytes_reserved: reserved.min(params.attestation_bytes_reserved).min(bytes_max),
+            attestation_bytes_reserved: reserved.max(bytes_max.saturating_sub(of_accounts_max)),
             transactions_max: part(params.block_transactions_max).max(1),
         }
     }
@@ -82,6 +85,17 @@ mod tests {
         assert_eq!(whole.bytes_max, params.block_bytes_max);
         assert_eq!(whole.attestation_bytes_reserved, params.attestation_bytes_reserved);
         assert_eq!(whole.transactions_max, params.block_transactions_max);
+        // A network that keeps nearly all of a small block for attestations.
+        let reserved = 2 * params.transaction_bytes_max - 1_000;
+        let kept = BlocksParams {
+            block_bytes_max: 2 * params.transaction_bytes_max,
+            attestation_bytes_reserved: reserved,
+            ..params.clone()
+        };
+        for late in 0..4 {
+            let limits = Fill::default().after(late).of(&kept);
+            assert!(limits.account_bytes_max() <= 1_000, "{late}: {limits:?}");
+        }
         // A network whose longest transaction is a whole block.
         let narrow = BlocksParams { block_bytes_max: params.transaction_bytes_max, ..params };
         assert_eq!(Fill(SHARE_MIN).of(&narrow).bytes_max, narrow.block_bytes_max);

@@ -13,7 +13,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::chain;
+use crate::chain::{Chain, Worker};
 use crate::config::{Config, linear_timeouts};
 use crate::consensus::context::Context;
 use crate::consensus::node;
@@ -49,6 +49,15 @@ pub async fn start(
     metrics.height.set(tip.height as i64);
     let seed = p2p_seed(&config.home)?;
     check_free(config.listen)?;
+    let (spread, spreading) = mpsc::channel(gossip::SPREAD_MAX);
+    let address = key.as_ref().map(|k| k.public().address());
+    let (rule_sets, limits) = (config.rule_sets.clone(), config.mempool.clone());
+    let mempool = Mempool::under(rule_sets.clone(), limits, address, store.clone(), spread, metrics.clone());
+    let committed = broadcast::Sender::new(COMMITTED_MAX);
+    let propose = Duration::from_millis(config.timeouts.propose_ms);
+    let chain = Chain::new(store.clone(), mempool.clone(), key.clone(), propose, committed.clone(), metrics.clone());
+    let (chain, block_bytes_max) = begun(chain.under(rule_sets.clone())).await?;
+
     let mut node = node::start(&config, key.clone(), chain_id, seed).await?;
     share_consensus(registry, &node.metrics);
     let first = match ready(&mut node, config.listen).await {
@@ -59,19 +68,9 @@ pub async fn start(
         }
     };
     let listen = node.listen_addr().await?;
-
-    let (spread, spreading) = mpsc::channel(gossip::SPREAD_MAX);
     let (named, announcements) = mpsc::channel(gossip::ANNOUNCEMENTS_MAX);
     let stop = cancel.child_token();
     let naming = tokio::spawn(gossip::name(spreading, named, metrics.clone(), stop.clone()));
-    let address = key.as_ref().map(|k| k.public().address());
-    let (rule_sets, limits) = (config.rule_sets.clone(), config.mempool.clone());
-    let mempool = Mempool::under(rule_sets.clone(), limits, address, store.clone(), spread, metrics.clone());
-    let committed = broadcast::Sender::new(COMMITTED_MAX);
-    let propose = Duration::from_millis(config.timeouts.propose_ms);
-    let chain =
-        chain::Chain::new(store.clone(), mempool.clone(), key.clone(), propose, committed.clone(), metrics.clone());
-    let chain = chain.under(rule_sets.clone());
     let progress = watch::Sender::new(Progress { height: tip.height, round: -1, ..Progress::default() });
     let handle = Handle(Arc::new(HandleInner {
         mempool: mempool.clone(),
@@ -82,23 +81,30 @@ pub async fn start(
         peer_id: node.peer_id.clone(),
         network: node.network.clone(),
         announcements: Mutex::new(Some(announcements)),
-        rule_sets: rule_sets.clone(),
+        rule_sets,
     }));
     let parts = Parts {
         chain_id,
         key,
         store,
-        worker: chain::Worker::start(chain)?,
+        worker: Worker::start(chain)?,
         mempool,
         pace: config.pauses.pace(),
         timeouts: linear_timeouts(config.timeouts),
-        rule_sets,
+        block_bytes_max,
         metrics,
         progress,
     };
     let host = Host::new(parts, node)?;
     tracing::info!(%listen, height = tip.height, "consensus: listening");
     Ok((handle, tokio::spawn(guarded(host.run(first, stop.clone()), naming, stop))))
+}
+
+/// Lets a chain make the beginning of the next block, and returns it with the longest bytes of that block. It is made before anything
+/// listens, and kept: a migration may touch the whole state, and no round is to wait for it (clause U5 of `docs/spec/upgrades.md`).
+async fn begun(mut chain: Chain) -> Result<(Chain, usize), EngineError> {
+    let made = tokio::task::spawn_blocking(move || chain.next_bytes_max().map(|bytes_max| (chain, bytes_max)));
+    made.await.map_err(|_| EngineError::ChainStopped)?
 }
 
 /// Malachite only logs a port that is taken; asking first gives an error that says so.

@@ -133,7 +133,8 @@ pub fn build_block(
 /// ballots in the order given as far as their reserved room goes, then account transactions by tip, each sender's by nonce, then
 /// more attestations in what room is left. So neither class can crowd the other out. Every one has been tried on the state, so none
 /// will be refused; that some attestations are tried after account transactions and stand before them makes no difference, because
-/// no rule of the one class looks at what the other wrote in the same block. `time` is raised if it is not after the tip's.
+/// no rule of the one class looks at what the other wrote in the same block, and what comes of both is put into the block's order.
+/// `time` is raised if it is not after the tip's.
 ///
 /// The proposer's key makes the block's part in the beacon (clause R), and nothing else here.
 ///

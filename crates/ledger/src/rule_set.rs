@@ -177,6 +177,25 @@ pub enum RulesError {
         /// Sum of all places, in units of 10^-18 OPEN.
         sum: Amount,
     },
+    /// A migration fails, as it does at every node.
+    #[error(
+        "the migration to rule set {version} fails on this state: {reason}: install a release in which it is mended, and start it with \
+         the same home; nothing is lost"
+    )]
+    Failed {
+        /// Of the migration.
+        version: u32,
+        /// Its own word.
+        reason: StateError,
+    },
+    /// A migration leaves a parameter that no network may have.
+    #[error("after the migrations to rule set {version} params.{name} is out of range: no network may have that")]
+    Params {
+        /// That they lead to.
+        version: u32,
+        /// The parameter.
+        name: &'static str,
+    },
     /// The state cannot be read, or not be migrated.
     #[error(transparent)]
     State(#[from] StateError),

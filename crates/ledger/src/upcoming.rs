@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use openmesh_primitives::{Amount, Height};
 
+use crate::keys;
 use crate::modules::fees::base_fee;
 use crate::modules::supply::check_supply;
 use crate::modules::upgrades::{PlanRecord, Standing, UpgradePlan, plans_at, rules_in_force, standing};
@@ -91,12 +92,15 @@ impl Upcoming {
     ) -> Result<Upcoming, RulesError> {
         let mut migrated = Overlay::new(state);
         for step in sets.between(from, set.version) {
-            (step.migrate)(&mut migrated)?;
+            (step.migrate)(&mut migrated).map_err(|error| failed(step.version, error))?;
         }
         let (params, base_fee) = (params(&migrated)?, base_fee(&migrated)?);
         let writes = migrated.into_writes();
         if let Some(key) = of_consensus(&writes) {
             return Err(RulesError::Migration { version: set.version, key });
+        }
+        if writes.contains_key(keys::PARAMS) {
+            params.validate().map_err(|name| RulesError::Params { version: set.version, name })?;
         }
         // The blocks add up what they change; of what a migration writes every account is counted, once.
         if of_supply(&writes).is_some() {
@@ -156,6 +160,14 @@ impl Upcoming {
     /// The state on which its transactions are executed: the last one with the writes of the migrations.
     pub fn state<'a>(&self, base: &'a dyn StateRead) -> Overlay<&'a dyn StateRead> {
         Overlay::with_writes(base, MigrationWrites::clone(&self.writes))
+    }
+}
+
+/// The failure of a migration. One of the store is this node's own, and may be gone when it is started again.
+fn failed(version: u32, error: StateError) -> RulesError {
+    match error {
+        StateError::Read(_) => RulesError::State(error),
+        reason => RulesError::Failed { version, reason },
     }
 }
 

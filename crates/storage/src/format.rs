@@ -78,6 +78,19 @@ mod tests {
         assert!(matches!(bring(&store, 6, &TWO_STEPS[1..]), Err(StoreError::FormatOlder { oldest: 5, got: 4 })));
     }
 
+    /// Its tables may be others than those of this program, under the same names.
+    #[test]
+    fn a_newer_store_is_told_by_its_format_whatever_its_tables_are() {
+        let newest = crate::tables::FORMAT;
+        let newer = database();
+        bring(&newer, newest + 1, &[]).unwrap();
+        let write = newer.begin_write().unwrap();
+        write.open_table(redb::TableDefinition::<u64, u64>::new("transactions")).unwrap();
+        write.commit().unwrap();
+        let refused = crate::store::make_tables(&newer);
+        assert!(matches!(refused, Err(StoreError::FormatNewer { got, .. }) if got == newest + 1), "{refused:?}");
+    }
+
     #[test]
     fn the_steps_lead_to_the_newest_format() {
         let ends: Vec<u32> = STEPS.iter().map(|(from, _)| from + 1).collect();

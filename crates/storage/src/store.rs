@@ -520,6 +520,8 @@ fn give_back(database: &mut Database, file_bytes: u64) -> Result<(), StoreError>
     let freed = {
         let read = database.begin_read()?;
         match read.open_table(META) {
+            // That of another format is not touched before it is known that this program reads it.
+            Ok(meta) if get_meta::<u32>(&meta, "format")? != Some(tables::FORMAT) => return Ok(()),
             Ok(meta) => history::freed_bytes(&meta)?,
             Err(redb::TableError::TableDoesNotExist(_)) => return Ok(()),
             Err(error) => return Err(error.into()),
@@ -539,6 +541,8 @@ fn give_back(database: &mut Database, file_bytes: u64) -> Result<(), StoreError>
 
 pub(crate) fn make_tables(database: &Database) -> Result<(), StoreError> {
     let write = database.begin_write()?;
+    // Before any other table is opened: a later format may have another one under its name, and a step reads them as they were.
+    format::bring_up(&write, tables::FORMAT, format::STEPS)?;
     write.open_table(STATE)?;
     write.open_table(NODES)?;
     write.open_table(STALE)?;
@@ -552,7 +556,6 @@ pub(crate) fn make_tables(database: &Database) -> Result<(), StoreError> {
     write.open_table(FACTS)?;
     write.open_table(CHUNK_FACTS)?;
     write.open_table(STAMP_FACTS)?;
-    format::bring_up(&write, tables::FORMAT, format::STEPS)?;
     write.commit()?;
     Ok(())
 }

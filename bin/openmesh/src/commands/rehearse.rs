@@ -1,12 +1,16 @@
 //! `openmesh upgrade rehearse`: a rule set tried on a copy of the newest state. Clause U10 of `docs/spec/upgrades.md`.
 
 use std::collections::BTreeMap;
+use std::fs::DirBuilder;
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use openmesh_api::{StateCopyInfo, path};
 use openmesh_ledger::{
-    Genesis, MigrationWrites, RuleSets, StateError, StateRead, Upcoming, check_supply, plans, rules_in_force,
+    Genesis, MigrationWrites, RuleSets, StateError, StateRead, Upcoming, UpgradePlan, check_supply, plans,
+    rules_in_force,
 };
 use openmesh_primitives::{Digest, Height, canonical};
 use openmesh_storage::{ChunkParts, Restore, SnapshotTarget, Store, StoreConfig, StoreError};
@@ -16,6 +20,9 @@ use crate::cli::RehearseArgs;
 use crate::failure::{Failure, OrFail as _};
 use crate::node::config::Files;
 use crate::presence;
+
+/// Names that are tried for the scratch folder: each is taken only where a rehearsal with the same process number was killed.
+const SCRATCH_NAMES_MAX: u32 = 1_000;
 
 /// Rehearses a rule set of this program, and prints what came of it.
 ///
@@ -40,11 +47,21 @@ pub async fn run(arguments: RehearseArgs, rule_sets: &RuleSets) -> Result<(), Fa
 struct Scratch(PathBuf);
 
 impl Scratch {
+    /// Makes one that was not there: what stands under its name in a folder for everybody may be a link of somebody, or the rest of a
+    /// process that was killed.
     fn make(folder: Option<&Path>) -> Result<Scratch, Failure> {
         let folder = folder.map_or_else(std::env::temp_dir, Path::to_path_buf);
-        let path = folder.join(format!("openmesh-rehearsal-{}", std::process::id()));
-        std::fs::create_dir_all(&path).map_err(|e| Failure::from_display(path.display(), &e))?;
-        Ok(Scratch(path))
+        std::fs::create_dir_all(&folder).map_err(|e| Failure::from_display(folder.display(), &e))?;
+        for number in 0..SCRATCH_NAMES_MAX {
+            let path = folder.join(format!("openmesh-rehearsal-{}-{number}", std::process::id()));
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => return Ok(Scratch(path)),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(Failure::from_display(path.display(), &error)),
+            }
+        }
+        Err(Failure::new(format!("{}: no name is left for a scratch folder", folder.display()))
+            .hint("remove the folders openmesh-rehearsal-* in it, or name another folder with --scratch"))
     }
 }
 
@@ -167,9 +184,8 @@ struct Outcome {
 fn rehearse(store: &Store, rule_sets: &RuleSets, wanted: Option<u32>) -> Result<Outcome, Failure> {
     let state = store.state().or_fail("the copy")?;
     let (tip, from) = (state.tip(), rules_in_force(&state).or_fail("the copy")?.version);
-    let planned =
-        plans(&state).or_fail("the copy")?.into_iter().map(|record| record.plan).find(|plan| plan.version > from);
-    let to = wanted.or(planned.as_ref().map(|plan| plan.version)).unwrap_or(rule_sets.newest().version);
+    let planned: Vec<UpgradePlan> = plans(&state).or_fail("the copy")?.into_iter().map(|record| record.plan).collect();
+    let (to, plan) = chosen(&planned, from, wanted, rule_sets.newest().version);
     if to <= from {
         return Err(Failure::usage(format!(
             "rule set {to} is in force already, or was: the state is of rule set {from}"
@@ -201,8 +217,16 @@ fn rehearse(store: &Store, rule_sets: &RuleSets, wanted: Option<u32>) -> Result<
         root,
         migrating,
         hashing,
-        plan: planned.filter(|plan| plan.version == to).map(|plan| plan.height),
+        plan,
     })
+}
+
+/// The rule set that is rehearsed, and the height of the next plan for it: the one that is wanted, that of the next plan, or the newest
+/// that the program knows. The plans are in the order of their heights.
+fn chosen(planned: &[UpgradePlan], from: u32, wanted: Option<u32>, newest: u32) -> (u32, Option<Height>) {
+    let next = planned.iter().find(|plan| plan.version > from);
+    let to = wanted.or(next.map(|plan| plan.version)).unwrap_or(newest);
+    (to, planned.iter().find(|plan| plan.version == to).map(|plan| plan.height))
 }
 
 /// Counts what writes do to a state, by the first part of each key.
@@ -355,6 +379,28 @@ mod tests {
         assert!(refused(electing, None).contains("validators/next"), "{}", refused(electing, None));
         assert!(refused(fewer, Some(1)).contains("is in force already"));
         assert!(refused(fewer, Some(3)).contains("needs rule set 3"));
+    }
+
+    #[test]
+    fn the_height_is_that_of_the_next_plan_for_the_rules() {
+        let plan = |version, height| UpgradePlan { version, height, release: "r".into(), digest: Digest::ZERO };
+        let planned = [plan(1, 5), plan(2, 10), plan(3, 20), plan(3, 30)];
+        assert_eq!(chosen(&planned, 1, None, 4), (2, Some(10)), "the next one");
+        assert_eq!(chosen(&planned, 1, Some(3), 4), (3, Some(20)), "whatever comes before it");
+        assert_eq!(chosen(&planned, 1, Some(4), 4), (4, None));
+        assert_eq!(chosen(&[], 1, None, 4), (4, None), "what the program knows");
+    }
+
+    #[test]
+    fn a_scratch_folder_is_never_one_that_was_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Scratch::make(Some(dir.path())).unwrap();
+        std::fs::write(first.0.join("ledger.redb"), "of somebody").unwrap();
+        let second = Scratch::make(Some(dir.path())).unwrap();
+        assert_ne!(first.0, second.0);
+        assert_eq!(std::fs::read_dir(&second.0).unwrap().count(), 0);
+        drop((first, second));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "they go with the process");
     }
 
     #[test]

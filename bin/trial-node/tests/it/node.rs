@@ -11,6 +11,8 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::ports::free_port;
+
 /// Longest wait for anything on a machine that compiles beside the tests.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 /// Validators.
@@ -153,11 +155,9 @@ fn genesis() -> Genesis {
     }
 }
 
-/// Free addresses: API, consensus, network of each node.
+/// Free addresses: API, consensus, network of each node. Nodes end and come again at the same ones, so nobody else may get them meanwhile.
 pub fn addresses(nodes: usize) -> Vec<[String; 3]> {
-    let held: Vec<_> = (0..nodes * 3).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let all: Vec<String> = held.iter().map(|listener| listener.local_addr().unwrap().to_string()).collect();
-    all.chunks(3).map(|three| [three[0].clone(), three[1].clone(), three[2].clone()]).collect()
+    (0..nodes).map(|_| [(); 3].map(|()| format!("127.0.0.1:{}", free_port()))).collect()
 }
 
 fn multiaddress(address: &str) -> String {

@@ -13,8 +13,8 @@ use tokio::process::Child;
 use crate::node::{PATIENCE, http, program};
 use crate::upgrade::done;
 
-/// The plan is for so many blocks ahead: its ballot comes before it.
-const AHEAD: u64 = 15;
+/// The plan is for so many blocks ahead: its ballot comes before it, also where a process takes seconds to start and blocks come each 200 ms.
+const AHEAD: u64 = 40;
 /// Pause between two looks at something that takes some blocks.
 const POLL: Duration = Duration::from_millis(100);
 

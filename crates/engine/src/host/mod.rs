@@ -18,7 +18,7 @@ use malachite_app::engine::host::{HeightParams, LocallyProposedValue, Next, Sync
 use malachite_app::engine::network::NetworkMsg;
 use malachite_app::types::core::{CommitCertificate, LinearTimeouts, Round, ValueOrigin};
 use malachite_channel::{AppMsg, Reply};
-use openmesh_ledger::{Certificate, Evidence, NearTurns, RuleSets, Transaction, Turns, Upcoming, near_turns};
+use openmesh_ledger::{Certificate, Evidence, NearTurns, Transaction, Turns, near_turns};
 use openmesh_primitives::{Digest, Timestamp, ValidatorKey};
 use openmesh_storage::Store;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -30,7 +30,7 @@ use crate::committed::CommittedBlock;
 use crate::consensus::context::Context;
 use crate::consensus::evidence;
 use crate::consensus::node::Node;
-use crate::consensus::parts::{Assembled, block_bytes_max, split};
+use crate::consensus::parts::{Assembled, split};
 use crate::consensus::types::{Address, Height, Init, ValidatorSet};
 use crate::error::EngineError;
 use crate::mempool::Mempool;
@@ -71,7 +71,8 @@ pub(crate) struct Parts {
     pub(crate) mempool: Mempool,
     pub(crate) pace: Pace,
     pub(crate) timeouts: LinearTimeouts,
-    pub(crate) rule_sets: RuleSets,
+    /// Longest bytes of the next block, as the chain has told.
+    pub(crate) block_bytes_max: usize,
     pub(crate) metrics: Metrics,
     pub(crate) progress: watch::Sender<Progress>,
 }
@@ -94,8 +95,8 @@ impl Host {
     /// Fails if the store or its state cannot be read.
     pub(crate) fn new(parts: Parts, node: Node) -> Result<Host, EngineError> {
         let origin = Instant::now();
-        let Parts { store, rule_sets, chain_id, key, pace, .. } = &parts;
-        let state = restored(store, rule_sets, *chain_id, key.clone(), *pace, now(origin))?;
+        let Parts { store, block_bytes_max, chain_id, key, pace, .. } = &parts;
+        let state = restored(store, *block_bytes_max, *chain_id, key.clone(), *pace, now(origin))?;
         Ok(Host { parts, node, state, origin, events: mpsc::unbounded_channel(), finalized: None })
     }
 
@@ -410,12 +411,12 @@ impl Host {
 }
 
 /// The state of a host that begins on a store, with the blocks of the next height that were judged valid before a
-/// restart; nothing else is stored under a round.
+/// restart; nothing else is stored under a round. `bytes_max`: of the next block.
 ///
-/// Fails if the store or its state cannot be read, or if none of the rule sets is that of the next height.
+/// Fails if the store or its state cannot be read.
 pub(crate) fn restored(
     store: &Store,
-    rule_sets: &RuleSets,
+    bytes_max: usize,
     chain_id: u64,
     key: Option<ValidatorKey>,
     pace: Pace,
@@ -423,7 +424,6 @@ pub(crate) fn restored(
 ) -> Result<HostState, EngineError> {
     let tip = Tip { height: Height(store.tip().height), time: store.tip().time };
     let sets = load_sets(store, tip.height)?;
-    let bytes_max = block_bytes_max(Upcoming::of(rule_sets, &store.state()?, store.tip().height + 1)?.params());
     let mut state = HostState::new(chain_id, key, pace, bytes_max, tip, sets, now);
     let height = tip.height.0 + 1;
     for (round, id, bytes) in store.undecided(height)? {

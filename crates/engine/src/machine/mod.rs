@@ -82,9 +82,9 @@ impl Machine {
         let propose = Duration::from_millis(config.timeouts.propose_ms);
         let blocks = broadcast::Sender::new(1);
         let chain = Chain::new(store.clone(), mempool.clone(), Some(config.key.clone()), propose, blocks, metrics);
-        let chain = chain.under(sets.clone());
-        let pace = config.pauses.pace();
-        let host = restored(&store, &sets, genesis.chain_id, Some(config.key.clone()), pace, moment(now))?;
+        let mut chain = chain.under(sets);
+        let (pace, bytes_max) = (config.pauses.pace(), chain.next_bytes_max()?);
+        let host = restored(&store, bytes_max, genesis.chain_id, Some(config.key.clone()), pace, moment(now))?;
         let (first, validators) = host.next_height();
         let env = Environment {
             chain_id: genesis.chain_id,

@@ -2,12 +2,12 @@
 
 use openmesh_ledger::light::LightError;
 use openmesh_ledger::{
-    Block, BlockError, BlockLimits, BlocksParams, Certificate, ExecuteError, Overlay, Params, ProposalError, RuleSets,
-    StateRead, Transaction, UnverifiedTransaction, Upcoming, Validator, ValidatorSet, build_block, commit_hash,
-    execute_block, execute_block_verified, execute_checked, keys, next_validators, transactions_root,
-    validate_proposal, validator_record, validators,
+    Block, BlockError, BlockLimits, BlocksParams, Certificate, ExecuteError, Fact, Overlay, Params, ProposalError,
+    RuleSets, StampsAction, StateRead, Transaction, UnverifiedTransaction, Upcoming, Validator, ValidatorSet,
+    build_block, commit_hash, execute_block, execute_block_verified, execute_checked, keys, next_validators,
+    transactions_root, validate_proposal, validator_record, validators,
 };
-use openmesh_primitives::{Address, Amount, Digest, Timestamp, ValidatorKey, canonical};
+use openmesh_primitives::{Address, Amount, Digest, Timestamp, ValidatorKey, canonical, sha256};
 
 use crate::chain::{Chain, FEE, TRADES, claim, verified};
 
@@ -83,6 +83,23 @@ fn neither_class_crowds_the_other_out() {
     assert_eq!(block.transactions[10 + left_over..], transfers, "all transfers have their room");
     let execution = chain.commit(&block);
     assert!(execution.receipts.iter().all(|receipt| receipt.ok()));
+}
+
+/// Attestations for which the reserved room is too small are tried after the accounts' transactions and stand before them: the facts of
+/// both, whose order is in the state's root, are in the order of the block, which `build` compares.
+#[test]
+fn facts_stand_in_the_order_of_the_block() {
+    let mut chain = Chain::four();
+    let attestations: Vec<Vec<u8>> = (0..4).map(|v| chain.attest(v, 1, 0, vec![claim(TRADES, "t")])).collect();
+    let stamp = StampsAction::Stamp { hash: sha256(&[b"x"]), topic: "drill".to_string(), note: String::new() };
+    let stamp = chain.action(0, 0, Amount(25 * FEE.0), stamp.into());
+    let limits = BlockLimits { attestation_bytes_reserved: 0, ..chain.limits() };
+    let candidates = [vec![stamp.clone()], attestations.clone()].concat();
+    let block = build(&chain, &candidates, &limits);
+    assert_eq!(block.transactions, [attestations, vec![stamp]].concat());
+    let execution = chain.commit(&block);
+    assert!(execution.receipts.iter().all(|receipt| receipt.ok()), "{:?}", execution.receipts);
+    assert!(matches!(execution.facts[..], [Fact::Windows(_), Fact::Stamp(_)]), "{:?}", execution.facts);
 }
 
 #[test]

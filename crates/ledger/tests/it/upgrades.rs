@@ -349,6 +349,22 @@ fn a_migration_that_writes_what_belongs_to_consensus_is_refused() {
     assert_eq!(error, RulesError::Migration { version: 2, key: "validators/current".to_string() });
 }
 
+fn closed(state: &mut Overlay<&dyn StateRead>) -> Result<(), StateError> {
+    let mut changed: Params = params(&*state)?;
+    changed.blocks.block_transactions_max = 0;
+    state.put(keys::PARAMS.to_vec(), &changed);
+    Ok(())
+}
+
+/// U5: a migration leaves parameters that a genesis may have: there is no way back from others.
+#[test]
+fn a_migration_to_parameters_out_of_range_is_refused() {
+    let chain = Chain::four();
+    let sets = RuleSets::built_in().with(RuleSet { migrate: closed, ..SECOND }).unwrap();
+    let error = Upcoming::rehearse(&sets, &chain.state, 1, 2).unwrap_err();
+    assert_eq!(error, RulesError::Params { version: 2, name: "blocks.block_transactions_max" });
+}
+
 /// U5: a migration may move OPEN, as long as all of it is there afterwards, and where it is noted.
 #[test]
 fn a_migration_that_makes_or_loses_open_is_refused() {

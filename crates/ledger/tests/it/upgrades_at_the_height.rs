@@ -131,6 +131,19 @@ fn migrations_of_sets_in_between_are_made_in_their_order() {
     assert_eq!(canonical::decode::<String>(&chain.state[KEY]).unwrap(), "the second set's action");
 }
 
+/// U5: a migration that fails is told with its version and what to do, and lets nobody into its height.
+#[test]
+fn a_migration_that_fails_stops_before_its_height() {
+    let mut chain = Chain::four();
+    let sets = RuleSets::built_in().with(RuleSet { migrate: after_second, ..SECOND }).unwrap();
+    approved_by(&mut chain, &[0, 1, 2], &plan(HEIGHT));
+    chain.run_to(HEIGHT - 1);
+    let error = Upcoming::of(&sets, &chain.state, HEIGHT).unwrap_err();
+    let reason = StateError::Absent("the second set's".to_string());
+    assert_eq!(error, RulesError::Failed { version: 2, reason });
+    assert!(error.to_string().contains("install a release in which it is mended"), "{error}");
+}
+
 /// U5: what waits by the old rules and is refused by the new ones is left out of the first block.
 #[test]
 fn a_proposer_leaves_out_what_the_new_rules_refuse() {
