@@ -217,15 +217,21 @@ mod tests {
         fn block(&mut self, step: &Step) -> (u64, BTreeMap<(Kind, u64), u64>) {
             self.height += 1;
             self.time_ms += i64::try_from(step.pause_ms).unwrap();
+            let (epoch, writes) = self.execute(step);
+            self.windows += step.windows;
+            (epoch, self.store(epoch, writes))
+        }
+
+        /// The block's epoch and writes: the epoch begins, details come, others leave, and all are counted.
+        fn execute(&self, step: &Step) -> (u64, BTreeMap<Vec<u8>, Option<Vec<u8>>>) {
             let (height, time) = (self.height, Timestamp::from_millis(self.time_ms));
             let state = Overlay::new(&self.state as &dyn StateRead);
             let rules = Rules::of_block(&RuleSets::built_in(), 1, &state, height, time).unwrap();
             let set = validators(&state).unwrap();
             let mut context = Context::new(state, rules, Address([0; 20]));
             begin(&mut context, &set).unwrap();
-            for _ in 0..step.windows {
-                close_window(&mut context, self.windows, step.chunks);
-                self.windows += 1;
+            for n in 0..step.windows {
+                close_window(&mut context, self.windows + n, step.chunks);
             }
             for _ in 0..step.incidents {
                 incidents::record(&mut context, IncidentKind::Missing, Subject::window(VENUE, 0), String::new());
@@ -239,8 +245,7 @@ mod tests {
             context.state.put(keys::BLOCK.to_vec(), &BlockMeta { height, time });
             count(&mut context).unwrap();
             append_facts(&mut context).unwrap();
-            let (epoch, writes) = (context.rules.epoch, context.state.into_writes());
-            (epoch, self.store(epoch, writes))
+            (context.rules.epoch, context.state.into_writes())
         }
 
         fn store(&mut self, epoch: u64, writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>) -> BTreeMap<(Kind, u64), u64> {

@@ -8,9 +8,9 @@ use crate::StoreError;
 
 /// Version of this layout. 2: blocks carry the commit of their parent. 3: epochs of block time, facts beside the state. 4: closed
 /// epochs in a part of the tree of their own. 5: receipts with the tip, the supply by its places, the base fee; stamps, in the state
-/// and among the facts. 6: headers with the beacon's proof, windows with commitments, turns of proposers in the state. The way from an
-/// older one to this one is in `format.rs`.
-pub const FORMAT: u32 = 6;
+/// and among the facts. 6: headers with the beacon's proof, windows with commitments, turns of proposers in the state. 7: closed
+/// epochs with the number of keys of their details. The way from an older one to this one is in `format.rs`.
+pub const FORMAT: u32 = 7;
 
 /// `format`, `genesis`, `tip`, `migrated-roots` and a few counts -> canonical bytes.
 pub const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
