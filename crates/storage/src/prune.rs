@@ -12,7 +12,7 @@ use crate::tables::{NODES, STALE, VERSIONS};
 
 /// Number of nodes that a commit may remove in any case, so that a backlog goes also while blocks are empty.
 const PRUNED_NODES_MIN: usize = 2_000;
-/// A commit may remove so many times as many nodes as its block replaced: then a backlog becomes smaller under any load.
+/// A commit may remove so many times as many nodes as its block replaced: then a backlog becomes smaller also under a load that lasts.
 const PRUNED_PER_REPLACED: usize = 2;
 
 /// Removes what only roots before `oldest` need, oldest first, with a commit whose block replaced so many nodes; what is beyond its
@@ -35,8 +35,11 @@ pub fn prune(write: &WriteTransaction, oldest: Height, replaced: usize) -> Resul
             nodes.remove(key.as_slice())?;
         }
         left -= keys.len();
-        if !rest.is_empty() {
-            stale.insert(version, canonical::encode(&rest).as_slice())?;
+        // In short lists, under this version and those before it, of which none is left: so that a long list is written once.
+        let places = usize::try_from(version).unwrap_or(usize::MAX).saturating_add(1);
+        let parts = rest.chunks(PRUNED_NODES_MIN.max(rest.len().div_ceil(places)));
+        for (place, part) in (0..=version).rev().zip(parts) {
+            stale.insert(place, canonical::encode(&part).as_slice())?;
         }
     }
     Ok(())
@@ -105,6 +108,23 @@ mod tests {
             }
             left
         }
+    }
+
+    /// A long list is put back in parts, of which each commit reads some.
+    #[test]
+    fn a_long_list_is_put_back_in_short_ones() {
+        let mut nodes = Nodes::new();
+        for _ in 0..9 {
+            nodes.commit(0);
+        }
+        nodes.commit(9_500);
+        for _ in 0..PROOF_HEIGHTS - 1 {
+            assert_eq!(nodes.commit(0), 0);
+        }
+        assert_eq!(nodes.commit(0), 2_000);
+        assert_eq!(nodes.left(), [(7, 1_500), (8, 2_000), (9, 2_000), (10, 2_000)]);
+        assert_eq!([0; 4].map(|replaced| nodes.commit(replaced)), [2_000, 2_000, 2_000, 1_500]);
+        assert_eq!(nodes.left(), []);
     }
 
     /// As after a migration that wrote much of the state anew.

@@ -19,7 +19,8 @@ pub const STATE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("state");
 /// Version and path of a node of the tree -> the node, and a leaf's value behind it. New nodes come last, which is where
 /// inserting is cheap.
 pub const NODES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("tree-nodes");
-/// Version of the tree -> keys in [`NODES`] that are not needed from it on (canonical list of byte strings).
+/// Version of the tree -> keys in [`NODES`] that are not needed from it on (canonical list of byte strings). A long list goes in parts,
+/// which stand under versions of which no list is left.
 pub const STALE: TableDefinition<u64, &[u8]> = TableDefinition::new("tree-stale");
 /// Height -> version of the tree after it, for the heights that proofs can be made for.
 pub const VERSIONS: TableDefinition<u64, u64> = TableDefinition::new("tree-versions");
