@@ -188,6 +188,7 @@ impl<'a> Executor<'a> {
         validators::rotate_turns(&mut context)?;
         validators::store_presence(&mut context)?;
         validators::rotate(&mut context)?;
+        retention::count(&mut context)?;
         let first_fact = epochs::append_facts(&mut context)?;
         events.append(&mut context.events);
         let (epoch, facts) = (context.rules.epoch, context.facts);

@@ -75,9 +75,9 @@ pub use modules::accounts::{Account, AccountsAction, AccountsError, AccountsEven
 pub use modules::beacon::{beacon, beacon_input, first_beacon, next_beacon};
 pub use modules::deposits::{Deposit, DepositsEvent, deposit};
 pub use modules::epochs::{
-    ClosedEpoch, CurrentEpoch, DRAWN_AHEAD_EPOCHS, EPOCH_MS_MAX, EPOCH_MS_MIN, EPOCHS_KEPT, EpochRecord, EpochsEvent,
-    EpochsParams, MIX_BLOCKS_MAX, assign, assigned, closed_epoch, current_epoch_record, epoch, epoch_seed,
-    epoch_validators, fact_peaks, turns_seed,
+    ClosedEpoch, CurrentEpoch, DRAWN_AHEAD_EPOCHS, EPOCH_MS_MAX, EPOCH_MS_MIN, EPOCHS_KEPT, EpochKeys, EpochRecord,
+    EpochsEvent, EpochsParams, MIX_BLOCKS_MAX, PRUNED_KEYS_PER_BLOCK_MIN, PRUNING_SPEED, assign, assigned,
+    closed_epoch, current_epoch_record, epoch, epoch_keys, epoch_seed, epoch_validators, fact_peaks, turns_seed,
 };
 pub use modules::evidence::{
     CONSENSUS, EVIDENCE_AGE_BLOCKS_MAX, EVIDENCE_PER_BLOCK_MAX, Evidence, EvidenceError, EvidenceFact, SignedBlock,

@@ -42,6 +42,7 @@ mod leftovers;
 mod migrated;
 mod parts;
 mod proof;
+mod prune;
 mod rehearsal;
 mod restore;
 mod snapshot;

@@ -11,7 +11,7 @@ use openmesh_ledger::{
     initial_state, keys, params,
 };
 use openmesh_primitives::{Address, Digest, Height, Timestamp, canonical};
-use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, WriteTransaction};
+use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, WriteTransaction};
 
 use crate::accounts;
 use crate::blocks::{Oldest, StoredBlock, decode_block, oldest};
@@ -22,6 +22,7 @@ use crate::history::{self, write_block};
 use crate::leftovers::remove_leftovers;
 use crate::migrated::{MigratedRoot, remember};
 use crate::proof::StateProof;
+use crate::prune::prune;
 use crate::tables::{self, *};
 use crate::tree::{Rows, Tree, TreeChange, complete_keys};
 use crate::{StateView, StoreError};
@@ -37,9 +38,6 @@ pub(crate) const JOINED_AT: &str = "joined-at";
 
 /// Most blocks that [`Store::blocks`] returns at once: with full blocks, some hundred megabytes.
 pub const BLOCKS_READ_MAX: usize = 64;
-
-/// No more stale versions are removed with a commit once so many nodes have been, so that no block waits long for it.
-const PRUNE_NODES_MIN: usize = 10_000;
 
 /// Room of removed blocks, in bytes, below which the file is left as it is: that much is used again within hours.
 const GIVE_BACK_BYTES_MIN: u64 = 8 << 20;
@@ -355,7 +353,7 @@ impl Store {
             write.open_table(VALIDATOR_SETS)?.insert(height + 2, set.as_slice())?;
         }
         write.open_table(UNDECIDED)?.retain_in(..(height + 1, i64::MIN, [0; 32]), |_, _| false)?;
-        prune(&write, height.saturating_sub(self.0.config.proof_heights))?;
+        prune(&write, height.saturating_sub(self.0.config.proof_heights), prepared.change.stale.len())?;
         let oldest = self.remove_old(&write, &next, execution.epoch)?;
         if let Some(root) = migrated {
             remember(&write, root)?;
@@ -600,27 +598,5 @@ pub(crate) fn write_tree(write: &WriteTransaction, change: &TreeChange, height: 
         write.open_table(STALE)?.insert(change.version, canonical::encode(&change.stale).as_slice())?;
     }
     write.open_table(VERSIONS)?.insert(height, change.version)?;
-    Ok(())
-}
-
-/// Removes what only roots before `oldest` need, some versions at a time.
-fn prune(write: &WriteTransaction, oldest: Height) -> Result<(), StoreError> {
-    let mut versions = write.open_table(VERSIONS)?;
-    let Some(needed) = versions.get(oldest)?.map(|version| version.value()) else { return Ok(()) };
-    versions.retain_in(..oldest, |_, _| false)?;
-    let (mut stale, mut nodes) = (write.open_table(STALE)?, write.open_table(NODES)?);
-    let mut removed = 0;
-    while removed < PRUNE_NODES_MIN {
-        let Some(first) = stale.first()?.map(|(version, _)| version.value()).filter(|version| *version <= needed)
-        else {
-            break;
-        };
-        let Some(keys) = stale.remove(first)?.map(|list| list.value().to_vec()) else { break };
-        let keys: Vec<Vec<u8>> = canonical::decode(&keys).map_err(|e| StoreError::damaged("tree-stale", e))?;
-        for key in &keys {
-            nodes.remove(key.as_slice())?;
-        }
-        removed += keys.len();
-    }
     Ok(())
 }

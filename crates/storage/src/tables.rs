@@ -8,9 +8,9 @@ use crate::StoreError;
 
 /// Version of this layout. 2: blocks carry the commit of their parent. 3: epochs of block time, facts beside the state. 4: closed
 /// epochs in a part of the tree of their own. 5: receipts with the tip, the supply by its places, the base fee; stamps, in the state
-/// and among the facts. 6: headers with the beacon's proof, windows with commitments, turns of proposers in the state. The way from an
-/// older one to this one is in `format.rs`.
-pub const FORMAT: u32 = 6;
+/// and among the facts. 6: headers with the beacon's proof, windows with commitments, turns of proposers in the state. 7: closed
+/// epochs with the number of keys of their details. The way from an older one to this one is in `format.rs`.
+pub const FORMAT: u32 = 7;
 
 /// `format`, `genesis`, `tip`, `migrated-roots` and a few counts -> canonical bytes.
 pub const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
@@ -19,7 +19,8 @@ pub const STATE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("state");
 /// Version and path of a node of the tree -> the node, and a leaf's value behind it. New nodes come last, which is where
 /// inserting is cheap.
 pub const NODES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("tree-nodes");
-/// Version of the tree -> keys in [`NODES`] that are not needed from it on (canonical list of byte strings).
+/// Version of the tree -> keys in [`NODES`] that are not needed from it on (canonical list of byte strings). A long list goes in parts,
+/// which stand under versions of which no list is left.
 pub const STALE: TableDefinition<u64, &[u8]> = TableDefinition::new("tree-stale");
 /// Height -> version of the tree after it, for the heights that proofs can be made for.
 pub const VERSIONS: TableDefinition<u64, u64> = TableDefinition::new("tree-versions");

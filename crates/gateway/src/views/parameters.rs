@@ -32,7 +32,7 @@ const MEANINGS: &[(&str, &str)] = &[
         "Blocks from an epoch's beginning whose proposers' outputs go into the draw of the next one.",
     ),
     ("epochs.details_kept_epochs", "Epochs for which windows, chunks and incidents stay in the state."),
-    ("epochs.pruned_keys_per_block_max", "Keys of details that leave the state with one block."),
+    ("epochs.pruned_keys_per_block_max", "Most keys of details that leave the state with one block."),
     ("fees.target_percent", "Load of a block at which the base fee stays as it is, per cent of its room."),
     ("fees.change_denominator", "The base fee changes by at most one part in so many with a block."),
     ("stamps.stamp_deposit", "Deposit for a stamp, which comes back when it leaves the state."),

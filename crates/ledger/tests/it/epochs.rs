@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use openmesh_ledger::{
-    ClosedEpoch, EpochsParams, Execution, Fact, FactProof, LedgerEvent, MerklePath, Params, TransactionError,
-    WindowsError, WindowsFact, WindowsParams, closed_epoch, current_epoch, keys, light, window,
+    ClosedEpoch, EpochKeys, EpochsParams, Execution, Fact, FactProof, LedgerEvent, MerklePath, Params, StampsAction,
+    StateRead, TransactionError, WindowsError, WindowsFact, WindowsParams, closed_epoch, current_epoch, epoch_keys,
+    keys, light, window,
 };
-use openmesh_primitives::{Digest, canonical};
+use openmesh_primitives::{Amount, Digest, canonical, sha256};
 
-use crate::chain::{BOOK, Chain, SOURCE, TRADES, claim};
+use crate::chain::{BOOK, Chain, FEE, SOURCE, TRADES, claim};
 
 /// Blocks come each second; an epoch is ten of them.
 fn params(details_kept_epochs: u64, pruned_keys_per_block_max: u32) -> Params {
@@ -120,20 +121,66 @@ fn details_leave_the_state_some_epochs_later_and_no_window_comes_back() {
     );
 }
 
+/// Number of keys of windows, chunks and incidents that a block removed.
+fn removed(execution: &Execution) -> usize {
+    let details = [keys::WINDOWS, keys::CHUNKS, keys::INCIDENTS, keys::CLOSED];
+    let gone = execution.writes.iter().filter(|(_, value)| value.is_none());
+    gone.filter(|(key, _)| details.iter().any(|prefix| key.starts_with(prefix))).count()
+}
+
+#[test]
+fn a_closed_epoch_says_how_many_keys_its_details_have() {
+    let mut chain = Chain::new(&[1; 4], params(3, 4_096));
+    let mut archive = Archive::default();
+    run(&mut chain, &mut archive, 4, true);
+    let stamp = StampsAction::Stamp { hash: sha256(&[b"x"]), topic: "drill".to_string(), note: String::new() };
+    let stamped = chain.run(vec![chain.action(0, 0, Amount(25 * FEE.0), stamp.into())]);
+    assert!(stamped.receipts[0].ok(), "{:?}", stamped.receipts);
+    archive.keep(&stamped);
+    run(&mut chain, &mut archive, 10, true);
+    let of_epoch_0 = [keys::CLOSED, &0u64.to_be_bytes()].concat();
+    let closed = chain.state.scan(&of_epoch_0, None, usize::MAX).unwrap();
+    let chunks = |number: u64| chain.state.scan(&keys::chunks_of(SOURCE, number), None, usize::MAX).unwrap().len();
+    let of_windows: usize = closed.iter().map(|(key, _)| 2 + chunks(keys::window_number(key).unwrap())).sum();
+    let incidents = chain.state.scan(keys::INCIDENTS, None, usize::MAX).unwrap();
+    let of_incidents = incidents.iter().filter(|(key, _)| *key < keys::incident(11, 0)).count();
+    assert!(of_windows > 20 && of_incidents > 5, "{of_windows} and {of_incidents}");
+    let counted = closed_epoch(&chain.state, 0).unwrap().unwrap().keys;
+    assert_eq!(counted, EpochKeys { details: (of_windows + of_incidents) as u64, stamps: 5 });
+    let now = epoch_keys(&chain.state).unwrap();
+    assert!(now.details > 0 && now.details < counted.details && now.stamps == 0, "{now:?} begins anew");
+}
+
+/// An epoch's details leave twice as fast as they came: in half an epoch, and not with its first blocks.
+#[test]
+fn details_leave_evenly() {
+    const WINDOWS: u64 = 16;
+    let mut chain = Chain::new(&[1], params(2, 4_096));
+    let mut counts = Vec::new();
+    for height in 1..=50 {
+        let epoch = current_epoch(&chain.state).unwrap();
+        let said = || vec![claim(TRADES, "t"), claim(BOOK, "b")];
+        let numbers = height * WINDOWS..(height + 1) * WINDOWS;
+        let execution = chain.run(numbers.map(|number| chain.attest(0, number, epoch, said())).collect());
+        assert!(execution.receipts.iter().all(|receipt| receipt.ok()), "{:?}", execution.receipts);
+        counts.push(removed(&execution));
+    }
+    // The first two blocks of all close nothing; each other one closes sixteen windows of four keys.
+    let details = |epoch| closed_epoch(&chain.state, epoch).unwrap().unwrap().keys.details;
+    assert_eq!([0, 1, 2].map(details), [512, 640, 640]);
+    // With height 31 the fourth epoch begins. A window goes whole, so that 103 keys are 104.
+    assert!(counts[..30].iter().all(|count| *count == 0), "{counts:?}");
+    assert_eq!(counts[30..40], [104, 104, 104, 104, 96, 0, 0, 0, 0, 0]);
+    assert_eq!(counts[40..], [128, 128, 128, 128, 128, 0, 0, 0, 0, 0]);
+}
+
 #[test]
 fn a_block_removes_a_bounded_number_of_keys() {
     let budget = 5;
     let mut chain = Chain::new(&[1; 4], params(1, budget));
     let mut archive = Archive::default();
-    let mut most = 0;
-    for execution in run(&mut chain, &mut archive, 60, false) {
-        let details = [keys::WINDOWS, keys::CHUNKS, keys::INCIDENTS, keys::CLOSED];
-        let removed = execution
-            .writes
-            .iter()
-            .filter(|(key, value)| value.is_none() && details.iter().any(|prefix| key.starts_with(prefix)));
-        most = most.max(removed.count());
-    }
+    let executions = run(&mut chain, &mut archive, 60, false);
+    let most = executions.iter().map(removed).max().unwrap();
     // A window goes whole: its record, its index and its two chunks.
     assert!((4..=budget as usize + 4).contains(&most), "{most}");
     assert!(window(&chain.state, SOURCE, 5).unwrap().is_none(), "and yet everything goes in the end");

@@ -140,6 +140,7 @@ fn state_keys() {
         (keys::retired_source("kraken"), "retired-source/kraken".to_string()),
         (keys::CURRENT_EPOCH.to_vec(), "current-epoch".to_string()),
         (keys::FACTS.to_vec(), "facts".to_string()),
+        (keys::EPOCH_KEYS.to_vec(), "epoch-keys".to_string()),
         (keys::PRESENCE.to_vec(), "presence".to_string()),
         (keys::stamp(&Digest([0xcd; 32]), "xnode.drill", &address), format!("stamp/{cd}/xnode.drill/{ab}")),
         (keys::stamp_place(258, 1), format!(r"stamp-place/{number}/\x00\x00\x00\x01")),

@@ -7,7 +7,8 @@ use super::events::EpochsEvent;
 use super::keys;
 use super::limits::{DRAWN_AHEAD_EPOCHS, EPOCHS_KEPT};
 use super::records::{
-    ClosedEpoch, CurrentEpoch, EpochRecord, current_epoch_record, epoch, epoch_validators, fact_peaks,
+    ClosedEpoch, CurrentEpoch, EpochKeys, EpochRecord, current_epoch_record, epoch, epoch_keys, epoch_validators,
+    fact_peaks,
 };
 use crate::context::Context;
 use crate::merkle::MerklePeaks;
@@ -67,9 +68,11 @@ fn close(context: &mut Context<'_>, ended: &CurrentEpoch) -> Result<(), StateErr
         last_height: height.saturating_sub(1),
         facts: peaks.size(),
         root: peaks.root(),
+        keys: epoch_keys(&context.state)?,
     };
     context.state.put(keys::closed_epoch(epoch), &closed);
     context.state.put(keys::FACTS.to_vec(), &MerklePeaks::default());
+    context.state.put(keys::EPOCH_KEYS.to_vec(), &EpochKeys::default());
     context.emit(EpochsEvent::EpochClosed { epoch, closed, height });
     Ok(())
 }

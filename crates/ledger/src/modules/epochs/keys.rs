@@ -7,6 +7,8 @@ pub const CURRENT_EPOCH: &[u8] = b"current-epoch";
 pub const EPOCH_VALIDATORS: &[u8] = b"validators/epoch";
 /// Key of the [`crate::MerklePeaks`] over the facts of the current epoch so far.
 pub const FACTS: &[u8] = b"facts";
+/// Key of the [`crate::EpochKeys`] of the current epoch so far.
+pub const EPOCH_KEYS: &[u8] = b"epoch-keys";
 /// Prefix of [`closed_epoch`].
 pub const CLOSED_EPOCHS: &[u8] = b"closed-epoch/";
 

@@ -15,5 +15,6 @@ pub use events::EpochsEvent;
 pub use limits::*;
 pub use params::EpochsParams;
 pub use records::{
-    ClosedEpoch, CurrentEpoch, EpochRecord, closed_epoch, current_epoch_record, epoch, epoch_validators, fact_peaks,
+    ClosedEpoch, CurrentEpoch, EpochKeys, EpochRecord, closed_epoch, current_epoch_record, epoch, epoch_keys,
+    epoch_validators, fact_peaks,
 };

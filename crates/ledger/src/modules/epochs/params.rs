@@ -18,8 +18,8 @@ pub struct EpochsParams {
     /// Number of epochs for which closed windows, their chunks and incidents stay in the state after the epoch in which they
     /// became facts. A longer time makes the state larger, a shorter one sends more readers to the nodes that keep facts.
     pub details_kept_epochs: u64,
-    /// Most keys of details that leave the state with one block, so that no block takes long. More than a busy block adds,
-    /// or the state grows.
+    /// Most keys of details that leave the state with one block, whatever is due: a block that removes thousands takes a second. Mostly
+    /// far fewer leave ([`crate::PRUNING_SPEED`]). More than a busy block adds, or the state grows.
     pub pruned_keys_per_block_max: u32,
 }
 

@@ -31,6 +31,16 @@ pub struct EpochRecord {
     pub validators: ValidatorSet,
 }
 
+/// Numbers of state keys that the details of an epoch's facts have. They are counted as the facts come, and say how fast the keys
+/// leave again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+pub struct EpochKeys {
+    /// Of the windows that closed in it, with their chunks, and of its incidents.
+    pub details: u64,
+    /// Of its stamps.
+    pub stamps: u64,
+}
+
 /// A closed epoch: the root over its facts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct ClosedEpoch {
@@ -42,6 +52,8 @@ pub struct ClosedEpoch {
     pub facts: u64,
     /// Root of the Merkle tree (RFC 6962) over the facts' canonical bytes, in the order of the blocks.
     pub root: Digest,
+    /// Keys that leave the state some epochs later.
+    pub keys: EpochKeys,
 }
 
 /// The epoch of the last block. Fails if the store does, or is not of a network.
@@ -68,4 +80,9 @@ pub fn epoch_validators(state: &dyn StateRead) -> Result<ValidatorSet, StateErro
 /// The peaks over the facts of the current epoch so far. Fails if the store does.
 pub fn fact_peaks(state: &dyn StateRead) -> Result<MerklePeaks, StateError> {
     Ok(read(state, keys::FACTS)?.unwrap_or_default())
+}
+
+/// The keys of details that the blocks of the current epoch have added so far. Fails if the store does.
+pub fn epoch_keys(state: &dyn StateRead) -> Result<EpochKeys, StateError> {
+    Ok(read(state, keys::EPOCH_KEYS)?.unwrap_or_default())
 }

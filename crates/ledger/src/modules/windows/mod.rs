@@ -29,7 +29,7 @@ pub use events::WindowsEvent;
 pub use facts::WindowsFact;
 pub use limits::*;
 pub use params::WindowsParams;
-pub(crate) use prune::prune;
+pub(crate) use prune::{detail_keys, prune};
 pub use records::{
     Abstention, AcceptedChunk, Differing, Said, SourceProgress, WindowRecord, chunk, pinned_epoch, said,
     source_progress, window,
