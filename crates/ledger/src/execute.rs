@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::dispatch;
 use crate::error::CheckError;
 use crate::event::{Execution, LedgerEvent, Receipt};
+use crate::fact::Fact;
 use crate::keys;
 use crate::modules::{accounts, beacon, epochs, fees, sources, supply, upgrades, validators, windows};
 use crate::retention;
@@ -88,11 +89,26 @@ pub fn execute_checked(
 /// One block's execution in progress.
 pub(crate) struct Executor<'a> {
     context: Context<'a>,
-    /// Events of the block before its transactions.
-    before: Vec<LedgerEvent>,
-    /// Receipts and events of the transactions, in the order in which they were tried.
-    executed: Vec<(Receipt, Vec<LedgerEvent>)>,
+    /// Given by the block before its transactions.
+    before: Given,
+    /// Receipts of the transactions and what each gave, in the order in which they were tried.
+    executed: Vec<(Receipt, Given)>,
     migration: Option<Migration>,
+}
+
+/// Events and facts, of one transaction or of the block before its transactions. Both stand in the block's order, which is not the
+/// one in which a proposer tries.
+#[derive(Default)]
+struct Given {
+    events: Vec<LedgerEvent>,
+    facts: Vec<Fact>,
+}
+
+impl Given {
+    /// All that was given since the last time.
+    fn take(context: &mut Context<'_>) -> Given {
+        Given { events: std::mem::take(&mut context.events), facts: std::mem::take(&mut context.facts) }
+    }
 }
 
 impl<'a> Executor<'a> {
@@ -123,7 +139,7 @@ impl<'a> Executor<'a> {
         }
         validators::count_signers(&mut context, last_commit)?;
         validators::note_failed_turns(&mut context, last_commit)?;
-        let before = std::mem::take(&mut context.events);
+        let before = Given::take(&mut context);
         Ok(Executor { context, before, executed: Vec::new(), migration: upcoming.migration() })
     }
 
@@ -137,27 +153,29 @@ impl<'a> Executor<'a> {
             },
             Err(unsigned) => Receipt::unverified(*unsigned),
         };
-        self.executed.push((refused, Vec::new()));
+        self.executed.push((refused, Given::default()));
         Ok(())
     }
 
     /// Lets a transaction take effect and writes its receipt, or leaves everything as it was, without a receipt.
     pub fn apply(&mut self, verified: &VerifiedTransaction) -> Result<(), CheckError> {
         let fee = dispatch::apply(&mut self.context, verified)?;
-        let events = std::mem::take(&mut self.context.events);
-        self.executed.push((Receipt::of(verified, Ok(fee)), events));
+        let given = Given::take(&mut self.context);
+        self.executed.push((Receipt::of(verified, Ok(fee)), given));
         Ok(())
     }
 
     /// Ends the block. A proposer tries transactions in another order than that of the classes in the block, which is the
-    /// order of receipts and events.
+    /// order of receipts, events and facts.
     pub fn finish(self) -> Result<Execution, StateError> {
-        let Executor { mut context, before: mut events, mut executed, migration } = self;
+        let Executor { mut context, before: Given { mut events, facts }, mut executed, migration } = self;
+        context.facts = facts;
         executed.sort_by_key(|(receipt, _)| receipt.class.rank());
         let mut receipts = Vec::with_capacity(executed.len());
         for (index, (receipt, of_transaction)) in executed.into_iter().enumerate() {
             receipts.push(Receipt { index: index as u32, ..receipt });
-            events.extend(of_transaction);
+            events.extend(of_transaction.events);
+            context.facts.extend(of_transaction.facts);
         }
         windows::close_due(&mut context)?;
         retention::prune(&mut context)?;
