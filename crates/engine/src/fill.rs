@@ -39,12 +39,14 @@ impl Fill {
     }
 
     /// The limits of a block that fills this share. Whatever the share, the longest attestation fits into the room that is
-    /// reserved for attestations, and the longest transaction beside it, as far as they fit into a whole block.
+    /// reserved for attestations, and the longest transaction beside it, as far as they fit into a whole block. Accounts never have
+    /// more room than in a whole block: nobody would vote for it.
     pub(crate) fn of(self, params: &BlocksParams) -> BlockLimits {
         let part = |whole: u64| (u128::from(whole) * u128::from(self.0) / u128::from(WHOLE)) as u64;
         let longest = params.transaction_bytes_max;
         let bytes_max = part(params.block_bytes_max).max(longest.saturating_mul(2)).min(params.block_bytes_max);
-        let reserved = part(params.attestation_bytes_reserved).max(longest);
+        let of_accounts = params.block_bytes_max.saturating_sub(params.attestation_bytes_reserved);
+        let reserved = part(params.attestation_bytes_reserved).max(longest).max(bytes_max.saturating_sub(of_accounts));
         BlockLimits {
             bytes_max,
             attestation_bytes_reserved: reserved.min(params.attestation_bytes_reserved).min(bytes_max),
@@ -85,5 +87,29 @@ mod tests {
         // A network whose longest transaction is a whole block.
         let narrow = BlocksParams { block_bytes_max: params.transaction_bytes_max, ..params };
         assert_eq!(Fill(SHARE_MIN).of(&narrow).bytes_max, narrow.block_bytes_max);
+    }
+
+    #[test]
+    fn no_share_gives_accounts_more_room_than_a_whole_block() {
+        for (block_bytes_max, attestation_bytes_reserved, transaction_bytes_max) in
+            [(200, 120, 100), (200, 180, 100), (200, 0, 100), (200, 200, 1), (1_000, 300, 10), (1_000, 900, 700)]
+        {
+            let params = BlocksParams {
+                block_bytes_max,
+                attestation_bytes_reserved,
+                transaction_bytes_max,
+                ..BlocksParams::default()
+            };
+            let whole = BlockLimits {
+                bytes_max: block_bytes_max,
+                attestation_bytes_reserved,
+                transactions_max: params.block_transactions_max,
+            };
+            for share in SHARE_MIN..=WHOLE {
+                let limits = Fill(share).of(&params);
+                assert!(limits.account_bytes_max() <= whole.account_bytes_max(), "{share} {params:?}");
+                assert!(limits.bytes_max <= whole.bytes_max, "{share} {params:?}");
+            }
+        }
     }
 }
