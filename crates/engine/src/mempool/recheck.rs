@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::ops::DerefMut;
 
 use openmesh_ledger::{
-    AccountsError, CheckError, Class, MempoolRules, Receipt, StateError, StateRead, TransactionError,
+    AccountsError, Action, CheckError, Class, MempoolRules, Receipt, StateError, StateRead, Transaction,
+    TransactionError, VerifiedTransaction,
 };
 use openmesh_primitives::{Address, Digest, Height};
 
@@ -48,7 +49,7 @@ pub(crate) fn recheck<G: DerefMut<Target = Pool>>(
     // An empty block although something waits: any of it may be what could not go in. After an upgrade all of it was checked by
     // other rules.
     if !receipts.is_empty() && !rules.changed_since(height) {
-        heads.retain(|(sender, _)| touched.contains(sender));
+        heads.retain(|(sender, head)| touched.contains(sender) || depends_on_others(head));
     }
     for (sender, head) in heads {
         match rules.check(state, &head) {
@@ -69,6 +70,14 @@ pub(crate) fn recheck<G: DerefMut<Target = Pool>>(
         }
     }
     Ok(())
+}
+
+/// Returns true where a block without its sender may have made it invalid: somebody may have registered its source. All that a transfer
+/// or a stamp stands on is its sender's own. What stayed would be a candidate for each block and go into none, and with a high tip
+/// it would take the room of all others.
+fn depends_on_others(head: &VerifiedTransaction) -> bool {
+    let Transaction::Account(transaction) = head.transaction() else { return true };
+    !matches!(transaction.action, Action::Accounts(_) | Action::Stamps(_))
 }
 
 /// Drops what has waited too long, from time to time; returns how many that were.
