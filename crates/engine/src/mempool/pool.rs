@@ -116,21 +116,13 @@ impl Pool {
         self.entry(hash).map(|entry| Arc::clone(&entry.verified))
     }
 
-    /// Everything that can go into the next block, at most about `bytes` of each class: attestations by arrival, then
-    /// the accounts' queues, heads with the highest tips first. The ledger picks and orders. Queues whose head the base fee of
-    /// that block has passed are left out: they must not take the room of others' while they cannot go in.
+    /// Everything that can go into the next block, at most about `bytes` of each class: attestations by arrival, then those of
+    /// accounts by tip, each account's by nonce. The ledger picks and orders. What the base fee of that block has passed is left out
+    /// with what stands behind it: it must not take the room of others while it cannot go in.
     pub(crate) fn candidates(&self, bytes: usize, base_fee: Amount) -> Vec<Arc<VerifiedTransaction>> {
         let mut chosen = Vec::new();
         take_while_room(bytes, self.attestations.waiting(), &mut chosen);
-        let tip = |account: &Address| self.accounts.head(account).map(|head| head.terms.tip);
-        let reaches =
-            |account: &&Address| self.accounts.head(account).is_some_and(|head| head.terms.base_fee_max >= base_fee);
-        let mut accounts: Vec<&Address> = self.accounts.ready_accounts.iter().filter(reaches).collect();
-        accounts.sort_by_key(|account| (std::cmp::Reverse(tip(account)), **account));
-        let mut room = bytes;
-        for account in accounts {
-            room -= take_while_room(room, self.accounts.ready_of(account), &mut chosen);
-        }
+        chosen.extend(self.accounts.best(bytes, base_fee));
         chosen
     }
 
@@ -232,22 +224,17 @@ impl Pool {
     }
 }
 
-/// Chooses transactions until one does not fit; returns their bytes.
+/// Chooses transactions until one does not fit.
 fn take_while_room<'a>(
-    room: usize,
+    mut room: usize,
     waiting: impl Iterator<Item = &'a Arc<VerifiedTransaction>>,
     chosen: &mut Vec<Arc<VerifiedTransaction>>,
-) -> usize {
-    let mut taken = 0;
+) {
     for verified in waiting {
-        let bytes = verified.bytes().len();
-        if taken + bytes > room {
-            break;
-        }
-        taken += bytes;
+        let Some(left) = room.checked_sub(verified.bytes().len()) else { return };
+        room = left;
         chosen.push(Arc::clone(verified));
     }
-    taken
 }
 
 #[cfg(test)]

@@ -186,6 +186,24 @@ fn queues_that_the_base_fee_has_passed_are_no_candidates() {
     assert_eq!((pool.load().transactions, pool.candidates(1 << 20, Amount(40)).len()), (2, 2));
 }
 
+/// Clause FE-7: what stands behind a well paid transaction is chosen by its own tip. Otherwise one high tip would fill a block's
+/// candidates with what pays the least.
+#[test]
+fn what_stands_behind_a_well_paid_one_takes_no_room_from_others() {
+    let mut pool = pool(10);
+    let lure = [transfer(1, 0, 1_000), transfer(1, 1, 10), transfer(1, 2, 900)];
+    let others = [transfer(2, 0, 50), transfer(3, 0, 40)];
+    for t in lure.iter().chain(&others) {
+        insert(&mut pool, t, 0).unwrap();
+    }
+    let one = lure[0].bytes().len();
+    let expected = [&lure[0], &others[0], &others[1], &lure[1], &lure[2]].map(|t| t.hash());
+    for count in 0..=5 {
+        assert_eq!(hashes(&pool.candidates(count * one, Amount::ZERO)), expected[..count], "room for {count}");
+    }
+    assert_eq!(hashes(&pool.candidates(1 << 20, Amount(11))), expected[..3], "a queue ends at what cannot go in");
+}
+
 /// A highest fee that is never taken buys no place, and neither does the same tip as another's.
 #[test]
 fn only_a_higher_tip_pushes_anybody_out() {
