@@ -2,8 +2,8 @@
 
 use openmesh_ledger::{
     AccountTransaction, AccountsAction, AccountsError, Action, Genesis, GenesisValidator, HEADER_VERSION, Origin,
-    Overlay, Params, RuleSet, SourceKind, SourceSpec, SourcesAction, SourcesParams, StateRead, Transaction,
-    TransactionError, UpgradeBallot, UpgradePlan, UpgradeVote, rules_in_force,
+    Overlay, Params, RuleSet, SourceKind, SourceSpec, SourcesAction, SourcesParams, StampsAction, StateRead,
+    Transaction, TransactionError, UpgradeBallot, UpgradePlan, UpgradeVote, rules_in_force,
 };
 use openmesh_primitives::{AccountKey, Amount, ValidatorKey, sha256};
 use prometheus_client::registry::Registry;
@@ -148,6 +148,42 @@ fn a_queue_ahead_of_its_turn_must_be_affordable_as_a_whole() {
     // A little too far ahead is refused as ever.
     let far = take(&mempool, transfer(2, 5_000));
     assert!(matches!(far, Err(SubmitError::Refused(TransactionError::Accounts(AccountsError::NonceGap { .. })))));
+}
+
+/// It would take room in every pool, and go only when its turn has come.
+#[test]
+fn what_is_malformed_does_not_wait_for_its_turn() {
+    let dir = TempDir::new().unwrap();
+    let (_, mempool) = open(&dir);
+    let stamp =
+        |note: &str| StampsAction::Stamp { hash: Digest([1; 32]), topic: "drill".to_owned(), note: note.to_owned() };
+    let update = |id: &str, symbols: &[&str]| SourcesAction::Update {
+        id: id.to_owned(),
+        symbols: symbols.iter().map(|symbol| (*symbol).to_owned()).collect(),
+        feeds: vec!["trades".to_owned()],
+    };
+    let long = "x".repeat(100_000);
+    let cases: [(Action, Option<&str>); 7] = [
+        (stamp("a word").into(), None),
+        (stamp(&long).into(), Some("stamp_note_length")),
+        // Nobody knows yet whether there is such a source when its turn comes.
+        (update("later", &["BTC.USD"]).into(), None),
+        (update("later", &[]).into(), None),
+        (update("later", &[long.as_str()]).into(), Some("source_invalid")),
+        (update(&long, &["BTC.USD"]).into(), Some("source_invalid")),
+        (SourcesAction::Retire { id: long.clone() }.into(), Some("unknown_source")),
+    ];
+    for (nonce, (action, expected)) in (1..).zip(cases) {
+        let fee = Amount(25 * Params::default().accounts.fee_min.0);
+        let signed = AccountTransaction::sign(&account_key(1), 1, nonce, fee, action).unwrap();
+        let code = match take(&mempool, Transaction::Account(signed)) {
+            Ok(_) => None,
+            Err(SubmitError::Refused(error)) => Some(error.code()),
+            Err(other) => panic!("{nonce}: {other}"),
+        };
+        assert_eq!(code, expected, "{nonce}");
+    }
+    assert_eq!(mempool.load().transactions, 3);
 }
 
 #[test]
