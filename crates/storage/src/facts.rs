@@ -134,7 +134,7 @@ mod tests {
         let database = Database::create(dir.path().join("facts")).unwrap();
         let transaction = database.begin_write().unwrap();
         let fact = Fact::Evidence(EvidenceFact { validator: Address([1; 20]), height: 1, transaction: Digest::ZERO });
-        for epoch in 0..20 {
+        for epoch in 0..20_u64 {
             for block in 0..BLOCKS {
                 let facts = vec![fact.clone(); ADDED as usize];
                 let execution = Execution { epoch, first_fact: block * ADDED, facts, ..Execution::default() };
