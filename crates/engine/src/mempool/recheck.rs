@@ -15,8 +15,8 @@ use super::pool::Pool;
 /// Waiting transactions are searched for expired ones each time so many blocks have passed.
 const EXPIRE_BLOCKS: u64 = 64;
 
-/// Takes out what took effect. What the block refused waits on: otherwise a proposer could take a transaction away from
-/// everybody by including it before its turn. If it will never be fine, [`recheck`] or its age removes it.
+/// Takes out what took effect. What the block refused waits on, and is taken in where it comes later: otherwise a proposer could take a
+/// transaction away from everybody by including it before its turn. If it will never be fine, [`recheck`] or its age removes it.
 pub(crate) fn take_out(pool: &mut Pool, height: Height, receipts: &[Receipt]) {
     for receipt in receipts {
         if let (Some(sender), Some(nonce), true) = (receipt.sender, receipt.nonce, receipt.ok()) {
@@ -25,6 +25,7 @@ pub(crate) fn take_out(pool: &mut Pool, height: Height, receipts: &[Receipt]) {
     }
     let hashes: Vec<Digest> = receipts.iter().filter(|r| r.ok()).map(|r| r.hash).collect();
     pool.committed(height, &hashes);
+    pool.refused(receipts.iter().filter(|r| !r.ok()).map(|r| &r.hash));
 }
 
 /// Checks again what the block of a height may have made invalid, against the state after it or after a later one. The pool is locked
