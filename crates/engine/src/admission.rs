@@ -18,6 +18,10 @@ pub(crate) fn processors() -> usize {
     *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
 }
 
+/// Of the places of clients one part in so many is kept for transactions that come alone: batches of a few must not be all that a node
+/// has room for.
+const KEPT_FOR_SINGLE: usize = 4;
+
 /// The kind of work, by who wants it done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WorkClass {
@@ -85,11 +89,13 @@ struct Gate {
 struct Class {
     places: Arc<Semaphore>,
     turns: Arc<Semaphore>,
+    /// Places that only work of one place may take.
+    kept: usize,
 }
 
 impl Class {
     fn new(places: usize, turns: usize) -> Class {
-        Class { places: Arc::new(Semaphore::new(places)), turns: Arc::new(Semaphore::new(turns)) }
+        Class { places: Arc::new(Semaphore::new(places)), turns: Arc::new(Semaphore::new(turns)), kept: 0 }
     }
 }
 
@@ -115,7 +121,7 @@ impl Admission {
         Admission(Arc::new(Gate {
             consensus: Class::new(limits.consensus_places_max, 1),
             own: Class::new(limits.own_places_max, 1),
-            api: Class::new(limits.api_places_max, shared),
+            api: Class { kept: limits.api_places_max / KEPT_FOR_SINGLE, ..Class::new(limits.api_places_max, shared) },
             gossip: Class::new(limits.gossip_places_max, shared),
             sync: Class::new(limits.sync_places_max, 1),
             strangers: Arc::new(Semaphore::new(shared)),
@@ -126,8 +132,13 @@ impl Admission {
     ///
     /// Fails if the class has not so many left; nothing waits here.
     pub(crate) fn enter(&self, class: WorkClass, weight: usize) -> Result<Place, Busy> {
+        let of_class = self.class(class);
+        // A look and no more: two that come at the same moment may take some of what is kept, and the next one may not.
+        if weight > 1 && of_class.places.available_permits() < weight.saturating_add(of_class.kept) {
+            return Err(Busy);
+        }
         let weight = u32::try_from(weight).map_err(|_| Busy)?;
-        let places = Arc::clone(&self.class(class).places).try_acquire_many_owned(weight).map_err(|_| Busy)?;
+        let places = Arc::clone(&of_class.places).try_acquire_many_owned(weight).map_err(|_| Busy)?;
         Ok(Place { gate: self.clone(), class, _places: places })
     }
 
@@ -206,6 +217,19 @@ mod tests {
         };
         tokio::time::timeout(std::time::Duration::from_secs(30), free).await.expect("the work has ended");
         assert_eq!(gate.class(WorkClass::Api).turns.available_permits(), turns);
+    }
+
+    #[test]
+    fn batches_leave_room_for_what_comes_alone() {
+        let gate = Admission::new(AdmissionLimits { api_places_max: 8, ..AdmissionLimits::default() });
+        let batch = gate.enter(WorkClass::Api, 6).unwrap();
+        assert_eq!(gate.enter(WorkClass::Api, 2).unwrap_err(), Busy, "the last two are kept");
+        let alone = [gate.enter(WorkClass::Api, 1).unwrap(), gate.enter(WorkClass::Api, 1).unwrap()];
+        assert_eq!(gate.enter(WorkClass::Api, 1).unwrap_err(), Busy);
+        drop(batch);
+        let again = gate.enter(WorkClass::Api, 4).unwrap();
+        drop((alone, again));
+        assert_eq!(gate.class(WorkClass::Api).places.available_permits(), 8);
     }
 
     #[tokio::test]

@@ -100,4 +100,28 @@ mod tests {
         let narrow = BlocksParams { block_bytes_max: params.transaction_bytes_max, ..params };
         assert_eq!(Fill(SHARE_MIN).of(&narrow).bytes_max, narrow.block_bytes_max);
     }
+
+    #[test]
+    fn no_share_gives_accounts_more_room_than_a_whole_block() {
+        for (block_bytes_max, attestation_bytes_reserved, transaction_bytes_max) in
+            [(200, 120, 100), (200, 180, 100), (200, 0, 100), (200, 200, 1), (1_000, 300, 10), (1_000, 900, 700)]
+        {
+            let params = BlocksParams {
+                block_bytes_max,
+                attestation_bytes_reserved,
+                transaction_bytes_max,
+                ..BlocksParams::default()
+            };
+            let whole = BlockLimits {
+                bytes_max: block_bytes_max,
+                attestation_bytes_reserved,
+                transactions_max: params.block_transactions_max,
+            };
+            for share in SHARE_MIN..=WHOLE {
+                let limits = Fill(share).of(&params);
+                assert!(limits.account_bytes_max() <= whole.account_bytes_max(), "{share} {params:?}");
+                assert!(limits.bytes_max <= whole.bytes_max, "{share} {params:?}");
+            }
+        }
+    }
 }

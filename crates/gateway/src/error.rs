@@ -8,7 +8,7 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use openmesh_api::{ApiError, ErrorBody, ErrorCode, Retry};
-use openmesh_engine::SubmitError;
+use openmesh_engine::{PoolError, SubmitError};
 use openmesh_ledger::{
     AccountsError, EnvelopeError, SourcesError, StampsError, StateError, TransactionError, UpgradesError,
 };
@@ -155,11 +155,7 @@ impl From<SubmitError> for Refusal {
                 ledger_code: Some(error.code()),
                 ..Refusal::new(transaction_code(&error), error.to_string(), transaction_hint(&error))
             },
-            SubmitError::Pool(error) => Refusal::new(
-                ErrorCode::Mempool,
-                error.to_string(),
-                "offer a higher tip, or wait for a block and try again",
-            ),
+            SubmitError::Pool(error) => Refusal::new(ErrorCode::Mempool, error.to_string(), pool_hint(&error)),
             SubmitError::Busy => Refusal::new(ErrorCode::Busy, error.to_string(), "try again in a moment"),
             SubmitError::State(error) => error.into(),
             SubmitError::Stopped => Refusal::new(ErrorCode::Stopping, "this node is stopping", "ask another node"),
@@ -171,6 +167,24 @@ impl From<SubmitError> for Refusal {
 /// this API meets; they and those of newer modules are one code, and the message names the rule.
 fn transaction_code(error: &TransactionError) -> ErrorCode {
     ErrorCode::of(error.code()).unwrap_or(ErrorCode::TransactionRefused)
+}
+
+/// Advice to whoever sent a transaction for which the mempool has no place.
+const fn pool_hint(error: &PoolError) -> &'static str {
+    match error {
+        PoolError::Known | PoolError::Committed { .. } => {
+            "it need not be sent again: /v1/transactions/<hash> tells what became of it"
+        }
+        PoolError::KnownAttestation => "the one that came first counts: wait until it is in a block",
+        PoolError::Underpriced { .. } => "offer that much with the same nonce, or wait for the one that is there",
+        PoolError::SenderFull { .. } | PoolError::SenderBytesFull { .. } => {
+            "wait until some of them are in a block, and send the rest then"
+        }
+        PoolError::Overdrawn { .. } => "lower the highest fee, or wait until some of them are in a block",
+        PoolError::AheadFull => "the account's next nonce is in /v1/accounts/<address>",
+        PoolError::Full { .. } => "offer a higher tip, or wait for a block and try again",
+        PoolError::AttestationsFull => "wait for a block and try again",
+    }
 }
 
 /// Advice to whoever sent a transaction that the ledger refuses.
@@ -243,6 +257,16 @@ mod tests {
         ] {
             assert_eq!(Fault::from(Refusal::new(code, "m", "h")), Fault::new(expected, "m", "h"), "{code}");
         }
+    }
+
+    /// Whoever sends again what has come already must not be told to pay more for it.
+    #[test]
+    fn each_refusal_of_the_mempool_has_its_own_advice() {
+        let hint = |error: PoolError| Refusal::from(SubmitError::Pool(error)).hint;
+        assert!(hint(PoolError::Known).contains("need not be sent again"));
+        assert!(hint(PoolError::Committed { height: 7 }).contains("need not be sent again"));
+        assert!(hint(PoolError::AheadFull).contains("next nonce"));
+        assert!(hint(PoolError::Full { lowest: Default::default() }).contains("higher tip"));
     }
 
     #[test]

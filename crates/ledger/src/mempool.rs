@@ -2,8 +2,9 @@
 
 use openmesh_primitives::{Address, Amount, Digest, Height};
 
+use crate::action::Action;
 use crate::dispatch::check_account_transaction;
-use crate::error::CheckError;
+use crate::error::{CheckError, TransactionError};
 use crate::keys;
 use crate::modules::accounts::{self, AccountsError};
 use crate::modules::evidence::{self, EVIDENCE_AGE_BLOCKS_MAX};
@@ -90,6 +91,19 @@ impl MempoolRules {
         balance: Amount,
     ) -> Result<Charge, AccountsError> {
         accounts::check_charge(&self.rules.params, self.rules.base_fee, transaction, sender, balance)
+    }
+
+    /// Checks what of an action depends on no state, for a transaction that waits for those of its sender before it: its bytes are
+    /// carried and kept until then. Fails by the action.
+    pub fn check_form(&self, action: &Action) -> Result<(), TransactionError> {
+        self.rules.action(action)?;
+        match action {
+            Action::Sources(action) => action.validate()?,
+            Action::Stamps(action) => action.validate()?,
+            // A transfer has no form of its own; of a registered action its rule set alone knows it.
+            Action::Accounts(_) | Action::Registered(_) => {}
+        }
+        Ok(())
     }
 
     /// [`check_verified`] against the state that these rules were read from.

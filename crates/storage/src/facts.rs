@@ -10,9 +10,12 @@ use crate::StoreError;
 use crate::history::freed;
 use crate::tables::{CHUNK_FACTS, FACTS, STAMP_FACTS};
 
-/// Most facts that are removed with one commit: eight times as many as blocks with three hundred streams bring, and a commit
-/// waits some milliseconds for it.
+/// Facts that may be removed with any commit: eight times as many as blocks with three hundred streams bring, and a commit waits some
+/// milliseconds for it.
 const REMOVED_FACTS_MAX: usize = 256;
+/// A commit that adds more than that removes up to so many for each that it adds. A block of stamps has eight hundred: what goes must not
+/// be outrun by what comes, however long that lasts.
+const REMOVED_FOR_EACH: usize = 2;
 
 /// Key of a stamp's fact in its index: the stamp's key in the state, height and number.
 pub fn stamp_fact_key(record: &StampRecord) -> Vec<u8> {
@@ -53,12 +56,12 @@ pub fn write(write: &WriteTransaction, execution: &Execution) -> Result<(), Stor
     Ok(())
 }
 
-/// Removes the oldest facts, of epochs before one; at most some of them.
-pub fn remove_before(write: &WriteTransaction, epoch: u64) -> Result<(), StoreError> {
+/// Removes the oldest facts, of epochs before one, with a commit that has added so many; at most some of them.
+pub fn remove_before(write: &WriteTransaction, epoch: u64, added: usize) -> Result<(), StoreError> {
     let mut facts = write.open_table(FACTS)?;
     let (mut chunks, mut stamps) = (write.open_table(CHUNK_FACTS)?, write.open_table(STAMP_FACTS)?);
     let mut removed_bytes = 0;
-    for _ in 0..REMOVED_FACTS_MAX {
+    for _ in 0..REMOVED_FACTS_MAX.max(added.saturating_mul(REMOVED_FOR_EACH)) {
         let oldest = facts.first()?.map(|(place, _)| place.value());
         let Some(place) = oldest.filter(|(of, _)| *of < epoch) else { break };
         let Some(bytes) = facts.remove(place)?.map(|bytes| bytes.value().to_vec()) else { break };
@@ -112,4 +115,34 @@ pub fn prove(
     let (Some(path), Some(bytes)) = (path, wanted) else { return Ok(None) };
     let fact = canonical::decode(&bytes).map_err(|e| StoreError::damaged("facts", e))?;
     Ok(Some(FactProof { epoch, fact, path }))
+}
+
+#[cfg(test)]
+mod tests {
+    use openmesh_ledger::EvidenceFact;
+    use openmesh_primitives::Address;
+    use redb::{Database, ReadableTableMetadata};
+
+    use super::*;
+
+    /// Epochs of ten blocks of three hundred facts each, of which the last two and the current one are kept.
+    #[test]
+    fn what_comes_does_not_outrun_what_goes() {
+        const BLOCKS: u64 = 10;
+        const ADDED: u64 = 300;
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::create(dir.path().join("facts")).unwrap();
+        let transaction = database.begin_write().unwrap();
+        let fact = Fact::Evidence(EvidenceFact { validator: Address([1; 20]), height: 1, transaction: Digest::ZERO });
+        for epoch in 0..20_u64 {
+            for block in 0..BLOCKS {
+                let facts = vec![fact.clone(); ADDED as usize];
+                let execution = Execution { epoch, first_fact: block * ADDED, facts, ..Execution::default() };
+                write(&transaction, &execution).unwrap();
+                remove_before(&transaction, epoch.saturating_sub(2), execution.facts.len()).unwrap();
+            }
+        }
+        let kept = transaction.open_table(FACTS).unwrap().len().unwrap();
+        assert_eq!(kept, 3 * BLOCKS * ADDED);
+    }
 }

@@ -354,7 +354,7 @@ impl Store {
         }
         write.open_table(UNDECIDED)?.retain_in(..(height + 1, i64::MIN, [0; 32]), |_, _| false)?;
         prune(&write, height.saturating_sub(self.0.config.proof_heights), prepared.change.stale.len())?;
-        let oldest = self.remove_old(&write, &next, execution.epoch)?;
+        let oldest = self.remove_old(&write, &next, execution)?;
         if let Some(root) = migrated {
             remember(&write, root)?;
         }
@@ -366,11 +366,12 @@ impl Store {
     }
 
     /// Removes blocks and facts that are older than what is kept, and returns the oldest block that is left.
-    fn remove_old(&self, write: &WriteTransaction, tip: &Tip, epoch: u64) -> Result<Oldest, StoreError> {
+    fn remove_old(&self, write: &WriteTransaction, tip: &Tip, execution: &Execution) -> Result<Oldest, StoreError> {
         let oldest = self.oldest().or(Some((tip.height, tip.time)));
         let Some(retain_ms) = self.0.config.retain_ms else { return Ok(oldest) };
         let params = params(&self.state()?).map_err(|e| StoreError::Damaged(e.to_string()))?;
-        facts::remove_before(write, epoch.saturating_sub(retain_ms.div_ceil(params.epochs.epoch_ms.max(1))))?;
+        let kept_from = execution.epoch.saturating_sub(retain_ms.div_ceil(params.epochs.epoch_ms.max(1)));
+        facts::remove_before(write, kept_from, execution.facts.len())?;
         let height = tip.height.saturating_sub(self.0.config.proof_heights);
         let time = Timestamp::from_millis(tip.time.millis().saturating_sub_unsigned(retain_ms));
         match oldest {

@@ -41,7 +41,7 @@ pub async fn run(command: AccountCommand) -> Result<(), Failure> {
             Ok(())
         }
         AccountCommand::Do { key, kind, fields, fees, node } => {
-            let (client, fields) = (Client::new(&node.api)?, parse_fields(&fields)?);
+            let (client, fields) = (Client::new(&node.api)?, parse_fields(&kind, &fields)?);
             if fees.estimate {
                 return estimate(&client, &kind, fields).await;
             }
@@ -217,13 +217,18 @@ pub(super) async fn committed(client: &Client, hash: &str) -> Result<u64, Failur
     }
 }
 
-/// Fields as `FIELD=VALUE`; an amount may carry the unit OPEN.
-fn parse_fields(texts: &[String]) -> Result<BTreeMap<String, FieldInput>, Failure> {
+/// Fields of an action as `FIELD=VALUE`; an amount may carry the unit OPEN. A text that ends so stays as it is.
+fn parse_fields(kind: &str, texts: &[String]) -> Result<BTreeMap<String, FieldInput>, Failure> {
+    let action = Action::descriptors().into_iter().find(|action| action.kind == kind);
+    let is_amount = |name: &str| {
+        let mut fields = action.iter().flat_map(|action| action.fields);
+        fields.any(|field| field.name == name && matches!(field.kind, FieldKind::Amount))
+    };
     let mut fields = BTreeMap::new();
     for text in texts {
         let wrong = || Failure::usage(format!("{text:?} is not of the form FIELD=VALUE"));
         let (name, value) = text.split_once('=').ok_or_else(wrong)?;
-        let value = match value.strip_suffix("OPEN") {
+        let value = match value.strip_suffix("OPEN").filter(|_| is_amount(name)) {
             Some(amount) => open_amount(amount.trim())?.to_string(),
             None => value.to_owned(),
         };
@@ -268,12 +273,17 @@ mod tests {
 
     #[test]
     fn fields_of_a_command_line() {
-        let of = |texts: &[&str]| parse_fields(&texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>());
+        let of_kind =
+            |kind, texts: &[&str]| parse_fields(kind, &texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>());
+        let of = |texts: &[&str]| of_kind("transfer", texts);
         let fields = of(&["amount=1.5OPEN", "note=a=b", "empty="]).unwrap();
         assert_eq!(fields["amount"], FieldInput::Text("1500000000000000000".into()));
         assert_eq!(fields["note"], FieldInput::Text("a=b".into()));
         assert_eq!(fields["empty"], FieldInput::Text(String::new()));
-        assert!(of(&["amount"]).is_err() && of(&["a=1", "a=2"]).is_err() && of(&["a=xOPEN"]).is_err());
+        assert!(of(&["amount"]).is_err() && of(&["a=1", "a=2"]).is_err() && of(&["amount=xOPEN"]).is_err());
+        let stamp = of_kind("stamp", &["note=paid 5 OPEN", "topic=5OPEN"]).unwrap();
+        assert_eq!(stamp["note"], FieldInput::Text("paid 5 OPEN".into()));
+        assert_eq!(stamp["topic"], FieldInput::Text("5OPEN".into()), "only amounts have a unit");
     }
 
     #[test]

@@ -12,7 +12,7 @@
 //! highest fee and its tip are a tenth higher: tips may be zero, and a tenth of nothing would let a nonce be replaced for ever.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use openmesh_ledger::VerifiedTransaction;
@@ -302,10 +302,33 @@ impl Accounts {
         self.queues.get(account).map(|queue| queue.end)
     }
 
+    /// Ready transactions for a block of this base fee, at most so many bytes: again and again the best paid one of those whose turn it
+    /// is in their queues, as the ledger picks them, so that what stands behind a well paid one takes no room from what is paid
+    /// better. A queue ends at what the base fee has passed, since nothing behind it can go in either.
+    pub(crate) fn best(&self, bytes: usize, base_fee: Amount) -> Vec<Arc<VerifiedTransaction>> {
+        let turn = |priced: Option<&Priced>, queue: usize| {
+            let Priced { entry, terms } = priced.filter(|priced| priced.terms.base_fee_max >= base_fee)?;
+            Some((terms.tip, Reverse(entry.number), entry.hash(), queue))
+        };
+        let mut queues: Vec<_> = self.ready_accounts.iter().map(|account| self.ready_of(account)).collect();
+        let heads = queues.iter_mut().enumerate().filter_map(|(at, queue)| turn(queue.next(), at));
+        let mut turns: BinaryHeap<(Amount, Reverse<u64>, Digest, usize)> = heads.collect();
+        let (mut chosen, mut room) = (Vec::new(), bytes);
+        while let Some((_, _, hash, at)) = turns.pop() {
+            let Some(Priced { entry, .. }) = self.entries.get(&hash) else { continue };
+            // What comes later from this account has to wait for this one.
+            let Some(left) = room.checked_sub(entry.bytes()) else { continue };
+            room = left;
+            chosen.push(Arc::clone(&entry.verified));
+            turns.extend(turn(queues[at].next(), at));
+        }
+        chosen
+    }
+
     /// An account's ready transactions in the order of their nonces.
-    pub(crate) fn ready_of(&self, account: &Address) -> impl Iterator<Item = &Arc<VerifiedTransaction>> {
+    fn ready_of(&self, account: &Address) -> impl Iterator<Item = &Priced> {
         let ready = self.queues.get(account).into_iter().flat_map(|q| q.by_nonce.range(q.next..q.end));
-        ready.filter_map(|(_, hash)| self.entries.get(hash)).map(|priced| &priced.entry.verified)
+        ready.filter_map(|(_, hash)| self.entries.get(hash))
     }
 }
 

@@ -1,8 +1,9 @@
 //! Tests of the mempool on a real store: what costs a look, what costs a signature check, and what has no room.
 
 use openmesh_ledger::{
-    AccountTransaction, AccountsAction, AccountsError, Action, Genesis, GenesisValidator, HEADER_VERSION, Overlay,
-    Params, RuleSet, StateRead, Transaction, TransactionError, UpgradeBallot, UpgradePlan, UpgradeVote, rules_in_force,
+    AccountTransaction, AccountsAction, AccountsError, Action, Genesis, GenesisValidator, HEADER_VERSION, Origin,
+    Overlay, Params, RuleSet, SourceKind, SourceSpec, SourcesAction, SourcesParams, StampsAction, StateRead,
+    Transaction, TransactionError, UpgradeBallot, UpgradePlan, UpgradeVote, rules_in_force,
 };
 use openmesh_primitives::{AccountKey, Amount, ValidatorKey, sha256};
 use prometheus_client::registry::Registry;
@@ -32,6 +33,10 @@ fn transfer(n: u8, nonce: u64) -> Transaction {
 }
 
 fn open(dir: &TempDir) -> (Store, Mempool) {
+    open_with(dir, Params::default())
+}
+
+fn open_with(dir: &TempDir, params: Params) -> (Store, Mempool) {
     let public_key = validator().public();
     let genesis = Genesis {
         chain_id: 1,
@@ -42,7 +47,7 @@ fn open(dir: &TempDir) -> (Store, Mempool) {
         sources: vec![],
         source_owners: Default::default(),
         allocation: Default::default(),
-        params: Params::default(),
+        params,
     };
     let store = Store::open(dir.path()).unwrap();
     store.initialise(&genesis).unwrap();
@@ -145,6 +150,42 @@ fn a_queue_ahead_of_its_turn_must_be_affordable_as_a_whole() {
     assert!(matches!(far, Err(SubmitError::Refused(TransactionError::Accounts(AccountsError::NonceGap { .. })))));
 }
 
+/// It would take room in every pool, and go only when its turn has come.
+#[test]
+fn what_is_malformed_does_not_wait_for_its_turn() {
+    let dir = TempDir::new().unwrap();
+    let (_, mempool) = open(&dir);
+    let stamp =
+        |note: &str| StampsAction::Stamp { hash: Digest([1; 32]), topic: "drill".to_owned(), note: note.to_owned() };
+    let update = |id: &str, symbols: &[&str]| SourcesAction::Update {
+        id: id.to_owned(),
+        symbols: symbols.iter().map(|symbol| (*symbol).to_owned()).collect(),
+        feeds: vec!["trades".to_owned()],
+    };
+    let long = "x".repeat(100_000);
+    let cases: [(Action, Option<&str>); 7] = [
+        (stamp("a word").into(), None),
+        (stamp(&long).into(), Some("stamp_note_length")),
+        // Nobody knows yet whether there is such a source when its turn comes.
+        (update("later", &["BTC.USD"]).into(), None),
+        (update("later", &[]).into(), None),
+        (update("later", &[long.as_str()]).into(), Some("source_invalid")),
+        (update(&long, &["BTC.USD"]).into(), Some("source_invalid")),
+        (SourcesAction::Retire { id: long.clone() }.into(), Some("unknown_source")),
+    ];
+    for (nonce, (action, expected)) in (1..).zip(cases) {
+        let fee = Amount(25 * Params::default().accounts.fee_min.0);
+        let signed = AccountTransaction::sign(&account_key(1), 1, nonce, fee, action).unwrap();
+        let code = match take(&mempool, Transaction::Account(signed)) {
+            Ok(_) => None,
+            Err(SubmitError::Refused(error)) => Some(error.code()),
+            Err(other) => panic!("{nonce}: {other}"),
+        };
+        assert_eq!(code, expected, "{nonce}");
+    }
+    assert_eq!(mempool.load().transactions, 3);
+}
+
 #[test]
 fn what_an_account_cannot_pay_any_more_waits_no_more() {
     let dir = TempDir::new().unwrap();
@@ -162,6 +203,35 @@ fn what_an_account_cannot_pay_any_more_waits_no_more() {
     assert_eq!(first.load().transactions, 3, "the nonce that was used is gone at once");
     first.recheck(&committed).unwrap();
     assert_eq!(first.load().transactions, 2, "and what cannot be paid for when the block was looked at");
+}
+
+/// The block has nothing of the second account, and is not empty: what it has made invalid must go all the same, or it would be a
+/// candidate for every block as long as anything else goes in.
+#[test]
+fn what_somebody_else_has_made_invalid_waits_no_more() {
+    let dir = TempDir::new().unwrap();
+    let sources = SourcesParams { source_deposit: Amount::ZERO, ..SourcesParams::default() };
+    let (store, mempool) = open_with(&dir, Params { sources, ..Params::default() });
+    let spec = SourceSpec {
+        id: "kraken".to_owned(),
+        exchange: "kraken".to_owned(),
+        kind: SourceKind::Market,
+        symbols: vec!["BTC.USD".to_owned()],
+        feeds: vec!["trades".to_owned()],
+        window_ms: 10_000,
+        origin: Origin::Live,
+    };
+    for (n, fees) in [(1, 8), (2, 4)] {
+        let fee = Amount(Params::default().accounts.fee_min.0 * fees);
+        let action = SourcesAction::Register(spec.clone()).into();
+        let signed = AccountTransaction::sign(&account_key(n), 1, 0, fee, action).unwrap();
+        take(&mempool, Transaction::Account(signed)).unwrap();
+    }
+    take(&mempool, transfer(2, 1)).unwrap();
+    assert_eq!(mempool.load().transactions, 3);
+    let committed = commit(&store, &mempool);
+    assert_eq!(committed.receipts.len(), 1, "the better paid registration alone");
+    assert_eq!(mempool.load().transactions, 0, "the other one has lost its name, and what stands behind it its turn");
 }
 
 fn nothing(_: &mut Overlay<&dyn StateRead>) -> Result<(), StateError> {

@@ -312,7 +312,10 @@ impl Mempool {
             return Err(PoolError::Known.into());
         }
         let committed = self.0.store.transaction(&hash).map_err(StateError::from)?;
-        if let Some((height, _)) = committed {
+        // The store knows the place of a refused one too.
+        if let Some((height, _)) = committed
+            && !self.pool().was_refused(&hash)
+        {
             return Err(PoolError::Committed { height }.into());
         }
         if let Some(verified) = self.lately().get(&hash) {

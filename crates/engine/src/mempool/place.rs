@@ -11,7 +11,8 @@ use super::error::SubmitError;
 use super::pool::Place;
 
 /// Checks a transaction against the state. A nonce that is at most `ahead_max` ahead of its turn is allowed to wait for
-/// those before it.
+/// those before it, if what it does is well formed: otherwise whoever pays for one transfer could have every node carry and keep a
+/// mebibyte that can never be in a block.
 ///
 /// Fails if the ledger would refuse the transaction for another reason than that, or the state cannot be read.
 pub(crate) fn place(
@@ -27,7 +28,10 @@ pub(crate) fn place(
     match checked {
         Ok(_) => {}
         Err(CheckError::Refused(TransactionError::Accounts(AccountsError::NonceGap { expected, got })))
-            if got - expected <= ahead_max => {}
+            if got - expected <= ahead_max =>
+        {
+            rules.check_form(&transaction.action)?;
+        }
         Err(error) => return Err(error.into()),
     }
     let standing = standing(state, &verified.sender())?;

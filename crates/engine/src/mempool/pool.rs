@@ -18,7 +18,8 @@ use super::entry::Entry;
 use super::error::PoolError;
 use crate::config::MempoolConfig;
 
-/// Hashes of committed transactions that are remembered, so that late gossip is recognised without a look at the disk.
+/// Hashes of committed transactions that are remembered, so that late gossip is recognised without a look at the disk; and as many of those
+/// that a block refused.
 const RECENT_MAX: usize = 65_536;
 
 /// Name under which ballots about upgrades wait among attestations; no source can have it.
@@ -44,14 +45,37 @@ pub(crate) enum Place {
     Attestation,
 }
 
+/// The newest hashes of a kind.
+#[derive(Debug, Default)]
+struct Recent {
+    hashes: HashSet<Digest>,
+    order: VecDeque<Digest>,
+}
+
+impl Recent {
+    /// Remembers a hash; the oldest is forgotten where there are too many.
+    fn keep(&mut self, hash: Digest) {
+        if self.hashes.insert(hash) {
+            self.order.push_back(hash);
+        }
+        while self.order.len() > RECENT_MAX {
+            if let Some(oldest) = self.order.pop_front() {
+                self.hashes.remove(&oldest);
+            }
+        }
+    }
+}
+
 /// The waiting transactions of both classes.
 #[derive(Debug)]
 pub(crate) struct Pool {
     limits: MempoolConfig,
     pub(crate) accounts: Accounts,
     pub(crate) attestations: Attestations,
-    recent: HashSet<Digest>,
-    recent_order: VecDeque<Digest>,
+    /// Took effect.
+    recent: Recent,
+    /// Stood in a block that refused them.
+    refused: Recent,
     number: u64,
     tip: Height,
 }
@@ -63,8 +87,8 @@ impl Pool {
             accounts: Accounts::new(&limits),
             attestations: Attestations::new(&limits, own),
             limits,
-            recent: HashSet::new(),
-            recent_order: VecDeque::new(),
+            recent: Recent::default(),
+            refused: Recent::default(),
             number: 0,
             tip: 0,
         }
@@ -82,7 +106,18 @@ impl Pool {
 
     /// Returns true if the transaction waits or was committed just now.
     pub(crate) fn knows(&self, hash: &Digest) -> bool {
-        self.entry(hash).is_some() || self.recent.contains(hash)
+        self.entry(hash).is_some() || self.recent.hashes.contains(hash)
+    }
+
+    /// Returns true if the transaction stood in a block lately that refused it, perhaps because its turn had not come: it may be in
+    /// another one yet.
+    pub(crate) fn was_refused(&self, hash: &Digest) -> bool {
+        self.refused.hashes.contains(hash)
+    }
+
+    /// Takes in that a block has refused these.
+    pub(crate) fn refused<'a>(&mut self, hashes: impl IntoIterator<Item = &'a Digest>) {
+        hashes.into_iter().for_each(|hash| self.refused.keep(*hash));
     }
 
     fn entry(&self, hash: &Digest) -> Option<&Entry> {
@@ -116,21 +151,13 @@ impl Pool {
         self.entry(hash).map(|entry| Arc::clone(&entry.verified))
     }
 
-    /// Everything that can go into the next block, at most about `bytes` of each class: attestations by arrival, then
-    /// the accounts' queues, heads with the highest tips first. The ledger picks and orders. Queues whose head the base fee of
-    /// that block has passed are left out: they must not take the room of others' while they cannot go in.
+    /// Everything that can go into the next block, at most about `bytes` of each class: attestations by arrival, then those of
+    /// accounts by tip, each account's by nonce. The ledger picks and orders. What the base fee of that block has passed is left out
+    /// with what stands behind it: it must not take the room of others while it cannot go in.
     pub(crate) fn candidates(&self, bytes: usize, base_fee: Amount) -> Vec<Arc<VerifiedTransaction>> {
         let mut chosen = Vec::new();
         take_while_room(bytes, self.attestations.waiting(), &mut chosen);
-        let tip = |account: &Address| self.accounts.head(account).map(|head| head.terms.tip);
-        let reaches =
-            |account: &&Address| self.accounts.head(account).is_some_and(|head| head.terms.base_fee_max >= base_fee);
-        let mut accounts: Vec<&Address> = self.accounts.ready_accounts.iter().filter(reaches).collect();
-        accounts.sort_by_key(|account| (std::cmp::Reverse(tip(account)), **account));
-        let mut room = bytes;
-        for account in accounts {
-            room -= take_while_room(room, self.accounts.ready_of(account), &mut chosen);
-        }
+        chosen.extend(self.accounts.best(bytes, base_fee));
         chosen
     }
 
@@ -179,14 +206,7 @@ impl Pool {
         self.tip = height;
         for hash in hashes {
             self.remove(hash);
-            if self.recent.insert(*hash) {
-                self.recent_order.push_back(*hash);
-            }
-        }
-        while self.recent_order.len() > RECENT_MAX {
-            if let Some(oldest) = self.recent_order.pop_front() {
-                self.recent.remove(&oldest);
-            }
+            self.recent.keep(*hash);
         }
     }
 
@@ -232,22 +252,17 @@ impl Pool {
     }
 }
 
-/// Chooses transactions until one does not fit; returns their bytes.
+/// Chooses transactions until one does not fit.
 fn take_while_room<'a>(
-    room: usize,
+    mut room: usize,
     waiting: impl Iterator<Item = &'a Arc<VerifiedTransaction>>,
     chosen: &mut Vec<Arc<VerifiedTransaction>>,
-) -> usize {
-    let mut taken = 0;
+) {
     for verified in waiting {
-        let bytes = verified.bytes().len();
-        if taken + bytes > room {
-            break;
-        }
-        taken += bytes;
+        let Some(left) = room.checked_sub(verified.bytes().len()) else { return };
+        room = left;
         chosen.push(Arc::clone(verified));
     }
-    taken
 }
 
 #[cfg(test)]

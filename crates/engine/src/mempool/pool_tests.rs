@@ -1,7 +1,8 @@
 //! Tests of the pool: cases that people care about, and the invariants under random operations.
 
 use openmesh_ledger::{
-    AccountTransaction, AccountsAction, Action, Attestation, Commitment, FeeOffer, verify_stateless,
+    AccountTransaction, AccountsAction, AccountsError, Action, Attestation, Commitment, FeeOffer, Receipt,
+    verify_stateless,
 };
 use std::cmp::Reverse;
 
@@ -9,6 +10,7 @@ use openmesh_primitives::{AccountKey, Amount, ValidatorKey};
 use proptest::prelude::*;
 
 use super::super::entry::Sum;
+use super::super::recheck::take_out;
 
 use super::*;
 
@@ -186,6 +188,24 @@ fn queues_that_the_base_fee_has_passed_are_no_candidates() {
     assert_eq!((pool.load().transactions, pool.candidates(1 << 20, Amount(40)).len()), (2, 2));
 }
 
+/// Clause FE-7: what stands behind a well paid transaction is chosen by its own tip. Otherwise one high tip would fill a block's
+/// candidates with what pays the least.
+#[test]
+fn what_stands_behind_a_well_paid_one_takes_no_room_from_others() {
+    let mut pool = pool(10);
+    let lure = [transfer(1, 0, 1_000), transfer(1, 1, 10), transfer(1, 2, 900)];
+    let others = [transfer(2, 0, 50), transfer(3, 0, 40)];
+    for t in lure.iter().chain(&others) {
+        insert(&mut pool, t, 0).unwrap();
+    }
+    let one = lure[0].bytes().len();
+    let expected = [&lure[0], &others[0], &others[1], &lure[1], &lure[2]].map(|t| t.hash());
+    for count in 0..=5 {
+        assert_eq!(hashes(&pool.candidates(count * one, Amount::ZERO)), expected[..count], "room for {count}");
+    }
+    assert_eq!(hashes(&pool.candidates(1 << 20, Amount(11))), expected[..3], "a queue ends at what cannot go in");
+}
+
 /// A highest fee that is never taken buys no place, and neither does the same tip as another's.
 #[test]
 fn only_a_higher_tip_pushes_anybody_out() {
@@ -243,6 +263,33 @@ fn commits_advance_queues_and_are_remembered() {
     pool.committed(3_700, []);
     assert_eq!(pool.expire(), 1);
     assert!(pool.accounts.queues.is_empty() && !pool.has_work());
+}
+
+/// A proposer that includes a transaction before its turn takes it away from nobody: neither from the pools that have it, nor from those
+/// to which it comes later.
+#[test]
+fn what_a_block_has_refused_waits_on_and_is_known_as_such() {
+    let mut pool = pool(10);
+    let (waits, elsewhere) = (transfer(1, 1, 10), transfer(2, 1, 10));
+    insert(&mut pool, &waits, 0).unwrap();
+    let receipt = |of: &Arc<VerifiedTransaction>, error| Receipt {
+        hash: of.hash(),
+        index: 0,
+        class: of.class(),
+        sender: Some(of.sender()),
+        nonce: Some(1),
+        fee: Amount::ZERO,
+        tip: Amount::ZERO,
+        error,
+    };
+    let gap = || Some(AccountsError::NonceGap { expected: 0, got: 1 }.into());
+    take_out(&mut pool, 1, &[receipt(&waits, gap()), receipt(&elsewhere, gap())]);
+    assert!(pool.knows(&waits.hash()) && !pool.knows(&elsewhere.hash()));
+    assert!(pool.was_refused(&waits.hash()) && pool.was_refused(&elsewhere.hash()));
+    insert(&mut pool, &elsewhere, 0).unwrap();
+    take_out(&mut pool, 2, &[receipt(&elsewhere, None)]);
+    assert!(pool.knows(&elsewhere.hash()), "it was committed just now");
+    assert_eq!(pool.load().transactions, 1);
 }
 
 /// A transaction that waits for ever does not cost every node a message for ever.

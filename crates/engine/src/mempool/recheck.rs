@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::ops::DerefMut;
 
 use openmesh_ledger::{
-    AccountsError, CheckError, Class, MempoolRules, Receipt, StateError, StateRead, TransactionError,
+    AccountsError, Action, CheckError, Class, MempoolRules, Receipt, StateError, StateRead, Transaction,
+    TransactionError, VerifiedTransaction,
 };
 use openmesh_primitives::{Address, Digest, Height};
 
@@ -14,8 +15,8 @@ use super::pool::Pool;
 /// Waiting transactions are searched for expired ones each time so many blocks have passed.
 const EXPIRE_BLOCKS: u64 = 64;
 
-/// Takes out what took effect. What the block refused waits on: otherwise a proposer could take a transaction away from
-/// everybody by including it before its turn. If it will never be fine, [`recheck`] or its age removes it.
+/// Takes out what took effect. What the block refused waits on, and is taken in where it comes later: otherwise a proposer could take a
+/// transaction away from everybody by including it before its turn. If it will never be fine, [`recheck`] or its age removes it.
 pub(crate) fn take_out(pool: &mut Pool, height: Height, receipts: &[Receipt]) {
     for receipt in receipts {
         if let (Some(sender), Some(nonce), true) = (receipt.sender, receipt.nonce, receipt.ok()) {
@@ -24,6 +25,7 @@ pub(crate) fn take_out(pool: &mut Pool, height: Height, receipts: &[Receipt]) {
     }
     let hashes: Vec<Digest> = receipts.iter().filter(|r| r.ok()).map(|r| r.hash).collect();
     pool.committed(height, &hashes);
+    pool.refused(receipts.iter().filter(|r| !r.ok()).map(|r| &r.hash));
 }
 
 /// Checks again what the block of a height may have made invalid, against the state after it or after a later one. The pool is locked
@@ -48,7 +50,7 @@ pub(crate) fn recheck<G: DerefMut<Target = Pool>>(
     // An empty block although something waits: any of it may be what could not go in. After an upgrade all of it was checked by
     // other rules.
     if !receipts.is_empty() && !rules.changed_since(height) {
-        heads.retain(|(sender, _)| touched.contains(sender));
+        heads.retain(|(sender, head)| touched.contains(sender) || depends_on_others(head));
     }
     for (sender, head) in heads {
         match rules.check(state, &head) {
@@ -69,6 +71,14 @@ pub(crate) fn recheck<G: DerefMut<Target = Pool>>(
         }
     }
     Ok(())
+}
+
+/// Returns true where a block without its sender may have made it invalid: somebody may have registered its source. All that a transfer
+/// or a stamp stands on is its sender's own. What stayed would be a candidate for each block and go into none, and with a high tip
+/// it would take the room of all others.
+fn depends_on_others(head: &VerifiedTransaction) -> bool {
+    let Transaction::Account(transaction) = head.transaction() else { return true };
+    !matches!(transaction.action, Action::Accounts(_) | Action::Stamps(_))
 }
 
 /// Drops what has waited too long, from time to time; returns how many that were.

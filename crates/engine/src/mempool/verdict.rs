@@ -4,7 +4,9 @@
 //! some refusals do not depend on the state at all, and some are such that anybody can make transactions of that kind
 //! for nothing. Those cost this node a look or a signature check each, so whoever brings mostly them is counted against.
 
-use openmesh_ledger::{AccountsError, EnvelopeError, SourcesError, TransactionError, UpgradesError, WindowsError};
+use openmesh_ledger::{
+    AccountsError, EnvelopeError, SourcesError, StampsError, TransactionError, UpgradesError, WindowsError,
+};
 use openmesh_primitives::{Digest, Height};
 
 use super::error::{PoolError, SubmitError};
@@ -52,6 +54,8 @@ pub(crate) const fn is_stateless(outcome: &Outcome) -> bool {
 /// transactions for nothing.
 const fn is_worthless(outcome: &Outcome, tip: Height) -> bool {
     use AccountsError::{FeeLow, NonceLow, UnknownSender};
+    use SourcesError::{SourceInvalid, UnknownSource};
+    use StampsError::{StampNoteControl, StampNoteLength, StampTopicCharacter, StampTopicControl, StampTopicLength};
     use UpgradesError::{BallotNumber, NotValidator};
     use WindowsError::{CommitmentMismatch, CommitmentsOff, NotAssigned, WindowClosed};
     match outcome {
@@ -60,7 +64,14 @@ const fn is_worthless(outcome: &Outcome, tip: Height) -> bool {
             TransactionError::Accounts(FeeLow { min, got }) => got.0 <= min.0 / 2,
             TransactionError::Accounts(UnknownSender { .. } | NonceLow { .. })
             | TransactionError::Windows(NotAssigned { .. } | CommitmentMismatch { .. } | CommitmentsOff)
-            | TransactionError::Sources(SourcesError::UnknownSource { .. })
+            | TransactionError::Sources(UnknownSource { .. } | SourceInvalid { .. })
+            | TransactionError::Stamps(
+                StampTopicLength { .. }
+                | StampTopicControl { .. }
+                | StampTopicCharacter { .. }
+                | StampNoteLength { .. }
+                | StampNoteControl { .. },
+            )
             | TransactionError::Upgrades(NotValidator { .. }) => true,
             TransactionError::Windows(WindowClosed { height }) => height.saturating_add(STALE_BLOCKS) < tip,
             // A number that was used, as with accounts.
@@ -109,6 +120,10 @@ mod tests {
         let ballot = |got| refused(UpgradesError::BallotNumber { expected: 5, got });
         assert_eq!(verdict(&[ballot(4)], TIP, true), GossipVerdict::Worthless);
         assert_eq!(verdict(&[ballot(6)], TIP, true), GossipVerdict::Ignore, "the one before it may be on its way");
+        let malformed = || refused(StampsError::StampNoteLength { bytes: 257 });
+        assert_eq!(verdict(&[malformed()], TIP, true), GossipVerdict::Worthless, "whatever the state is");
+        let full = || refused(StampsError::StampsFull { max: 1 });
+        assert_eq!(verdict(&[full()], TIP, true), GossipVerdict::Ignore, "it may be another epoch there");
         let closed = |height| refused(WindowsError::WindowClosed { height });
         assert_eq!(verdict(&[closed(10)], TIP, true), GossipVerdict::Worthless);
         assert_eq!(verdict(&[closed(TIP - 5)], TIP, true), GossipVerdict::Ignore);

@@ -11,6 +11,8 @@ use openmesh_primitives::{Digest, Height};
 
 /// Transactions remembered, so that their sender can ask for them; beyond that the oldest are forgotten.
 const WAITING_MAX: usize = 10_000;
+/// Most bytes of them, as many as the mempool takes of accounts: what it has dropped is remembered too, so that its own bound is none here.
+const WAITING_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Blocks after which a transaction is forgotten: the mempool drops it after as many.
 const BLOCKS_MAX: u64 = 3_600;
 
@@ -21,18 +23,23 @@ pub struct Waiting {
     entries: HashMap<Digest, (Vec<u8>, Height)>,
     /// In the order in which they were handed in; some have gone.
     order: VecDeque<Digest>,
+    /// Sum of their bytes.
+    bytes: usize,
 }
 
 impl Waiting {
     /// Remembers a transaction that the mempool took.
     pub fn remember(&mut self, hash: Digest, bytes: Vec<u8>, height: Height) {
+        let length = bytes.len();
+        // The same hash is of the same bytes.
         if self.entries.insert(hash, (bytes, height)).is_none() {
             self.order.push_back(hash);
+            self.bytes += length;
         }
-        while self.entries.len() > WAITING_MAX
+        while (self.entries.len() > WAITING_MAX || self.bytes > WAITING_BYTES_MAX)
             && let Some(oldest) = self.order.pop_front()
         {
-            self.entries.remove(&oldest);
+            self.forget(&oldest);
         }
         if self.order.len() > 2 * WAITING_MAX {
             self.order.retain(|hash| self.entries.contains_key(hash));
@@ -46,7 +53,9 @@ impl Waiting {
 
     /// Forgets one.
     pub fn forget(&mut self, hash: &Digest) {
-        self.entries.remove(hash);
+        if let Some((bytes, _)) = self.entries.remove(hash) {
+            self.bytes = self.bytes.saturating_sub(bytes.len());
+        }
     }
 }
 
@@ -83,6 +92,23 @@ mod tests {
         }
         assert_eq!(waiting.get(&hash(0)), None);
         assert!(waiting.get(&hash(usize::MAX)).is_some() && waiting.entries.len() == WAITING_MAX);
+    }
+
+    #[test]
+    fn long_ones_are_bounded_by_their_bytes() {
+        const LENGTH: usize = 1 << 20;
+        let mut waiting = Waiting::default();
+        for n in 0..100 {
+            waiting.remember(hash(n), vec![0; LENGTH], 7);
+            waiting.remember(hash(n), vec![0; LENGTH], 8);
+            if n % 2 == 0 {
+                waiting.forget(&hash(n));
+                waiting.forget(&hash(n));
+            }
+            assert_eq!(waiting.bytes, waiting.entries.len() * LENGTH);
+        }
+        assert!(waiting.entries.len() <= WAITING_BYTES_MAX / LENGTH);
+        assert_eq!((waiting.get(&hash(1)), waiting.get(&hash(99)).map(|(_, since)| since)), (None, Some(8)));
     }
 
     #[test]

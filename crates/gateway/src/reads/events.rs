@@ -48,6 +48,8 @@ pub fn newest(
         None => (store.oldest_block().max(1), store.tip().height),
     };
     let (mut height, mut below) = match from {
+        // All of that block has been seen: reading it again would use up the first row.
+        Some(Place { height, index: 0 }) => (height.saturating_sub(1).min(last), None),
         Some(place) => (place.height.min(last), Some(place.index)),
         None => (last, None),
     };

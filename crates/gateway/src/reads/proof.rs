@@ -7,6 +7,16 @@ use openmesh_primitives::{Height, canonical};
 use openmesh_storage::{StateProof, Store, StoreError};
 
 use crate::error::Refusal;
+use crate::node::Node;
+
+/// The places at which an entry is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// The state alone, by key.
+    State,
+    /// The facts too: the path of one is made of all facts of its epoch.
+    Facts,
+}
 
 /// An entry that is to be shown, which became a fact too.
 pub struct Sought<'a> {
@@ -46,11 +56,27 @@ pub struct Signed {
     pub changes: Vec<api::ProvenValidatorChange>,
 }
 
+/// Makes a proof: among the reads by key while the entry stands in the state, and else among the scans, which whoever asks for many waits
+/// for without holding up the reads of others. Fails as `make` does, or as busy.
+pub async fn made<T, F>(node: &Node, make: F) -> Result<T, Refusal>
+where
+    T: Send + 'static,
+    F: Fn(&Node, Reach) -> Result<Option<T>, Refusal> + Clone + Send + 'static,
+{
+    let by_key = make.clone();
+    if let Some(made) = node.read(move |node| by_key(&node, Reach::State)).await? {
+        return Ok(made);
+    }
+    let made = node.scan(move |node, _| make(&node, Reach::Facts)).await?;
+    made.ok_or_else(|| Refusal::internal("making a proof", &std::io::Error::other("no fact was looked for")))
+}
+
 /// Shows an entry in the state of the height that wrote it, so that its proof has the same bytes each time; once that state is pruned,
-/// in that of the newest height that has a header; once the entry has left the state, its fact and the epoch that it belongs to.
+/// in that of the newest height that has a header; once the entry has left the state, its fact and the epoch that it belongs to. `None`
+/// where that is so and the state alone is to be looked at.
 ///
 /// Fails where the entry is of the newest block, whose state no header has yet, and where this node does not hold the fact any more.
-pub fn shown(store: &Store, sought: Sought<'_>) -> Result<Shown, Refusal> {
+pub fn shown(store: &Store, sought: Sought<'_>, reach: Reach) -> Result<Option<Shown>, Refusal> {
     let Sought { key, since, is_it, fact, what } = sought;
     let tip = store.tip().height;
     if since >= tip {
@@ -67,14 +93,17 @@ pub fn shown(store: &Store, sought: Sought<'_>) -> Result<Shown, Refusal> {
         Err(error) => return Err(error.into()),
     };
     if let Some(value) = value.filter(|value| is_it(value)) {
-        return Ok(Shown { height, key, value, proof, fact: None });
+        return Ok(Some(Shown { height, key, value, proof, fact: None }));
+    }
+    if reach == Reach::State {
+        return Ok(None);
     }
     let (epoch, position) = fact.ok_or_else(|| facts_gone("the epoch", what))?;
     let fact = store.fact_proof(epoch, position)?.ok_or_else(|| facts_gone(&format!("epoch {epoch}"), what))?;
     let key = keys::closed_epoch(epoch);
     let (value, proof) = store.prove(&key, newest)?;
     let value = value.ok_or_else(|| facts_gone(&format!("epoch {epoch}"), what))?;
-    Ok(Shown { height: newest, key, value, proof, fact: Some(fact) })
+    Ok(Some(Shown { height: newest, key, value, proof, fact: Some(fact) }))
 }
 
 fn facts_gone(epoch: &str, what: &str) -> Refusal {
@@ -119,4 +148,28 @@ fn validator_changes(store: &Store, height: Height) -> Result<Vec<api::ProvenVal
         })
     });
     proven.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use openmesh_primitives::sha256;
+
+    use super::*;
+    use crate::testing::{Chain, sender};
+
+    #[test]
+    fn only_what_has_left_the_state_is_looked_for_among_the_facts() {
+        let mut chain = Chain::new();
+        let (stamped, other) = (sha256(&[b"stamped"]), sha256(&[b"other"]));
+        chain.stamps(&[(stamped, "a")]);
+        chain.transfers(0);
+        let look = |hash, reach| {
+            let key = keys::stamp(&hash, "a", &sender());
+            let sought = Sought { key, since: 1, is_it: &|_| true, fact: None, what: "the stamp" };
+            shown(&chain.store, sought, reach).map(|found| found.map(|shown| (shown.height, shown.fact.is_some())))
+        };
+        assert_eq!(look(stamped, Reach::State).unwrap(), Some((1, false)));
+        assert_eq!(look(other, Reach::State).unwrap(), None);
+        assert_eq!(look(other, Reach::Facts).unwrap_err().code(), ErrorCode::ProofPruned);
+    }
 }

@@ -34,7 +34,10 @@ const MEANINGS: &[(&str, &str)] = &[
     ("epochs.details_kept_epochs", "Epochs for which windows, chunks and incidents stay in the state."),
     ("epochs.pruned_keys_per_block_max", "Most keys of details that leave the state with one block."),
     ("fees.target_percent", "Load of a block at which the base fee stays as it is, per cent of its room."),
-    ("fees.change_denominator", "The base fee changes by at most one part in so many with a block."),
+    (
+        "fees.change_denominator",
+        "An empty block lowers the base fee by one part in so many; a full one raises it by that times (100 - target) / target.",
+    ),
     ("stamps.stamp_deposit", "Deposit for a stamp, which comes back when it leaves the state."),
     ("stamps.account_stamps_max", "Stamps of one account in an epoch."),
     ("stamps.stamps_kept_epochs", "Epochs for which stamps stay in the state."),

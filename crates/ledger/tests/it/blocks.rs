@@ -4,8 +4,8 @@ use openmesh_ledger::light::LightError;
 use openmesh_ledger::{
     Block, BlockError, BlockLimits, BlocksParams, Certificate, ExecuteError, Fact, Overlay, Params, ProposalError,
     RuleSets, StampsAction, StateRead, Transaction, UnverifiedTransaction, Upcoming, Validator, ValidatorSet,
-    build_block, commit_hash, execute_block, execute_block_verified, execute_checked, keys, next_validators,
-    transactions_root, validate_proposal, validator_record, validators,
+    WindowsFact, build_block, commit_hash, execute_block, execute_block_verified, execute_checked, keys,
+    next_validators, transactions_root, validate_proposal, validator_record, validators,
 };
 use openmesh_primitives::{Address, Amount, Digest, Timestamp, ValidatorKey, canonical, sha256};
 
@@ -100,6 +100,38 @@ fn facts_stand_in_the_order_of_the_block() {
     let execution = chain.commit(&block);
     assert!(execution.receipts.iter().all(|receipt| receipt.ok()), "{:?}", execution.receipts);
     assert!(matches!(execution.facts[..], [Fact::Windows(_), Fact::Stamp(_)]), "{:?}", execution.facts);
+}
+
+/// A proposer tries attestations beyond the reserved room after the stamps, and they stand before them in the block: the facts of
+/// both, and with them the root of the state, come out in the block's order.
+#[test]
+fn facts_stand_in_the_order_of_the_block_whatever_the_proposer_tried_first() {
+    let mut chain = Chain::four();
+    let action = StampsAction::Stamp { hash: Digest([7; 32]), topic: "drill".to_string(), note: String::new() };
+    let stamp = chain.action(0, 0, Amount(25 * FEE.0), action.into());
+    let of_window = |window| (0..3).map(move |validator| (validator, window));
+    let attestations: Vec<Vec<u8>> = of_window(1)
+        .chain(of_window(2))
+        .map(|(validator, window)| chain.attest(validator, window, 0, vec![claim(TRADES, "t")]))
+        .collect();
+    let of_three: u64 = attestations[..3].iter().map(|bytes| bytes.len() as u64).sum();
+    let limits = BlockLimits {
+        bytes_max: 2 * of_three + stamp.len() as u64,
+        attestation_bytes_reserved: of_three,
+        transactions_max: 1_000,
+    };
+    let block = build(&chain, &[attestations.clone(), vec![stamp.clone()]].concat(), &limits);
+    assert_eq!(
+        block.transactions,
+        [attestations, vec![stamp]].concat(),
+        "half of the attestations had no reserved room"
+    );
+    let execution = chain.commit(&block);
+    let chunk_of = |fact: &Fact| match fact {
+        Fact::Windows(WindowsFact::Chunk { window, .. }) => Some(*window),
+        _ => None,
+    };
+    assert_eq!(execution.facts.iter().map(chunk_of).collect::<Vec<_>>(), [Some(1), Some(2), None]);
 }
 
 #[test]

@@ -14,7 +14,9 @@ use openmesh_storage::StateView;
 
 use crate::error::Refusal;
 use crate::http::request::{Params, pair};
+use crate::memory::Found;
 use crate::node::Node;
+use crate::peer;
 use crate::reads::stamps::{self, StampFilter};
 use crate::reads::{blocks, chunk};
 use crate::views;
@@ -72,15 +74,30 @@ async fn of_hash(node: &Node, hash: Digest) -> Result<Vec<SearchHit>, Refusal> {
     if !hits.is_empty() {
         return Ok(hits);
     }
-    // Only the tables know blocks by their hash. It is digits: nothing of a stranger's text gets into the query.
-    let sql = format!("select height from ledger_blocks where hash = '{hash}' limit 1");
-    let found = node.lookups().query(Sql::new(sql)).await?;
-    let height = found.rows.first().and_then(|row| row.first()).map(|value| match value {
-        serde_json::Value::String(text) => text.clone(),
-        other => other.to_string(),
-    });
+    let place = node.memory().hashes().find(&hash, node.store().oldest_block());
+    let height = match place {
+        Found::At(height) => Some(height.to_string()),
+        Found::Nowhere | Found::NotSince(_) => height_of(node, &hash).await?,
+    };
     hits.extend(height.map(|height| hit(SearchKind::Block, &height, format!("Block {height}"), "by its hash")));
     Ok(hits)
+}
+
+/// The height of a block by its hash; of old ones only the tables know it. Whoever asks takes a place among the queries of people: a hash of
+/// nothing is looked for in all blocks, and the gateway's own look-ups must not wait behind strangers that ask for many.
+async fn height_of(node: &Node, hash: &Digest) -> Result<Option<String>, Refusal> {
+    // It is digits: nothing of a stranger's text gets into the query.
+    let sql = format!("select height from ledger_blocks where hash = '{hash}' limit 1");
+    let mut pass = node.queries().enter(peer::current()).await?;
+    let is_quick = pass.is_quick();
+    let found = tokio::select! {
+        found = node.deps().pythia.query_among_many(Sql::new(sql), is_quick) => found?,
+        busy = pass.overdue() => return Err(busy),
+    };
+    Ok(found.rows.first().and_then(|row| row.first()).map(|value| match value {
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }))
 }
 
 /// A CID is of a chunk, or its hash was stamped.

@@ -13,7 +13,7 @@ use crate::error::Refusal;
 use crate::http::download::tagged_json;
 use crate::http::request::{self, Params, cursor, pair};
 use crate::node::Node;
-use crate::reads::proof::{Shown, Signed, Sought, shown, signed};
+use crate::reads::proof::{Reach, Shown, Signed, Sought, made, shown, signed};
 use crate::reads::stamps::{self, StampFilter};
 use crate::views;
 
@@ -60,7 +60,11 @@ pub async fn stamp_proof(
 ) -> Result<Response, Refusal> {
     let (hash, account) = (request::hash(&hash)?, request::address(&query.account)?);
     let (topic, height) = (topic(query.topic)?, query.height);
-    node.read(move |node| tagged_json(&headers, &bundle(&node, &hash, &topic, &account, height)?)).await
+    let answer = move |node: &Node, reach| {
+        let proof = bundle(node, (&hash, &topic, &account), height, reach)?;
+        proof.map(|proof| tagged_json(&headers, &proof)).transpose()
+    };
+    made(&node, answer).await
 }
 
 /// A topic from a person or a program.
@@ -76,11 +80,10 @@ fn topic(text: String) -> Result<String, Refusal> {
 /// Makes the proof of a stamp: of the one of a height, or of the first that this node knows.
 fn bundle(
     node: &Node,
-    hash: &Digest,
-    topic: &str,
-    account: &Address,
+    (hash, topic, account): (&Digest, &str, &Address),
     height: Option<u64>,
-) -> Result<api::StampProof, Refusal> {
+    reach: Reach,
+) -> Result<Option<api::StampProof>, Refusal> {
     let store = node.store();
     let known = stamps::of_name(store, hash, topic, account)?;
     let wanted = known.into_iter().find(|(record, _)| height.is_none_or(|height| height == record.height));
@@ -92,9 +95,11 @@ fn bundle(
     let is_it = |value: &[u8]| canonical::decode::<StampRecord>(value).is_ok_and(|there| there == record);
     let key = keys::stamp(hash, topic, account);
     let sought = Sought { key, since: record.height, is_it: &is_it, fact, what: "the stamp" };
-    let Shown { height, key, value, proof: state_proof, fact } = shown(store, sought)?;
+    let Some(Shown { height, key, value, proof: state_proof, fact }) = shown(store, sought, reach)? else {
+        return Ok(None);
+    };
     let Signed { header, certificate, changes } = signed(store, height)?;
-    Ok(api::StampProof {
+    Ok(Some(api::StampProof {
         version: api::STAMP_PROOF_VERSION,
         chain_id: node.chain_id(),
         stamp: views::stamps::info(&record),
@@ -105,7 +110,7 @@ fn bundle(
         certificate,
         fact: fact.map(|fact| hex::encode(canonical::encode(&fact))),
         changes,
-    })
+    }))
 }
 
 #[cfg(test)]

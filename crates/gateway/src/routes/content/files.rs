@@ -12,7 +12,7 @@ use crate::http::download::{file, tagged_json};
 use crate::memory::RecentChunk;
 use crate::node::Node;
 use crate::reads::chunk;
-use crate::reads::proof::{Shown, Signed, Sought, shown, signed};
+use crate::reads::proof::{Reach, Shown, Signed, Sought, made, shown, signed};
 
 /// The canonical bytes.
 #[utoipa::path(get, path = api::path::CHUNK_RAW, tag = "data", params(("cid" = String, Path, description = "bafkrei and 52 more characters")), responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>), (status = 206, description = "The range that was asked for", content_type = "application/octet-stream", body = Vec<u8>), (status = 404, body = api::ErrorBody), (status = 416, description = "The range lies outside"), (status = 503, body = api::ErrorBody)))]
@@ -39,9 +39,9 @@ pub async fn parquet(
     let cid = chunk::parse_cid(&cid)?;
     let chunk = chunk::find(&node, &cid).await?;
     let bytes = node.content(cid).await?;
+    let proof = made(&node, move |node, reach| bundle(node, &cid, &chunk, reach)).await?;
     let written = node
-        .read(move |node| {
-            let proof = bundle(&node, &cid, chunk)?;
+        .read(move |_| {
             let json = serde_json::to_string(&proof).map_err(|e| Refusal::internal("writing the proof", &e))?;
             openmesh_lake::window_parquet(&bytes, Some(&json))
                 .map_err(|e| Refusal::internal("writing the Parquet file", &e))
@@ -55,11 +55,20 @@ pub async fn parquet(
 pub async fn proof(State(node): State<Node>, Path(cid): Path<String>, headers: HeaderMap) -> Result<Response, Refusal> {
     let cid = chunk::parse_cid(&cid)?;
     let chunk = chunk::find(&node, &cid).await?;
-    node.read(move |node| tagged_json(&headers, &bundle(&node, &cid, chunk)?)).await
+    let answer = move |node: &Node, reach| {
+        let proof = bundle(node, &cid, &chunk, reach)?;
+        proof.map(|proof| tagged_json(&headers, &proof)).transpose()
+    };
+    made(&node, answer).await
 }
 
 /// Makes the proof of a chunk. The state after height h stands in the header of h + 1.
-fn bundle(node: &Node, cid: &ContentId, found: RecentChunk) -> Result<api::ProofBundle, Refusal> {
+fn bundle(
+    node: &Node,
+    cid: &ContentId,
+    found: &RecentChunk,
+    reach: Reach,
+) -> Result<Option<api::ProofBundle>, Refusal> {
     let store = node.store();
     let sought = Sought {
         key: keys::chunk(&found.source, found.window, &found.stream),
@@ -68,15 +77,17 @@ fn bundle(node: &Node, cid: &ContentId, found: RecentChunk) -> Result<api::Proof
         fact: store.chunk_fact(&found.source, found.window, &found.stream)?,
         what: "the chunk",
     };
-    let Shown { height, key, value, proof: state_proof, fact } = shown(store, sought)?;
+    let Some(Shown { height, key, value, proof: state_proof, fact }) = shown(store, sought, reach)? else {
+        return Ok(None);
+    };
     let Signed { header, certificate, changes } = signed(store, height)?;
-    Ok(api::ProofBundle {
+    Ok(Some(api::ProofBundle {
         version: api::PROOF_BUNDLE_VERSION,
         chain_id: node.chain_id(),
         cid: cid.to_string(),
-        source: found.source,
+        source: found.source.clone(),
         window: found.window,
-        stream: found.stream,
+        stream: found.stream.clone(),
         state_key: hex::encode(&key),
         state_value: hex::encode(&value),
         state_proof: hex::encode(canonical::encode(&state_proof)),
@@ -84,5 +95,5 @@ fn bundle(node: &Node, cid: &ContentId, found: RecentChunk) -> Result<api::Proof
         certificate,
         fact: fact.map(|fact| hex::encode(canonical::encode(&fact))),
         changes,
-    })
+    }))
 }

@@ -31,8 +31,8 @@ impl BlockLoad {
 }
 
 /// The base fee of a unit of weight in the next block, after one with this base fee and this share of its room taken, in
-/// millionths. It rises above the target and falls below it, by at most one part in `change_denominator`, and stays between
-/// [`crate::AccountsParams::fee_min`] and [`BASE_FEE_MAX`].
+/// millionths. It rises above the target and falls below it, as far away from it as the load is: at no load by one part in
+/// `change_denominator`. It stays between [`crate::AccountsParams::fee_min`] and [`BASE_FEE_MAX`].
 pub fn next_base_fee(base_fee: Amount, share: u64, params: &Params) -> Amount {
     let (Amount(lowest), Amount(highest)) = (params.accounts.fee_min, BASE_FEE_MAX);
     let base_fee = base_fee.0.min(highest);
@@ -68,6 +68,16 @@ mod tests {
         assert_eq!(next(8 * GIGA, 0), 7 * GIGA);
         assert_eq!(next(8 * GIGA, 750_000), 8 * GIGA + GIGA / 2);
         assert_eq!(next(8 * GIGA, 250_000), 8 * GIGA - GIGA / 2);
+    }
+
+    /// A full block is four times as far from a target of a fifth as an empty one.
+    #[test]
+    fn it_moves_by_the_distance_from_the_target() {
+        let mut params = Params::default();
+        params.fees.target_percent = 20;
+        let next = |share| next_base_fee(Amount(8_000 * GIGA), share, &params).0;
+        assert_eq!((next(0), next(200_000)), (7_000 * GIGA, 8_000 * GIGA));
+        assert_eq!((next(400_000), next(1_000_000)), (9_000 * GIGA, 12_000 * GIGA));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::limits::in_range;
 pub struct FeesParams {
     /// Load of a block at which the base fee stays as it is, per cent of the room for account transactions.
     pub target_percent: u64,
-    /// The base fee changes by at most one part in so many with a block.
+    /// An empty block lowers the base fee by one part in so many; a full one raises it by that times `(100 - target) / target`.
     pub change_denominator: u64,
 }
 

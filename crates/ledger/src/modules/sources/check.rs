@@ -4,8 +4,9 @@ use openmesh_primitives::Address;
 
 use super::action::SourcesAction;
 use super::error::SourcesError;
+use super::limits::WINDOW_MS_MIN;
 use super::records::{SourceRecord, retired_source, source, source_count};
-use super::spec::SourceSpec;
+use super::spec::{Origin, SourceKind, SourceSpec, is_name};
 use crate::error::CheckError;
 use crate::rules::Rules;
 use crate::state::StateRead;
@@ -25,6 +26,31 @@ pub(crate) fn check(
             spec.validate().map_err(|fault| SourcesError::SourceInvalid { fault }.into())
         }
         SourcesAction::Retire { id } => owned(state, sender, id).map(|_| ()),
+    }
+}
+
+impl SourcesAction {
+    /// Checks what does not depend on a state: names, symbols, feeds and the window. A change is held to the wider rules of a chain:
+    /// what its source is, the register says. Fails with the first fault.
+    pub fn validate(&self) -> Result<(), SourcesError> {
+        let valid = |spec: &SourceSpec| spec.validate().map_err(|fault| SourcesError::SourceInvalid { fault });
+        match self {
+            SourcesAction::Register(spec) => valid(spec),
+            SourcesAction::Update { id, symbols, feeds } => {
+                let spec = SourceSpec {
+                    id: id.clone(),
+                    exchange: id.clone(),
+                    kind: SourceKind::Chain,
+                    symbols: symbols.clone(),
+                    feeds: feeds.clone(),
+                    window_ms: WINDOW_MS_MIN,
+                    origin: Origin::Live,
+                };
+                valid(&spec)
+            }
+            SourcesAction::Retire { id } if is_name(id) => Ok(()),
+            SourcesAction::Retire { id } => Err(SourcesError::UnknownSource { id: id.chars().take(64).collect() }),
+        }
     }
 }
 

@@ -13,9 +13,11 @@ pub(crate) fn close(context: &mut Context<'_>) -> Result<(), StateError> {
     let before = supply(&context.state)?;
     let moved = context.moved;
     match moved.after(&before) {
-        Some(after) if after == before => Ok(()),
+        // Also where nothing has moved: a node whose places do not sum has nothing to build on.
         Some(after) if after.is_whole() => {
-            context.state.put(keys::SUPPLY.to_vec(), &after);
+            if after != before {
+                context.state.put(keys::SUPPLY.to_vec(), &after);
+            }
             Ok(())
         }
         _ => Err(StateError::Damaged {
