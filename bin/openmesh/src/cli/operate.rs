@@ -58,7 +58,7 @@ pub enum CeremonyCommand {
     Check {
         /// File.
         file: PathBuf,
-        /// Home of a node whose key must be in it.
+        /// Home of a node whose key must be in it, with the name and the account of its card.
         #[arg(long, value_name = "DIR")]
         home: Option<PathBuf>,
         /// Cards that must be in it, as they are.
