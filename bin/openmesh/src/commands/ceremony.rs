@@ -294,6 +294,13 @@ fn told(summary: &Summary) -> String {
         let payout = payout.as_ref().map(|account| format!(", earns for {account}")).unwrap_or_default();
         text += &format!("validator  {}, {address}, power {power}{payout}\n", plain(name));
     }
+    let unpaid = validators.iter().filter(|member| member.payout.is_none()).count();
+    if unpaid > 0 {
+        text += &format!(
+            "note       {unpaid} of {} validators name no account: nobody can spend the tips of their blocks (openmesh init --payout)\n",
+            validators.len()
+        );
+    }
     let given = given.parse().map_or_else(|_| given.clone(), |units| Amount(units).to_open().to_string());
     text + &format!("accounts   {accounts}, and {grants} grants: {given} OPEN of the pools\nsources    {sources}\n")
 }
@@ -350,7 +357,8 @@ mod tests {
         let mut changed = made.clone();
         changed.validators[0].payout = Some(openmesh_primitives::Address([9; 20]));
         assert!(check_cards(&changed, &cards[..2]).unwrap_err().message().contains("another account"));
-        assert!(told(&summary(&changed)).contains(", earns for 0x0909"), "{}", told(&summary(&changed)));
+        let told = told(&summary(&changed));
+        assert!(told.contains(", earns for 0x0909") && told.contains("1 of 2 validators name no account"), "{told}");
     }
 
     #[test]

@@ -106,7 +106,7 @@ pub fn make(files: &Files, plan: &Plan, arguments: &InitArgs) -> Result<String, 
     {
         entry::keep(files, genesis)?;
     }
-    let card = Card::sign(&key, &plan.name, &plan.reach.to_string(), None);
+    let card = Card::sign(&key, &plan.name, &plan.reach.to_string(), arguments.payout);
     put_card(files, &card)?;
     let path = files.config();
     write_new(&path, text.as_bytes()).map_err(|error| match error.kind() {
@@ -229,6 +229,15 @@ fn told(files: &Files, plan: &Plan, card: &Card, is_kept: bool) -> String {
     line(format_args!("home       {home}"));
     line(format_args!("key        {} ({key})", files.key().display()));
     line(format_args!("address    {}", card.public_key.address()));
+    match (card.payout, plan.role, plan.network.hash()) {
+        (Some(account), ..) => line(format_args!("earns for  {account}")),
+        (None, MeantRole::Validator, None) => line(format_args!(
+            "note       the tips of its blocks go to that address, from which nobody can spend, now or later. To name an account of yours, remove \
+             {} and run this again with --payout ADDRESS: the key stays",
+            files.config().display()
+        )),
+        (None, ..) => {}
+    }
     match (&plan.network.hash(), &plan.genesis) {
         (Some(hash), Some(genesis)) => {
             let name = plain(&genesis.name);
@@ -323,6 +332,27 @@ mod tests {
         assert!(told.contains("the key that was there") && told.contains("card.json"), "{told}");
         assert_eq!(files.read_key().unwrap().seed(), [9; 32]);
         assert_eq!(NodeConfig::read(&files).unwrap().genesis, None);
+    }
+
+    /// An address of a validator is a hash of its key, and no account's: what is there stays there.
+    #[test]
+    fn a_validator_that_names_no_account_is_told_so_and_can_name_one_with_the_same_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::of(dir.path());
+        let made = |more: &[&str], role| make(&files, &plan(Network::New, role), &arguments(dir.path(), more)).unwrap();
+        let told = made(&[], MeantRole::Validator);
+        assert!(told.contains("nobody can spend") && told.contains("--payout"), "{told}");
+        let before = Card::read(&files.card()).unwrap();
+        assert_eq!(before.payout, None);
+        std::fs::remove_file(files.config()).unwrap();
+        check_free(&files).unwrap();
+        let account = openmesh_primitives::Address([1; 20]);
+        let told = made(&["--payout", &account.to_string()], MeantRole::Validator);
+        assert!(!told.contains("nobody can spend") && told.contains(&format!("earns for  {account}")), "{told}");
+        let card = Card::read(&files.card()).unwrap();
+        assert_eq!((card.payout, card.public_key), (Some(account), before.public_key));
+        std::fs::remove_file(files.config()).unwrap();
+        assert!(!made(&[], MeantRole::Full).contains("nobody can spend"));
     }
 
     #[test]
