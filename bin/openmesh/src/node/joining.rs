@@ -13,8 +13,8 @@ use openmesh_network as network;
 use openmesh_primitives::{Height, Timestamp, ValidatorPublicKey};
 use openmesh_storage::{Store, StoreConfig, StoreError};
 use openmesh_sync::{
-    self as sync, Deps, JoinConfig, JoinError, Metrics, Own, Peers, Progress, Refusal, Snapshots, Trust, TrustedBlock,
-    Way,
+    self as sync, Deps, JoinConfig, JoinError, Metrics, Own, Peers, Progress, Refusal, Snapshots, Trust, TrustError,
+    TrustedBlock, Way,
 };
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
@@ -33,6 +33,8 @@ const AGE_BLOCKS_MIN: i64 = 10;
 const LOOK_PAUSE: Duration = Duration::from_secs(10);
 /// Looks in a row that find no such peer before the node ends, to join anew: a peer that starts says nothing yet.
 const LOOKS: u32 = 3;
+/// Pause between two looks whether the block that a person trusts is passed.
+const TRUSTED_PAUSE: Duration = Duration::from_secs(1);
 /// Milliseconds of an hour.
 const HOUR_MS: u64 = 3_600_000;
 
@@ -124,12 +126,13 @@ impl Opening<'_> {
     /// Opens this node's own store as it is.
     ///
     /// # Errors
-    /// Where it cannot be read, is of another network, or needs rules that this program does not have.
+    /// Where it cannot be read, is of another network, is past another block than the trusted one, or needs rules that this program does not have.
     pub async fn own_store(&self) -> Result<Store, Failure> {
         let (dir, config) = (self.dir.to_path_buf(), self.store_config());
         let store = blocking(move || Store::open_with(&dir, config)).await?;
         self.check_network(&store)?;
-        self.check_rules(&store).map(|()| store)
+        self.check_rules(&store)?;
+        self.check_trusted(&store).map(|()| store)
     }
 
     /// Makes the store of this node one that it can go on with: its own, or by a snapshot where peers do not hold the blocks that it needs, or where there
@@ -184,6 +187,19 @@ impl Opening<'_> {
         let state = store.state().or_fail("ledger")?;
         Upcoming::check(self.rule_sets, &state, height + 1)
             .map_err(|error| consensus_failed("ledger", &EngineError::from(error)))
+    }
+
+    /// Refuses a store whose block at the trusted height is another one than the settings name.
+    fn check_trusted(&self, store: &Store) -> Result<(), Failure> {
+        let Some(block) = trust(self.config)?.block else { return Ok(()) };
+        match block.is_passed(store) {
+            Ok(_) => Ok(()),
+            Err(error @ TrustError::OtherBlock { .. }) => Err(Failure::usage(error.to_string()).hint(
+                "ask a node that you trust (GET /v1/blocks/HEIGHT): either sync.trust in node.toml is wrong, or the peers led this node along another chain; \
+                 then make another home with other peers: openmesh init --home DIR; the data is not touched",
+            )),
+            Err(error) => Err(Failure::from_error("ledger", &error)),
+        }
     }
 
     async fn join(&self, peers: Peers, height: Height) -> Result<Store, Failure> {
@@ -356,6 +372,26 @@ pub async fn watch_for_gap(store: Store, mut own: Own, peers: Peers, stop: Cance
             return Err(Left(own.height));
         }
     }
+    Ok(())
+}
+
+/// Watches whether this node's own blocks come through the one that a person trusts, until it stops.
+///
+/// # Errors
+/// [`TrustError`] where they do not: the process ends, and is refused when it is started again.
+pub async fn watch_for_trusted(
+    store: Store,
+    block: Option<TrustedBlock>,
+    stop: CancellationToken,
+) -> Result<(), TrustError> {
+    if let Some(block) = block {
+        while !block.is_passed(&store)? {
+            if stop.run_until_cancelled(tokio::time::sleep(TRUSTED_PAUSE)).await.is_none() {
+                return Ok(());
+            }
+        }
+    }
+    stop.cancelled().await;
     Ok(())
 }
 

@@ -266,6 +266,29 @@ async fn nobody_is_there(world: &World, free: u16) {
     assert!(code == 2 && err.contains("64 hexadecimal digits"), "{err}");
 }
 
+/// Whoever takes blocks comes through the one that `--trust` names, or ends (`docs/spec/sync.md`).
+#[tokio::test(flavor = "multi_thread")]
+async fn own_blocks_come_through_the_one_that_a_person_trusts() {
+    let world = World::new();
+    let (first, second, third) = (port(), port(), port());
+    let hash = world.validator("one", first, "845108", "").await;
+    let validator = Node::start(&world.path("one")).await;
+    validator.until("blocks", |state| state["height"].as_u64() > Some(3)).await;
+    let block = validator.get("/v1/blocks/2").await.unwrap();
+    let (peer, right) = (format!("127.0.0.1:{first}"), format!("2:{}", block["hash"].as_str().unwrap()));
+    let (code, _, err) = world.init("two", second, &hash, &peer, &["--role", "archive", "--trust", &right]).await;
+    assert_eq!(code, 0, "{err}");
+    let wrong = format!("2:{}", "11".repeat(32));
+    let (code, _, err) = world.init("three", third, &hash, &peer, &["--role", "full", "--trust", &wrong]).await;
+    assert_eq!(code, 0, "{err}");
+    let joined = Node::start(&world.path("two")).await;
+    let words = ["sync.trust names block 2 with the hash 1111", "ended without being asked to"];
+    let home = world.text("three");
+    refused(&["node", "--home", &home], 1, &words).await;
+    refused(&["node", "--home", &home], 2, &words[..1]).await;
+    joined.until("blocks", |state| state["height"].as_u64() > Some(3)).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_of_another_network_is_not_touched() {
     let world = World::new();

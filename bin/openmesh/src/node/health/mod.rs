@@ -68,6 +68,8 @@ struct Inner {
     is_archive: bool,
     idle_block_ms: u64,
     peers_named: usize,
+    /// Height of the block that `sync.trust` names; 0 without one.
+    trusted_height: u64,
     engine: engine::Handle,
     store: Store,
     network: network::Handle,
@@ -146,6 +148,8 @@ impl Health {
             is_archive: config.storage.kept_epochs().is_none(),
             idle_block_ms: config.consensus.idle_block_ms,
             peers_named: config.consensus.peers.len(),
+            // A wrong one was refused before.
+            trusted_height: config.sync.trusted().ok().flatten().map_or(0, |(height, _)| height),
             engine,
             store,
             network,
@@ -345,6 +349,7 @@ impl Health {
             since_block_ms: u64::try_from(seen.height.1.elapsed().as_millis()).unwrap_or(u64::MAX),
             consensus_peers: status.peers,
             peers_named: self.0.peers_named,
+            trusted_height: self.0.trusted_height,
             clock: seen.clock,
             disks: seen.disks.clone(),
         }
