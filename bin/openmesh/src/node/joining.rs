@@ -20,7 +20,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::config::{Drill, NodeConfig};
+use super::config::{Drill, NodeConfig, Sync as Settings};
 use super::drill;
 use super::running::consensus_failed;
 use crate::failure::{Failure, OrFail as _};
@@ -148,7 +148,16 @@ impl Opening<'_> {
             false => sync::survey(&peers, &own(self.config, self.genesis, &store)?).await,
         };
         let store = match way {
-            Way::Blocks => store,
+            Way::Blocks => {
+                let known = if tip.height == 0 { self.genesis.time } else { tip.time };
+                if is_old(&self.config.sync, tip.height, known, Timestamp::now()) {
+                    tracing::warn!(
+                        "this node goes on from validators that are older than the trust period: whoever has their old keys could show another chain; \
+                         set sync.trust in node.toml to a block's height and hash that you know from elsewhere"
+                    );
+                }
+                store
+            }
             Way::Snapshot => {
                 self.config.storage.may_join_over(tip.height)?;
                 drop(store);
@@ -270,6 +279,14 @@ pub fn own(config: &NodeConfig, genesis: &Genesis, store: &Store) -> Result<Own,
     let (archive, peers) = (config.storage.archive, config.network.peers.len());
     let (genesis, trust) = (genesis.clone(), trust(config)?);
     Ok(Own { height, validators, archive, genesis, trust, peers, now: Timestamp::now })
+}
+
+/// True where the validators of this height and moment may have left long ago, and nobody has named a later block.
+fn is_old(settings: &Settings, height: Height, known: Timestamp, now: Timestamp) -> bool {
+    let period_ms = settings.trust_period_hours.saturating_mul(HOUR_MS);
+    let age_ms = u64::try_from(now.millis().saturating_sub(known.millis())).unwrap_or(0);
+    let is_led = settings.trusted().is_ok_and(|block| block.is_some_and(|(trusted, _)| trusted > height));
+    !is_led && age_ms > period_ms
 }
 
 fn trust(config: &NodeConfig) -> Result<Trust, Failure> {
@@ -408,6 +425,16 @@ mod tests {
         assert!(standstill.stands(6) && !standstill.is_left(true) && !standstill.is_left(true));
         assert!(!standstill.is_left(false), "somebody has the block");
         assert_eq!([(); 3].map(|()| standstill.is_left(true)), [false, false, true]);
+    }
+
+    #[test]
+    fn only_old_validators_without_a_later_trusted_block_are_warned_of() {
+        let (week, now) = (Settings::default(), Timestamp::from_millis(1_000 * 3_600_000));
+        let hours_ago = |hours: i64| Timestamp::from_millis((1_000 - hours) * 3_600_000);
+        assert!(!is_old(&week, 0, hours_ago(168), now) && is_old(&week, 0, hours_ago(169), now));
+        assert!(!is_old(&week, 0, hours_ago(-1), now), "a clock that is behind");
+        let named = Settings { trust: Some(format!("7:{}", "ab".repeat(32))), ..week };
+        assert!(!is_old(&named, 6, hours_ago(900), now) && is_old(&named, 7, hours_ago(900), now));
     }
 
     /// Clause U8 of `docs/spec/upgrades.md`: a supervisor starts it again for the one and not for the other.
