@@ -19,7 +19,8 @@ fail() { echo "error: $*" >&2; exit 1; }
 command -v ip >/dev/null || fail "ip is missing: apt-get install iproute2"
 
 machine() { [[ ${1:-} =~ ^[1-9][0-9]?$ ]] || fail "a machine is a number from 1 to 99, not '${1:-}'"; }
-there() { ip netns list | grep -qE "^$1( |\$)"; }
+# Reads all of the list: a reader that ends at the first match may end `ip` by a broken pipe, which counts as a failure here.
+there() { ip netns list | awk -v name="$1" '$1 == name { found = 1 } END { exit !found }'; }
 # Also where the node has open alerts, which is its exit code.
 height() { { ip netns exec "$name-$1" "$openmesh" validator status --json 2>/dev/null || true; } | sed -n 's/^  "height": \([0-9]*\),$/\1/p'; }
 

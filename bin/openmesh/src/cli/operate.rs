@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use openmesh_primitives::{Digest, Timestamp};
+use openmesh_primitives::{Address, Digest, Timestamp};
 
 use super::common::Output;
 use super::node::NodeUrl;
@@ -35,6 +35,10 @@ pub struct InitArgs {
     /// Name of the node for people (this machine's where not given).
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
+    /// Account that earns the tips of this validator's blocks, for the card: of an operator, with a key of its own (openmesh account new). Without one they
+    /// go to the validator's own address, from which nobody can spend.
+    #[arg(long, value_name = "ADDRESS")]
+    pub payout: Option<Address>,
     /// Port of consensus; gossip, content and questions take the next one.
     #[arg(long, default_value_t = PORT, value_parser = clap::value_parser!(u16).range(1..=65_534))]
     pub port: u16,
@@ -58,7 +62,7 @@ pub enum CeremonyCommand {
     Check {
         /// File.
         file: PathBuf,
-        /// Home of a node whose key must be in it.
+        /// Home of a node whose key must be in it, with the name and the account of its card.
         #[arg(long, value_name = "DIR")]
         home: Option<PathBuf>,
         /// Cards that must be in it, as they are.

@@ -1,7 +1,7 @@
 //! `openmesh genesis collect`, `check` and `take`: the beginning of a network that several operators make together, checked by each of them.
 //! `docs/spec/operators.md`, clauses O-11 to O-13.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -24,12 +24,21 @@ pub fn run(command: &CeremonyCommand) -> Result<(), Failure> {
         CeremonyCommand::Collect(arguments) => collect(arguments),
         CeremonyCommand::Check { file, home, cards, output } => {
             let genesis = checked(file)?;
+            let mut known = read_cards(cards)?;
+            let mut keys: BTreeSet<ValidatorPublicKey> = known.iter().map(|(_, card)| card.public_key).collect();
             if let Some(home) = home {
-                check_home(&genesis, home)?;
+                let key = check_home(&genesis, home)?;
+                known.extend(own_card(home, &key)?);
+                keys.insert(key);
             }
-            check_cards(&genesis, &read_cards(cards)?)?;
+            check_cards(&genesis, &known)?;
             let summary = summary(&genesis);
-            if output.json { print_json(&summary) } else { print(&told(&summary)) }
+            if output.json {
+                return print_json(&summary);
+            }
+            // Without cards nobody but the home is known, which is no news.
+            let others = if cards.is_empty() { String::new() } else { unknown(&genesis, &keys) };
+            print(&(told(&summary) + &others))
         }
         CeremonyCommand::Take { file, home, hash } => {
             let genesis = checked(file)?;
@@ -148,14 +157,31 @@ fn check_names(cards: &[(PathBuf, Card)]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Refuses a genesis that does not name the key of a home.
-fn check_home(genesis: &Genesis, home: &Path) -> Result<(), Failure> {
+/// Refuses a genesis that does not name the key of a home; returns the key.
+fn check_home(genesis: &Genesis, home: &Path) -> Result<ValidatorPublicKey, Failure> {
     let files = Files::of(home);
-    let key: ValidatorPublicKey = files.read_key()?.public();
+    let key = files.read_key()?.public();
     match genesis.validators.iter().any(|validator| validator.public_key == key) {
-        true => Ok(()),
+        true => Ok(key),
         false => Err(Failure::new(format!("the genesis does not name the key of {} ({key})", home.display()))
             .hint(format!("give {} to whoever makes the genesis", files.card().display()))),
+    }
+}
+
+/// The card of a home's own key, where it has one: whoever made the genesis may have put another account under the key.
+fn own_card(home: &Path, key: &ValidatorPublicKey) -> Result<Option<(PathBuf, Card)>, Failure> {
+    let path = Files::of(home).card();
+    let card = path.exists().then(|| Card::read(&path)).transpose()?;
+    Ok(card.filter(|card| card.public_key == *key).map(|card| (path, card)))
+}
+
+/// Words about the validators of a genesis that no card was given of: whoever made it may have added some of its own.
+fn unknown(genesis: &Genesis, known: &BTreeSet<ValidatorPublicKey>) -> String {
+    let others = genesis.validators.iter().filter(|validator| !known.contains(&validator.public_key));
+    let names: Vec<String> = others.map(|validator| plain(&validator.name)).collect();
+    match names.is_empty() {
+        true => String::new(),
+        false => format!("note       no card was given of {}: do you know who that is?\n", names.join(", ")),
     }
 }
 
@@ -226,6 +252,9 @@ struct Member {
     address: String,
     public_key: String,
     power: u64,
+    /// Account that earns its fees, where that is another one than its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payout: Option<String>,
 }
 
 fn summary(genesis: &Genesis) -> Summary {
@@ -234,6 +263,7 @@ fn summary(genesis: &Genesis) -> Summary {
         address: validator.public_key.address().to_string(),
         public_key: validator.public_key.to_string(),
         power: validator.power,
+        payout: validator.payout.map(|account| account.to_string()),
     };
     let own = genesis.accounts.iter().map(|(_, amount)| amount.0);
     let granted = genesis.allocation.grants.iter().map(|grant| grant.amount.0);
@@ -252,7 +282,7 @@ fn summary(genesis: &Genesis) -> Summary {
 }
 
 /// A text of a file that nobody has checked yet, without what a terminal would obey.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
 }
 
@@ -260,8 +290,16 @@ fn told(summary: &Summary) -> String {
     let Summary { hash, chain_id, name, time, validators, accounts, grants, given, sources } = summary;
     let name = plain(name);
     let mut text = format!("genesis    {hash}\nnetwork    {name} (chain id {chain_id}), begins {time}\n");
-    for Member { name, address, power, .. } in validators {
-        text += &format!("validator  {}, {address}, power {power}\n", plain(name));
+    for Member { name, address, power, payout, .. } in validators {
+        let payout = payout.as_ref().map(|account| format!(", earns for {account}")).unwrap_or_default();
+        text += &format!("validator  {}, {address}, power {power}{payout}\n", plain(name));
+    }
+    let unpaid = validators.iter().filter(|member| member.payout.is_none()).count();
+    if unpaid > 0 {
+        text += &format!(
+            "note       {unpaid} of {} validators name no account: nobody can spend the tips of their blocks (openmesh init --payout)\n",
+            validators.len()
+        );
     }
     let given = given.parse().map_or_else(|_| given.clone(), |units| Amount(units).to_open().to_string());
     text + &format!("accounts   {accounts}, and {grants} grants: {given} OPEN of the pools\nsources    {sources}\n")
@@ -319,6 +357,41 @@ mod tests {
         let mut changed = made.clone();
         changed.validators[0].payout = Some(openmesh_primitives::Address([9; 20]));
         assert!(check_cards(&changed, &cards[..2]).unwrap_err().message().contains("another account"));
+        let told = told(&summary(&changed));
+        assert!(told.contains(", earns for 0x0909") && told.contains("1 of 2 validators name no account"), "{told}");
+    }
+
+    #[test]
+    fn whoever_made_the_genesis_can_neither_redirect_a_home_nor_add_somebody_unseen() {
+        let cards = cards(3);
+        let made = genesis_of(json!({}), &cards, &arguments(), Timestamp(0)).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::of(dir.path());
+        let own = ValidatorKey::from_seed([1; 32]);
+        crate::up::network::write_key(&files.key(), &own.seed()).unwrap();
+        // A home without a card is known by its key alone.
+        let key = check_home(&made, dir.path()).unwrap();
+        assert_eq!((key, own_card(dir.path(), &key).unwrap()), (own.public(), None));
+        std::fs::write(files.card(), serde_json::to_vec(&cards[0].1).unwrap()).unwrap();
+        let card = [own_card(dir.path(), &key).unwrap().unwrap()];
+        assert_eq!(card[0].1, cards[0].1);
+        check_cards(&made, &card).unwrap();
+        let mut taken = made.clone();
+        let place = taken.validators.iter().position(|validator| validator.public_key == key).unwrap();
+        taken.validators[place].payout = Some(openmesh_primitives::Address([9; 20]));
+        assert_eq!(check_home(&taken, dir.path()).unwrap(), key, "the key alone tells nothing");
+        let fault = check_cards(&taken, &card).unwrap_err();
+        assert!(fault.message().contains("card.json: this validator (v0)"), "{fault:?}");
+        // The card of another key is none of this home's.
+        std::fs::write(files.card(), serde_json::to_vec(&cards[1].1).unwrap()).unwrap();
+        assert_eq!(own_card(dir.path(), &key).unwrap(), None);
+
+        let known = |many: usize| cards[..many].iter().map(|(_, card)| card.public_key).collect::<BTreeSet<_>>();
+        assert_eq!(unknown(&made, &known(3)), "");
+        assert!(unknown(&made, &known(2)).contains("no card was given of v2:"));
+        let mut missing = made.clone();
+        missing.validators.retain(|validator| validator.public_key != key);
+        assert!(check_home(&missing, dir.path()).unwrap_err().message().contains("does not name the key"));
     }
 
     #[test]

@@ -55,8 +55,18 @@ fn picture(allocation: &Allocation) -> String {
     text
 }
 
-/// Puts an allocation into a genesis, which stays as it was where the two do not go together.
+/// Puts an allocation into a genesis, which stays as it was where the two do not go together, and where it is that of a home whose ledger has begun:
+/// nothing else may have it any more.
 fn put(allocation: Allocation, path: &Path) -> Result<(), Failure> {
+    let ledger = path.parent().unwrap_or(Path::new("")).join("data/ledger");
+    if ledger.exists() {
+        return Err(Failure::usage(format!(
+            "{} is the genesis of a network that has begun: {} is there",
+            path.display(),
+            ledger.display()
+        ))
+        .hint("allocate into the file that the operators check, before any of them takes it: openmesh genesis collect makes it"));
+    }
     let bytes = std::fs::read(path).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?;
     let mut genesis: Genesis =
         serde_json::from_slice(&bytes).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?;
@@ -67,4 +77,22 @@ fn put(allocation: Allocation, path: &Path) -> Result<(), Failure> {
     write_whole(path, &text).map_err(|e| Failure::from_display(path.display(), &e))?;
     println!("{} is the network {} from now on: every node needs this file", path.display(), genesis.hash());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_genesis_of_a_home_whose_ledger_has_begun_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("genesis.json");
+        std::fs::write(&file, "{}").unwrap();
+        let before = put(Allocation::default(), &file).unwrap_err();
+        assert!(before.message().contains("missing field"), "{before:?}");
+        std::fs::create_dir_all(dir.path().join("data/ledger")).unwrap();
+        let failure = put(Allocation::default(), &file).unwrap_err();
+        assert!(failure.message().contains("has begun") && failure.what_to_do().is_some(), "{failure:?}");
+        assert_eq!(std::fs::read(&file).unwrap(), b"{}");
+    }
 }

@@ -332,10 +332,15 @@ impl Files {
     /// Reads the validator's key. Fails where it is absent or is not 64 hexadecimal digits.
     pub fn read_key(&self) -> Result<ValidatorKey, Failure> {
         let path = self.key();
-        let text = std::fs::read_to_string(&path).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?;
+        let wrong = |what: String| {
+            Failure::usage(format!("{}: {what}", path.display())).hint(
+                "a home's key exists once: bring it back from where it was backed up; with another key it is another node (openmesh init --home DIR)",
+            )
+        };
+        let text = std::fs::read_to_string(&path).map_err(|e| wrong(e.to_string()))?;
         let mut seed = [0; 32];
         hex::decode_to_slice(text.trim(), &mut seed)
-            .map_err(|_| Failure::usage(format!("{}: 64 hexadecimal digits are expected", path.display())))?;
+            .map_err(|_| wrong("64 hexadecimal digits are expected".to_owned()))?;
         Ok(ValidatorKey::from_seed(seed))
     }
 

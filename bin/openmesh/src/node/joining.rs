@@ -13,14 +13,14 @@ use openmesh_network as network;
 use openmesh_primitives::{Height, Timestamp, ValidatorPublicKey};
 use openmesh_storage::{Store, StoreConfig, StoreError};
 use openmesh_sync::{
-    self as sync, Deps, JoinConfig, JoinError, Metrics, Own, Peers, Progress, Refusal, Snapshots, Trust, TrustedBlock,
-    Way,
+    self as sync, Deps, JoinConfig, JoinError, Metrics, Own, Peers, Progress, Refusal, Snapshots, Trust, TrustError,
+    TrustedBlock, Way,
 };
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::config::{Drill, NodeConfig};
+use super::config::{Drill, NodeConfig, Sync as Settings};
 use super::drill;
 use super::running::consensus_failed;
 use crate::failure::{Failure, OrFail as _};
@@ -33,6 +33,8 @@ const AGE_BLOCKS_MIN: i64 = 10;
 const LOOK_PAUSE: Duration = Duration::from_secs(10);
 /// Looks in a row that find no such peer before the node ends, to join anew: a peer that starts says nothing yet.
 const LOOKS: u32 = 3;
+/// Pause between two looks whether the block that a person trusts is passed.
+const TRUSTED_PAUSE: Duration = Duration::from_secs(1);
 /// Milliseconds of an hour.
 const HOUR_MS: u64 = 3_600_000;
 
@@ -124,12 +126,13 @@ impl Opening<'_> {
     /// Opens this node's own store as it is.
     ///
     /// # Errors
-    /// Where it cannot be read, is of another network, or needs rules that this program does not have.
+    /// Where it cannot be read, is of another network, is past another block than the trusted one, or needs rules that this program does not have.
     pub async fn own_store(&self) -> Result<Store, Failure> {
         let (dir, config) = (self.dir.to_path_buf(), self.store_config());
         let store = blocking(move || Store::open_with(&dir, config)).await?;
         self.check_network(&store)?;
-        self.check_rules(&store).map(|()| store)
+        self.check_rules(&store)?;
+        self.check_trusted(&store).map(|()| store)
     }
 
     /// Makes the store of this node one that it can go on with: its own, or by a snapshot where peers do not hold the blocks that it needs, or where there
@@ -145,7 +148,16 @@ impl Opening<'_> {
             false => sync::survey(&peers, &own(self.config, self.genesis, &store)?).await,
         };
         let store = match way {
-            Way::Blocks => store,
+            Way::Blocks => {
+                let known = if tip.height == 0 { self.genesis.time } else { tip.time };
+                if is_old(&self.config.sync, tip.height, known, Timestamp::now()) {
+                    tracing::warn!(
+                        "this node goes on from validators that are older than the trust period: whoever has their old keys could show another chain; \
+                         set sync.trust in node.toml to a block's height and hash that you know from elsewhere"
+                    );
+                }
+                store
+            }
             Way::Snapshot => {
                 self.config.storage.may_join_over(tip.height)?;
                 drop(store);
@@ -184,6 +196,19 @@ impl Opening<'_> {
         let state = store.state().or_fail("ledger")?;
         Upcoming::check(self.rule_sets, &state, height + 1)
             .map_err(|error| consensus_failed("ledger", &EngineError::from(error)))
+    }
+
+    /// Refuses a store whose block at the trusted height is another one than the settings name.
+    fn check_trusted(&self, store: &Store) -> Result<(), Failure> {
+        let Some(block) = trust(self.config)?.block else { return Ok(()) };
+        match block.is_passed(store) {
+            Ok(_) => Ok(()),
+            Err(error @ TrustError::OtherBlock { .. }) => Err(Failure::usage(error.to_string()).hint(
+                "ask a node that you trust (GET /v1/blocks/HEIGHT): either sync.trust in node.toml is wrong, or the peers led this node along another chain; \
+                 then make another home with other peers: openmesh init --home DIR; the data is not touched",
+            )),
+            Err(error) => Err(Failure::from_error("ledger", &error)),
+        }
     }
 
     async fn join(&self, peers: Peers, height: Height) -> Result<Store, Failure> {
@@ -254,6 +279,14 @@ pub fn own(config: &NodeConfig, genesis: &Genesis, store: &Store) -> Result<Own,
     let (archive, peers) = (config.storage.archive, config.network.peers.len());
     let (genesis, trust) = (genesis.clone(), trust(config)?);
     Ok(Own { height, validators, archive, genesis, trust, peers, now: Timestamp::now })
+}
+
+/// True where the validators of this height and moment may have left long ago, and nobody has named a later block.
+fn is_old(settings: &Settings, height: Height, known: Timestamp, now: Timestamp) -> bool {
+    let period_ms = settings.trust_period_hours.saturating_mul(HOUR_MS);
+    let age_ms = u64::try_from(now.millis().saturating_sub(known.millis())).unwrap_or(0);
+    let is_led = settings.trusted().is_ok_and(|block| block.is_some_and(|(trusted, _)| trusted > height));
+    !is_led && age_ms > period_ms
 }
 
 fn trust(config: &NodeConfig) -> Result<Trust, Failure> {
@@ -359,6 +392,26 @@ pub async fn watch_for_gap(store: Store, mut own: Own, peers: Peers, stop: Cance
     Ok(())
 }
 
+/// Watches whether this node's own blocks come through the one that a person trusts, until it stops.
+///
+/// # Errors
+/// [`TrustError`] where they do not: the process ends, and is refused when it is started again.
+pub async fn watch_for_trusted(
+    store: Store,
+    block: Option<TrustedBlock>,
+    stop: CancellationToken,
+) -> Result<(), TrustError> {
+    if let Some(block) = block {
+        while !block.is_passed(&store)? {
+            if stop.run_until_cancelled(tokio::time::sleep(TRUSTED_PAUSE)).await.is_none() {
+                return Ok(());
+            }
+        }
+    }
+    stop.cancelled().await;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -372,6 +425,16 @@ mod tests {
         assert!(standstill.stands(6) && !standstill.is_left(true) && !standstill.is_left(true));
         assert!(!standstill.is_left(false), "somebody has the block");
         assert_eq!([(); 3].map(|()| standstill.is_left(true)), [false, false, true]);
+    }
+
+    #[test]
+    fn only_old_validators_without_a_later_trusted_block_are_warned_of() {
+        let (week, now) = (Settings::default(), Timestamp::from_millis(1_000 * 3_600_000));
+        let hours_ago = |hours: i64| Timestamp::from_millis((1_000 - hours) * 3_600_000);
+        assert!(!is_old(&week, 0, hours_ago(168), now) && is_old(&week, 0, hours_ago(169), now));
+        assert!(!is_old(&week, 0, hours_ago(-1), now), "a clock that is behind");
+        let named = Settings { trust: Some(format!("7:{}", "ab".repeat(32))), ..week };
+        assert!(!is_old(&named, 6, hours_ago(900), now) && is_old(&named, 7, hours_ago(900), now));
     }
 
     /// Clause U8 of `docs/spec/upgrades.md`: a supervisor starts it again for the one and not for the other.

@@ -258,6 +258,8 @@ fn join_network(
     own: openmesh_sync::Own,
 ) -> Stage {
     stage.add(gossip::join(engine, network, stage.stop()));
+    let trusted = joining::watch_for_trusted(store.clone(), own.trust.block, stage.stop());
+    stage.add_fallible(tokio::spawn(trusted));
     let watch = joining::watch_for_gap(store.clone(), own, joining::peers(network), stage.stop());
     stage.add_fallible(tokio::spawn(watch));
     stage

@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::process::Child;
 
 use crate::network::{PATIENCE, binary};
+use crate::ports::free_port;
 
 /// A node in a process of its own.
 struct Node {
@@ -73,8 +73,12 @@ fn http() -> reqwest::Client {
 }
 
 async fn run(arguments: &[&str]) -> (i32, String, String) {
-    let Output { status, stdout, stderr } =
-        binary().args(arguments).stdin(Stdio::null()).output().await.expect("openmesh");
+    let mut command = binary();
+    command.args(arguments).stdin(Stdio::null());
+    // A node that was to refuse its start, and did not, would go on for ever.
+    let ended = tokio::time::timeout(PATIENCE, command.output()).await;
+    let ended = ended.unwrap_or_else(|_| panic!("{arguments:?} has not ended within {PATIENCE:?}"));
+    let Output { status, stdout, stderr } = ended.expect("openmesh");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (status.code().unwrap_or(-1), text(&stdout), text(&stderr))
 }
@@ -95,22 +99,15 @@ async fn refused(arguments: &[&str], code: i32, words: &[&str]) {
     }
 }
 
-/// First and last of the ports that these tests take: below those that the system gives to whoever asks for any, so that nobody gets one in between.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
-
-/// A port of loopback that is free with the next one, and that no other test of this process has got.
+/// A port of loopback with the next one, which no other test of this machine gets: a node may listen there much later, or again.
 fn port() -> u16 {
-    static TAKEN: AtomicU16 = AtomicU16::new(0);
-    // Two runs at once begin at different places.
-    let begin = u16::try_from(std::process::id() % 5_000).unwrap() * 2;
-    let is_free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let mut first = free_port();
     loop {
-        let turn = TAKEN.fetch_add(1, Ordering::Relaxed);
-        assert!(turn < PORTS.len() as u16 / 2, "no two free ports in {PORTS:?}");
-        let port = PORTS.start + (begin + 2 * turn) % PORTS.len() as u16;
-        if is_free(port) && is_free(port + 1) {
-            return port;
+        let next = free_port();
+        if next == first + 1 {
+            return first;
         }
+        first = next;
     }
 }
 
@@ -267,6 +264,29 @@ async fn nobody_is_there(world: &World, free: u16) {
     refused(&["node", "--home", &home], 1, &["no peer can be reached", "/ip4/127.0.0.1/tcp/", &hash]).await;
     let (code, _, err) = run(&["node", "--home", &home, "--genesis", "33"]).await;
     assert!(code == 2 && err.contains("64 hexadecimal digits"), "{err}");
+}
+
+/// Whoever takes blocks comes through the one that `--trust` names, or ends (`docs/spec/sync.md`).
+#[tokio::test(flavor = "multi_thread")]
+async fn own_blocks_come_through_the_one_that_a_person_trusts() {
+    let world = World::new();
+    let (first, second, third) = (port(), port(), port());
+    let hash = world.validator("one", first, "845108", "").await;
+    let validator = Node::start(&world.path("one")).await;
+    validator.until("blocks", |state| state["height"].as_u64() > Some(3)).await;
+    let block = validator.get("/v1/blocks/2").await.unwrap();
+    let (peer, right) = (format!("127.0.0.1:{first}"), format!("2:{}", block["hash"].as_str().unwrap()));
+    let (code, _, err) = world.init("two", second, &hash, &peer, &["--role", "archive", "--trust", &right]).await;
+    assert_eq!(code, 0, "{err}");
+    let wrong = format!("2:{}", "11".repeat(32));
+    let (code, _, err) = world.init("three", third, &hash, &peer, &["--role", "full", "--trust", &wrong]).await;
+    assert_eq!(code, 0, "{err}");
+    let joined = Node::start(&world.path("two")).await;
+    let words = ["sync.trust names block 2 with the hash 1111", "ended without being asked to"];
+    let home = world.text("three");
+    refused(&["node", "--home", &home], 1, &words).await;
+    refused(&["node", "--home", &home], 2, &words[..1]).await;
+    joined.until("blocks", |state| state["height"].as_u64() > Some(3)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@
 mod chain;
 mod join;
 mod survey;
+mod trusted;
 mod twin;
 mod walk;
 mod world;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs::DirBuilder;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use openmesh_primitives::{Digest, ValidatorKey};
@@ -12,6 +12,7 @@ use openmesh_storage::files::{sync_folder, write_new, write_whole};
 
 use super::answers::Plan;
 use crate::cli::InitArgs;
+use crate::commands::ceremony::plain;
 use crate::failure::Failure;
 use crate::node::card::Card;
 use crate::node::config::{Files, MeantRole, NodeConfig};
@@ -33,10 +34,8 @@ pub fn check_free(files: &Files) -> Result<(), Failure> {
     if is_there(home) && !home.is_dir() {
         return Err(Failure::usage(format!("{} is no folder", home.display())).hint("name another one with --home"));
     }
-    let mode = std::fs::metadata(home).map_or(0, |meta| meta.permissions().mode());
-    if mode & OTHERS_WRITE != 0 {
-        return Err(Failure::usage(format!("other users can write into {}", home.display()))
-            .hint(format!("chmod go-w {}, or name a folder with --home that is not there yet", home.display())));
+    if let Ok(meta) = std::fs::metadata(home) {
+        check_own(home, meta.uid(), meta.permissions().mode(), rustix::process::geteuid().as_raw())?;
     }
     let other = "name another folder with --home; what is there is never written over";
     for part in [files.config(), files.run()] {
@@ -54,6 +53,20 @@ pub fn check_free(files: &Files) -> Result<(), Failure> {
         true => Err(Failure::usage(format!("{} is there, of an earlier node", data.display())).hint(other)),
         false => Ok(()),
     }
+}
+
+/// Refuses a folder into which somebody else can put files: by its mode, or as its owner, who needs no mode for that.
+fn check_own(home: &Path, owner: u32, mode: u32, user: u32) -> Result<(), Failure> {
+    let home = home.display();
+    let (what, remedy) = if mode & OTHERS_WRITE != 0 {
+        (format!("other users can write into {home}"), format!("chmod go-w {home}"))
+    } else if owner != user {
+        let what = format!("{home} belongs to another user (id {owner}), who can write into it");
+        (what, format!("run this as the user as whom the node will run, to whom the folder belongs ({user} is yours)"))
+    } else {
+        return Ok(());
+    };
+    Err(Failure::usage(what).hint(format!("{remedy}, or name a folder with --home that is not there yet")))
 }
 
 /// Refuses a folder with the genesis of another network.
@@ -93,7 +106,7 @@ pub fn make(files: &Files, plan: &Plan, arguments: &InitArgs) -> Result<String, 
     {
         entry::keep(files, genesis)?;
     }
-    let card = Card::sign(&key, &plan.name, &plan.reach.to_string(), None);
+    let card = Card::sign(&key, &plan.name, &plan.reach.to_string(), arguments.payout);
     put_card(files, &card)?;
     let path = files.config();
     write_new(&path, text.as_bytes()).map_err(|error| match error.kind() {
@@ -216,9 +229,19 @@ fn told(files: &Files, plan: &Plan, card: &Card, is_kept: bool) -> String {
     line(format_args!("home       {home}"));
     line(format_args!("key        {} ({key})", files.key().display()));
     line(format_args!("address    {}", card.public_key.address()));
+    match (card.payout, plan.role, plan.network.hash()) {
+        (Some(account), ..) => line(format_args!("earns for  {account}")),
+        (None, MeantRole::Validator, None) => line(format_args!(
+            "note       the tips of its blocks go to that address, from which nobody can spend, now or later. To name an account of yours, remove \
+             {} and run this again with --payout ADDRESS: the key stays",
+            files.config().display()
+        )),
+        (None, ..) => {}
+    }
     match (&plan.network.hash(), &plan.genesis) {
         (Some(hash), Some(genesis)) => {
-            line(format_args!("network    {} (chain id {}), genesis {hash}", genesis.name, genesis.chain_id))
+            let name = plain(&genesis.name);
+            line(format_args!("network    {name} (chain id {}), genesis {hash}", genesis.chain_id))
         }
         (Some(hash), None) => line(format_args!("network    genesis {hash}, which is fetched when the node starts")),
         (None, _) => {
@@ -311,6 +334,27 @@ mod tests {
         assert_eq!(NodeConfig::read(&files).unwrap().genesis, None);
     }
 
+    /// An address of a validator is a hash of its key, and no account's: what is there stays there.
+    #[test]
+    fn a_validator_that_names_no_account_is_told_so_and_can_name_one_with_the_same_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::of(dir.path());
+        let made = |more: &[&str], role| make(&files, &plan(Network::New, role), &arguments(dir.path(), more)).unwrap();
+        let told = made(&[], MeantRole::Validator);
+        assert!(told.contains("nobody can spend") && told.contains("--payout"), "{told}");
+        let before = Card::read(&files.card()).unwrap();
+        assert_eq!(before.payout, None);
+        std::fs::remove_file(files.config()).unwrap();
+        check_free(&files).unwrap();
+        let account = openmesh_primitives::Address([1; 20]);
+        let told = made(&["--payout", &account.to_string()], MeantRole::Validator);
+        assert!(!told.contains("nobody can spend") && told.contains(&format!("earns for  {account}")), "{told}");
+        let card = Card::read(&files.card()).unwrap();
+        assert_eq!((card.payout, card.public_key), (Some(account), before.public_key));
+        std::fs::remove_file(files.config()).unwrap();
+        assert!(!made(&[], MeantRole::Full).contains("nobody can spend"));
+    }
+
     #[test]
     fn what_is_there_is_refused_by_its_name() {
         let dir = tempfile::tempdir().unwrap();
@@ -341,5 +385,17 @@ mod tests {
         std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o777)).unwrap();
         let failure = check_free(&Files::of(&open)).unwrap_err();
         assert!(failure.message().contains("other users can write"), "{failure:?}");
+    }
+
+    #[test]
+    fn a_folder_of_somebody_else_is_no_home() {
+        let home = Path::new("/srv/node");
+        assert!(check_own(home, 7, 0o40700, 7).is_ok() && check_own(home, 0, 0o40755, 0).is_ok());
+        for (owner, mode, user, fault) in
+            [(8, 0o40755, 7, "belongs to another user (id 8)"), (8, 0o40700, 0, "id 8"), (7, 0o40770, 7, "other users")]
+        {
+            let failure = check_own(home, owner, mode, user).unwrap_err();
+            assert!(failure.message().contains(fault) && failure.what_to_do().is_some(), "{failure:?}");
+        }
     }
 }

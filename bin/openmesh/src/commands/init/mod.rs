@@ -11,6 +11,7 @@ use openmesh_ledger::Genesis;
 use openmesh_primitives::Digest;
 
 use super::agent::print;
+use super::ceremony::plain;
 use crate::cli::InitArgs;
 use crate::failure::Failure;
 use crate::node::config::{Files, MeantRole, Sync};
@@ -156,7 +157,7 @@ async fn fetched<R: BufRead, W: Write>(
             entry::check_clock(&asked)?;
             asker.say(&format!(
                 "     {} (chain id {}), {} validators; {} of {} peers answer\n",
-                genesis.name,
+                plain(&genesis.name),
                 genesis.chain_id,
                 genesis.validators.len(),
                 asked.found.len(),

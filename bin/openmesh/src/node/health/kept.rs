@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use openmesh_alerts::{AlertEvent, Book, Entry, Message, Now, Watch};
 use openmesh_primitives::Timestamp;
-use openmesh_storage::files::write_whole;
 
 use super::rules::Key;
 
@@ -52,19 +51,21 @@ impl Kept {
         self.book.due(self.now().steady_ms, most)
     }
 
-    /// Writes the book where it has changed. On a full disk it goes on unwritten, and is written later.
-    pub fn write(&mut self, is_new: bool) {
-        self.watch.is_unwritten |= is_new;
-        if !self.watch.is_unwritten {
+    /// The book as it is to be written, with its file; none where nothing has changed. It counts as written until [`Kept::wrote`] says otherwise.
+    pub fn unwritten(&mut self, is_new: bool) -> Option<(PathBuf, Vec<u8>)> {
+        let is_unwritten = std::mem::take(&mut self.watch.is_unwritten) || is_new;
+        is_unwritten.then(|| (self.path.clone(), serde_json::to_vec(&self.book).unwrap_or_default()))
+    }
+
+    /// Notes whether the book was written. On a full disk it goes on unwritten, and is written later.
+    pub fn wrote(&mut self, outcome: std::io::Result<()>) {
+        let Err(error) = outcome else {
+            self.said = false;
             return;
-        }
-        let bytes = serde_json::to_vec(&self.book).unwrap_or_default();
-        match write_whole(&self.path, &bytes) {
-            Ok(()) => (self.watch.is_unwritten, self.said) = (false, false),
-            Err(error) if !std::mem::replace(&mut self.said, true) => {
-                tracing::warn!(%error, path = %self.path.display(), "the book of alerts is not written");
-            }
-            Err(_) => {}
+        };
+        self.watch.is_unwritten = true;
+        if !std::mem::replace(&mut self.said, true) {
+            tracing::warn!(%error, path = %self.path.display(), "the book of alerts is not written");
         }
     }
 }
@@ -90,6 +91,7 @@ pub fn changes(before: &[Entry<Key>], now: &[Entry<Key>]) -> Vec<(AlertEvent, En
 mod tests {
     use openmesh_alerts::Severity;
     use openmesh_api::NodeAlertKind;
+    use openmesh_storage::files::write_whole;
 
     use super::*;
 
@@ -124,10 +126,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("alerts.json");
         let mut kept = Kept::open(&path);
-        kept.write(false);
-        assert!(!path.exists(), "nothing has changed");
+        assert_eq!(kept.unwritten(false), None, "nothing has changed");
         kept.book.open.push(entry(7, Severity::Warning));
-        kept.write(true);
+        let (file, bytes) = kept.unwritten(true).unwrap();
+        assert_eq!((&file, kept.unwritten(false)), (&path, None), "it is on its way");
+        kept.wrote(Err(std::io::Error::other("no room")));
+        assert_eq!(kept.unwritten(false), Some((file.clone(), bytes.clone())), "it is written later");
+        kept.wrote(write_whole(&file, &bytes));
+        assert_eq!(kept.unwritten(false), None);
         assert_eq!(Kept::open(&path).book.open, [entry(7, Severity::Warning)]);
         std::fs::write(&path, "{\"open\": 1").unwrap();
         assert!(Kept::open(&path).book.open.is_empty());

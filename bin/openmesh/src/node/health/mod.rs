@@ -23,6 +23,7 @@ use openmesh_engine as engine;
 use openmesh_ledger::{Block, Genesis};
 use openmesh_network as network;
 use openmesh_primitives::{Timestamp, ValidatorPublicKey, report};
+use openmesh_storage::files::write_whole;
 use openmesh_storage::{Store, StoreError};
 use openmesh_sync::{Peers, clocks, median_ms};
 use prometheus_client::registry::Registry;
@@ -67,6 +68,8 @@ struct Inner {
     is_archive: bool,
     idle_block_ms: u64,
     peers_named: usize,
+    /// Height of the block that `sync.trust` names; 0 without one.
+    trusted_height: u64,
     engine: engine::Handle,
     store: Store,
     network: network::Handle,
@@ -74,6 +77,8 @@ struct Inner {
     begun: Instant,
     seen: Mutex<Seen>,
     kept: Mutex<Kept>,
+    /// Held while the book is written.
+    writing: tokio::sync::Mutex<()>,
     metrics: Metrics,
 }
 
@@ -143,6 +148,8 @@ impl Health {
             is_archive: config.storage.kept_epochs().is_none(),
             idle_block_ms: config.consensus.idle_block_ms,
             peers_named: config.consensus.peers.len(),
+            // A wrong one was refused before.
+            trusted_height: config.sync.trusted().ok().flatten().map_or(0, |(height, _)| height),
             engine,
             store,
             network,
@@ -150,6 +157,7 @@ impl Health {
             begun: Instant::now(),
             seen: Mutex::new(seen),
             kept: Mutex::new(Kept::open(&files.data("alerts.json"))),
+            writing: tokio::sync::Mutex::default(),
             metrics: Metrics::register(registry),
         }))
     }
@@ -260,16 +268,28 @@ impl Health {
         }
         let found = rules::findings(&self.facts(), &self.0.alerts);
         let webhooks: BTreeSet<String> = self.0.alerts.webhooks.keys().cloned().collect();
-        let mut kept = locked(&self.0.kept);
-        let before = kept.book.open.clone();
-        let now = kept.now();
-        let Kept { book, watch, .. } = &mut *kept;
-        let is_new = book.step(watch, &found, &webhooks, now);
-        changes(&before, &kept.book.open).iter().for_each(|(event, entry)| log(*event, entry));
-        self.0.metrics.alerts(&kept.book.open);
+        let is_new = {
+            let mut kept = locked(&self.0.kept);
+            let before = kept.book.open.clone();
+            let now = kept.now();
+            let Kept { book, watch, .. } = &mut *kept;
+            let is_new = book.step(watch, &found, &webhooks, now);
+            changes(&before, &kept.book.open).iter().for_each(|(event, entry)| log(*event, entry));
+            self.0.metrics.alerts(&kept.book.open);
+            is_new
+        };
         let signed = locked(&self.0.seen).signing.signed();
         self.0.metrics.signed(&signed);
-        kept.write(is_new);
+        self.write(is_new).await;
+    }
+
+    /// Writes the book where it has changed: away from the threads of consensus and of the API, which a slow disk must not hold up, and one
+    /// after the other, so that an older one never comes last.
+    async fn write(&self, is_new: bool) {
+        let _turn = self.0.writing.lock().await;
+        let Some((path, bytes)) = locked(&self.0.kept).unwritten(is_new) else { return };
+        let written = tokio::task::spawn_blocking(move || write_whole(&path, &bytes)).await;
+        locked(&self.0.kept).wrote(written.unwrap_or_else(|error| Err(std::io::Error::other(error))));
     }
 
     /// Sends what is due to its receivers.
@@ -287,12 +307,14 @@ impl Health {
         if done.is_empty() {
             return;
         }
-        let mut kept = locked(&self.0.kept);
-        let now = kept.now();
-        for (id, sent) in done {
-            kept.book.settle(id, sent, now);
+        {
+            let mut kept = locked(&self.0.kept);
+            let now = kept.now();
+            for (id, sent) in done {
+                kept.book.settle(id, sent, now);
+            }
         }
-        kept.write(true);
+        self.write(true).await;
     }
 
     async fn send(&self, message: Message<Key>) -> (u64, Result<(), String>) {
@@ -327,6 +349,7 @@ impl Health {
             since_block_ms: u64::try_from(seen.height.1.elapsed().as_millis()).unwrap_or(u64::MAX),
             consensus_peers: status.peers,
             peers_named: self.0.peers_named,
+            trusted_height: self.0.trusted_height,
             clock: seen.clock,
             disks: seen.disks.clone(),
         }

@@ -59,6 +59,8 @@ pub struct Facts {
     pub consensus_peers: u32,
     /// Peers that its settings name.
     pub peers_named: usize,
+    /// Height of the block that a person trusts; 0 without one.
+    pub trusted_height: u64,
     /// Its clock.
     pub clock: NodeClock,
     /// Disks of its data.
@@ -143,6 +145,17 @@ fn not_validating(facts: &Facts) -> Option<Finding> {
 }
 
 fn behind(facts: &Facts) -> Option<Finding> {
+    if !facts.syncing && facts.height < facts.trusted_height {
+        return finding(
+            Severity::Warning,
+            format!(
+                "this node is at block {}, before block {}, which sync.trust names",
+                facts.height, facts.trusted_height
+            ),
+            "does a node that you trust have newer blocks? Then those that the settings name lack them, or are of another chain: name others",
+            WAITING_LASTS,
+        );
+    }
     if !facts.syncing {
         return None;
     }
@@ -213,6 +226,7 @@ mod tests {
             since_block_ms: 900,
             consensus_peers: 3,
             peers_named: 3,
+            trusted_height: 0,
             clock: NodeClock { offset_ms: Some(-3), peers: 3 },
             disks: vec![NodeDisk { folder: "/data".into(), free_bytes: 10 << 30 }],
         }
@@ -265,6 +279,8 @@ mod tests {
         assert_eq!(one(&behind).0, NodeAlertKind::Behind, "old blocks are what one that catches up has");
         let stuck = findings(&Facts { since_block_ms: 60_001, ..behind }, &Alerts::default());
         assert!(stuck.keys().any(|key| key.kind == NodeAlertKind::Standstill), "{stuck:?}");
+        assert_eq!(one(&Facts { trusted_height: 101, ..well() }), (NodeAlertKind::Behind, Severity::Warning));
+        assert_eq!(findings(&Facts { trusted_height: 100, ..well() }, &Alerts::default()), BTreeMap::new());
         let slow = Facts { lag_ms: 600_000, idle_block_ms: 60_000, ..well() };
         assert_eq!(findings(&slow, &Alerts::default()), BTreeMap::new(), "a block a minute is its pace");
     }
