@@ -625,7 +625,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** A WebSocket: subscriptions to market feeds, blocks, chunks, incidents, receipts and the status. */
+        /** A WebSocket: subscriptions to market feeds, blocks, chunks, incidents, receipts, stamps, events and the status. */
         get: operations["connect"];
         put?: never;
         post?: never;
