@@ -8,6 +8,7 @@ use openmesh_primitives::{Amount, Digest, eip712};
 use serde::{Deserialize, Serialize};
 
 use crate::descriptor::{ActionDescriptor, FieldError, Fields, ModuleActions};
+use crate::error::TransactionError;
 use crate::modules::accounts::AccountsAction;
 use crate::modules::fees::FeeOffer;
 use crate::modules::sources::SourcesAction;
@@ -68,6 +69,14 @@ macro_rules! actions {
                 match self {
                     $(Action::$variant(action) => action.spends(),)*
                     Action::Registered(_) => Amount::ZERO,
+                }
+            }
+
+            /// Checks what depends on no state. Of a registered action its rule set alone knows it.
+            pub(crate) fn check_form(&self) -> Result<(), TransactionError> {
+                match self {
+                    $(Action::$variant(action) => action.check_form(),)*
+                    Action::Registered(_) => Ok(()),
                 }
             }
 

@@ -11,6 +11,7 @@ use openmesh_primitives::eip712::Value;
 use openmesh_primitives::{Address, Amount, Digest};
 use serde::{Deserialize, Serialize};
 
+use crate::error::TransactionError;
 use crate::params::Params;
 
 /// Fields at the end of every action's typed data, as EIP-712 has them.
@@ -142,6 +143,12 @@ pub trait ModuleActions: Sized {
 
     /// Amount that the sender spends beside fee and deposit.
     fn spends(&self) -> Amount;
+
+    /// Checks what depends on no state, before an action waits in the pool for those of its sender before it. A module whose actions
+    /// have nothing to check keeps this.
+    fn check_form(&self) -> Result<(), TransactionError> {
+        Ok(())
+    }
 }
 
 impl FieldKind {

@@ -97,13 +97,7 @@ impl MempoolRules {
     /// carried and kept until then. Fails by the action.
     pub fn check_form(&self, action: &Action) -> Result<(), TransactionError> {
         self.rules.action(action)?;
-        match action {
-            Action::Sources(action) => action.validate()?,
-            Action::Stamps(action) => action.validate()?,
-            // A transfer has no form of its own; of a registered action its rule set alone knows it.
-            Action::Accounts(_) | Action::Registered(_) => {}
-        }
-        Ok(())
+        action.check_form()
     }
 
     /// [`check_verified`] against the state that these rules were read from.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::spec::{Origin, SourceKind, SourceSpec};
 use crate::descriptor::{ActionDescriptor, FieldDescriptor, FieldError, FieldKind, Fields, ModuleActions};
+use crate::error::TransactionError;
 use crate::params::Params;
 
 /// An action on the register of sources. Its discriminants are the first byte of an action's canonical bytes.
@@ -192,5 +193,9 @@ impl ModuleActions for SourcesAction {
 
     fn spends(&self) -> Amount {
         Amount::ZERO
+    }
+
+    fn check_form(&self) -> Result<(), TransactionError> {
+        Ok(self.validate()?)
     }
 }

@@ -6,6 +6,7 @@ use openmesh_primitives::{Amount, Digest};
 use serde::{Deserialize, Serialize};
 
 use crate::descriptor::{ActionDescriptor, FieldDescriptor, FieldError, FieldKind, Fields, ModuleActions};
+use crate::error::TransactionError;
 use crate::params::Params;
 
 /// An action of stamps. Its discriminants are the first byte of an action's canonical bytes.
@@ -105,5 +106,9 @@ impl ModuleActions for StampsAction {
 
     fn spends(&self) -> Amount {
         Amount::ZERO
+    }
+
+    fn check_form(&self) -> Result<(), TransactionError> {
+        Ok(self.validate()?)
     }
 }
