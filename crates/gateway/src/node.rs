@@ -243,7 +243,18 @@ impl Node {
     /// A chunk as the API shows it.
     pub fn chunk_info(&self, chunk: &RecentChunk) -> api::ChunkInfo {
         let held = chunk.outcome.cid().is_some_and(|cid| self.deps().content.has(&cid).unwrap_or(false));
-        views::chunks::info(chunk, self.memory().register().spec(&chunk.source), held)
+        let register = self.memory().register();
+        let retired = match register.spec(&chunk.source) {
+            Some(_) => None,
+            None => self.retired(&chunk.source),
+        };
+        views::chunks::info(chunk, register.spec(&chunk.source).or(retired.as_ref()), held)
+    }
+
+    /// What is known of a source that has left the register; of a state that cannot be read, others tell.
+    fn retired(&self, source: &str) -> Option<SourceSpec> {
+        let state = self.store().state().ok()?;
+        ledger::retired_source(&state, source).ok().flatten().map(|record| record.spec)
     }
 
     /// Progress of ingestion into the tables.

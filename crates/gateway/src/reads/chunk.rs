@@ -5,7 +5,7 @@ use openmesh_ledger as ledger;
 use openmesh_primitives::ContentId;
 use openmesh_pythia::Query as Sql;
 
-use super::windows::{chunks_of_window, source};
+use super::windows::{chunks_of_window, source_of_windows};
 use crate::error::Refusal;
 use crate::memory::RecentChunk;
 use crate::node::Node;
@@ -31,7 +31,7 @@ pub async fn find(node: &Node, cid: &ContentId) -> Result<RecentChunk, Refusal> 
     let cid = *cid;
     node.read(move |node| {
         let state = node.store().state()?;
-        let record = source(&state, &id)?;
+        let record = source_of_windows(&state, &id)?;
         let Some(seen) = ledger::window(&state, &id, window)? else { return Err(unknown_chunk(&cid)) };
         chunks_of_window(&state, &record, window, &seen)?
             .into_iter()
