@@ -18,7 +18,7 @@ pub async fn find(node: &Node, cid: &ContentId) -> Result<RecentChunk, Refusal> 
     }
     // A CID is letters and digits: nothing of a stranger's text gets into the query.
     let sql = format!("select source, \"window\", stream from ledger_chunks where cid = '{cid}' limit 1");
-    let result = node.lookups().query(Sql::new(sql)).await?;
+    let result = node.look_up(Sql::new(sql)).await?;
     let unknown = || unknown_chunk(cid);
     let row = result.rows.into_iter().next().ok_or_else(unknown)?;
     let text = |at: usize| match row.get(at) {
