@@ -186,6 +186,26 @@ fn what_is_malformed_does_not_wait_for_its_turn() {
     assert_eq!(mempool.load().transactions, 3);
 }
 
+/// Its nonce would be free in the state before the block, and nobody would look at it again.
+#[test]
+fn what_was_checked_before_a_block_is_checked_again_after_it() {
+    let dir = TempDir::new().unwrap();
+    let (store, first) = open(&dir);
+    let before = first.snapshot().unwrap();
+    // Another node's client has used the nonce, and the pool has taken the block in.
+    let second = mempool(&store, MempoolConfig::default());
+    take(&second, signed(&account_key(1), 0, Params::default().accounts.fee_min, 2)).unwrap();
+    let committed = commit(&store, &second);
+    first.committed(&committed);
+    first.recheck(&committed).unwrap();
+    let late = first.take(&before, transfer(1, 0).into(), true);
+    let used = |error: &TransactionError| matches!(error, TransactionError::Accounts(AccountsError::NonceLow { .. }));
+    assert!(matches!(&late, Err(SubmitError::Refused(error)) if used(error)), "{late:?}");
+    assert_eq!(first.load().transactions, 0);
+    first.take(&before, transfer(1, 1).into(), true).unwrap();
+    assert_eq!((first.load().transactions, first.load().ahead), (1, 0), "it is the next one by now");
+}
+
 #[test]
 fn what_an_account_cannot_pay_any_more_waits_no_more() {
     let dir = TempDir::new().unwrap();

@@ -104,6 +104,11 @@ impl Pool {
         }
     }
 
+    /// Height of the last block of which it was told.
+    pub(crate) const fn tip(&self) -> Height {
+        self.tip
+    }
+
     /// Returns true if the transaction waits or was committed just now.
     pub(crate) fn knows(&self, hash: &Digest) -> bool {
         self.entry(hash).is_some() || self.recent.hashes.contains(hash)
