@@ -202,10 +202,10 @@ impl Mempool {
         self.pool().accounts.end_of(account)
     }
 
-    /// Those of the hashes that neither wait here nor were committed just now.
+    /// Those of the hashes that neither wait here nor were committed or turned away just now.
     pub(crate) fn unknown(&self, mut hashes: Vec<Digest>) -> Vec<Digest> {
         let pool = self.pool();
-        hashes.retain(|hash| !pool.knows(hash));
+        hashes.retain(|hash| pool.wants(hash));
         hashes
     }
 

@@ -249,6 +249,26 @@ fn long(seed: u8, nonce: u64, fee: u128, bytes: usize) -> Arc<VerifiedTransactio
     Arc::new(verify_stateless(&Transaction::Account(signed).encode()).unwrap())
 }
 
+/// Each of a node's peers that has a place for it announces it.
+#[test]
+fn whoever_has_no_place_is_not_asked_for_again_at_once() {
+    let mut pool = pool(1);
+    let (waits, refused) = (transfer(1, 0, 50), transfer(2, 0, 5));
+    assert!(pool.wants(&waits.hash()));
+    insert(&mut pool, &waits, 0).unwrap();
+    assert!(!pool.wants(&waits.hash()));
+    insert(&mut pool, &refused, 0).unwrap_err();
+    let wanted = |pool: &Pool| (pool.wants(&refused.hash()), pool.knows(&refused.hash()));
+    assert_eq!(wanted(&pool), (false, false), "a client may hand it in again");
+    pool.committed(1, []);
+    assert_eq!(wanted(&pool), (false, false), "an announcement may be late");
+    pool.committed(2, []);
+    assert_eq!(wanted(&pool), (true, false), "blocks have made room");
+    pool.remove(&waits.hash());
+    insert(&mut pool, &refused, 0).unwrap();
+    assert_eq!(wanted(&pool), (false, true));
+}
+
 /// Otherwise a transaction that never gets in would empty the pool of all that pay less than the first one that it cannot push out.
 #[test]
 fn whoever_is_refused_has_pushed_nobody_out() {
