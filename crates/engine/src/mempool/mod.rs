@@ -128,9 +128,12 @@ impl Mempool {
         spread: mpsc::Sender<Arc<VerifiedTransaction>>,
         metrics: Metrics,
     ) -> Mempool {
+        let admission = Admission::new(limits.admission);
+        let mut pool = Pool::new(limits, own);
+        pool.begin_after(store.tip().height);
         Mempool(Arc::new(Inner {
-            admission: Admission::new(limits.admission),
-            pool: Mutex::new(Pool::new(limits, own)),
+            admission,
+            pool: Mutex::new(pool),
             lately: Mutex::default(),
             store,
             rule_sets,

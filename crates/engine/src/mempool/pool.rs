@@ -107,6 +107,11 @@ impl Pool {
         }
     }
 
+    /// Begins after a block: what comes before the next one is as old as this one, and not as the chain.
+    pub(crate) const fn begin_after(&mut self, tip: Height) {
+        self.tip = tip;
+    }
+
     /// Height of the last block of which it was told.
     pub(crate) const fn tip(&self) -> Height {
         self.tip
