@@ -21,8 +21,8 @@ const BATCH: usize = 64;
 /// A registered source, or what is known of one that has left the register: its windows stand in the state for some epochs more, and its
 /// chunks stay provable.
 pub fn source_of_windows(state: &StateView, id: &str) -> Result<SourceRecord, Refusal> {
-    match ledger::retired_source(state, id)? {
-        Some(retired) => Ok(retired),
+    match ledger::source_or_retired(state, id)? {
+        Some(record) => Ok(record),
         None => source(state, id),
     }
 }
