@@ -46,6 +46,22 @@ pub struct NodeState {
     pub webhooks: Vec<NodeWebhook>,
 }
 
+impl NodeState {
+    /// What everybody may know who reaches the API: that something is wrong with the machine, but neither the folders of its data nor the
+    /// receivers of its alerts, whose failures name their hosts.
+    #[must_use]
+    pub fn for_others(self) -> NodeState {
+        let of_disk = |alert: NodeAlert| NodeAlert {
+            subject: None,
+            cause: "little is free on a disk of this node's data".to_owned(),
+            ..alert
+        };
+        let alert = |alert: NodeAlert| if alert.kind == NodeAlertKind::Disk { of_disk(alert) } else { alert };
+        let alerts = self.alerts.into_iter().map(alert).collect();
+        NodeState { disks: Vec::new(), webhooks: Vec::new(), alerts, ..self }
+    }
+}
+
 /// A network, as its nodes know it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NodeNetwork {
@@ -198,4 +214,48 @@ pub struct NodeWebhook {
     pub waiting: u64,
     /// Reason for which it cannot be used, or cause of the last failure.
     pub trouble: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_learn_neither_folders_nor_receivers() {
+        let alert = |id, kind, subject: Option<&str>| NodeAlert {
+            id,
+            kind,
+            subject: subject.map(Into::into),
+            severity: NodeAlertSeverity::Critical,
+            cause: format!("cause {id}: {}", subject.unwrap_or_default()),
+            remedy: "what to do".into(),
+            begin: "2027-01-15T08:00:00Z".into(),
+        };
+        let state = NodeState {
+            version: "1".into(),
+            network: NodeNetwork { name: "net".into(), chain_id: 7, genesis: "00".into() },
+            role: NodeRole::Full,
+            meant_to_validate: false,
+            address: "a".into(),
+            public_key: "k".into(),
+            time: "2027-01-15T08:00:00Z".into(),
+            uptime_seconds: 1,
+            height: 9,
+            lag_ms: 3,
+            syncing: false,
+            oldest_block: 1,
+            signing: None,
+            consensus_peers: 3,
+            network_peers: 3,
+            clock: NodeClock::default(),
+            disks: vec![NodeDisk { folder: "/srv/secret".into(), free_bytes: 7 }],
+            alerts: vec![alert(1, NodeAlertKind::Disk, Some("/srv/secret")), alert(2, NodeAlertKind::Peers, None)],
+            webhooks: vec![NodeWebhook { name: "ops".into(), waiting: 1, trouble: Some("hooks.secret".into()) }],
+        };
+        let shown = state.clone().for_others();
+        let text = serde_json::to_string(&shown).unwrap();
+        assert!(!text.contains("secret") && !text.contains("ops"), "{text}");
+        assert_eq!((shown.alerts.len(), &shown.alerts[1], shown.height), (2, &state.alerts[1], 9));
+        assert_eq!((shown.alerts[0].id, shown.alerts[0].kind), (1, NodeAlertKind::Disk));
+    }
 }

@@ -147,7 +147,7 @@ impl Handle {
         self.0.announcements.lock().ok().and_then(|mut slot| slot.take())
     }
 
-    /// Those of the announced transactions that neither wait here nor were committed just now.
+    /// Those of the announced transactions that neither wait here nor were committed just now, nor were refused just now for want of room.
     pub fn unknown(&self, hashes: Vec<Digest>) -> Vec<Digest> {
         self.0.mempool.unknown(hashes)
     }

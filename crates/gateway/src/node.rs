@@ -13,12 +13,14 @@ use openmesh_collector::SourceLiveness;
 use openmesh_engine::{Submission, SubmitError};
 use openmesh_ledger::{self as ledger, Genesis, SourceSpec, Transaction};
 use openmesh_primitives::{ContentId, Digest, Timestamp, canonical};
+use openmesh_pythia::{Query as Sql, QueryResult};
 use openmesh_storage::{Store, StoreError};
 
 use crate::deps::Deps;
 use crate::error::Refusal;
 use crate::lanes::{Lanes, Sizes};
 use crate::memory::{Activity, Memory, RecentChunk, is_dropped};
+use crate::peer;
 use crate::places::Places;
 use crate::running::Running;
 use crate::sessions::{Audience, Sessions};
@@ -29,7 +31,7 @@ use crate::work::{Budget, Work};
 /// Queries for candles at once: each may read many files, and more would not be faster.
 const CANDLE_QUERIES_MAX: usize = 2;
 /// Queries for the place of a chunk at once. They have places of their own: proofs and downloads do not wait behind charts.
-const LOOKUPS_MAX: usize = 2;
+const LOOKUPS_MAX: usize = 4;
 
 /// Queries of people at once: as many as Pythia runs, so that none waits there.
 const QUERIES: usize = 4;
@@ -52,6 +54,12 @@ fn query_lanes() -> Sizes {
     }
 }
 
+/// Lanes of those who look for chunks. A CID of nothing is looked for in the table of all chunks, and costs whoever asks for it nothing:
+/// two such questions are all the credit that a peer has, and leave a place of the quick lane to others.
+fn lookup_lanes() -> Sizes {
+    Sizes { quick: LOOKUPS_MAX - 1, slow: 1, waiting_max: 32, ..query_lanes() }
+}
+
 /// State that all handlers share; a cheap clone.
 #[derive(Clone)]
 pub struct Node(Arc<Inner>);
@@ -61,6 +69,7 @@ struct Inner {
     identity: Identity,
     candle_queries: openmesh_pythia::Handle,
     lookups: openmesh_pythia::Handle,
+    lookup_lanes: Lanes,
     memory: Memory,
     work: Work,
     sessions: Sessions,
@@ -77,6 +86,7 @@ impl Node {
         Ok(Node(Arc::new(Inner {
             candle_queries: deps.pythia.apart(CANDLE_QUERIES_MAX),
             lookups: deps.pythia.apart(LOOKUPS_MAX),
+            lookup_lanes: Lanes::new(lookup_lanes()),
             memory: Memory::open(&deps.store)?,
             deps,
             identity,
@@ -108,9 +118,14 @@ impl Node {
         &self.0.candle_queries
     }
 
-    /// SQL of the gateway itself for the places of chunks.
-    pub fn lookups(&self) -> &openmesh_pythia::Handle {
-        &self.0.lookups
+    /// Asks the tables for the place of a chunk, by the lanes of those who look for one. Fails where the tables do, or as busy.
+    pub async fn look_up(&self, sql: Sql) -> Result<QueryResult, Refusal> {
+        let mut pass = self.0.lookup_lanes.enter(peer::current()).await?;
+        let is_quick = pass.is_quick();
+        tokio::select! {
+            found = self.0.lookups.query_among_many(sql, is_quick) => Ok(found?),
+            busy = pass.overdue() => Err(busy),
+        }
     }
 
     /// Nonces and sessions.
@@ -243,7 +258,18 @@ impl Node {
     /// A chunk as the API shows it.
     pub fn chunk_info(&self, chunk: &RecentChunk) -> api::ChunkInfo {
         let held = chunk.outcome.cid().is_some_and(|cid| self.deps().content.has(&cid).unwrap_or(false));
-        views::chunks::info(chunk, self.memory().register().spec(&chunk.source), held)
+        let register = self.memory().register();
+        let retired = match register.spec(&chunk.source) {
+            Some(_) => None,
+            None => self.retired(&chunk.source),
+        };
+        views::chunks::info(chunk, register.spec(&chunk.source).or(retired.as_ref()), held)
+    }
+
+    /// What is known of a source that has left the register; of a state that cannot be read, others tell.
+    fn retired(&self, source: &str) -> Option<SourceSpec> {
+        let state = self.store().state().ok()?;
+        ledger::retired_source(&state, source).ok().flatten().map(|record| record.spec)
     }
 
     /// Progress of ingestion into the tables.
@@ -302,4 +328,41 @@ fn hosts(configured: &[String], address: SocketAddr) -> Vec<String> {
     let port = address.port();
     let own = [address.to_string(), format!("localhost:{port}"), format!("127.0.0.1:{port}")];
     BTreeSet::from(own).into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::Peer;
+    use std::net::{IpAddr, Ipv4Addr};
+
+    #[tokio::test]
+    async fn whoever_looks_for_chunks_of_nothing_leaves_a_place_to_others() {
+        let [stranger, other] = [1, 2].map(|n| Peer::from(IpAddr::V4(Ipv4Addr::new(10, 0, 0, n))));
+        let lanes = Lanes::new(lookup_lanes());
+        let mut held = Vec::new();
+        for is_quick in [true, true, false] {
+            let pass = lanes.enter(stranger).await.unwrap();
+            assert_eq!(pass.is_quick(), is_quick);
+            held.push(pass);
+        }
+        // More of the stranger's wait for the one place of the slow lane.
+        let waiting = tokio::spawn({
+            let lanes = lanes.clone();
+            async move { lanes.enter(stranger).await.map(|pass| pass.is_quick()) }
+        });
+        while lanes.in_work() < 4 {
+            tokio::task::yield_now().await;
+        }
+        assert!(lanes.enter(other).await.unwrap().is_quick(), "another has its answer at once");
+        assert!(!waiting.is_finished());
+        held.clear();
+        assert!(!waiting.await.unwrap().unwrap());
+    }
+
+    #[test]
+    fn no_question_that_has_a_place_in_the_lanes_waits_in_pythia() {
+        let (queries, lookups) = (query_lanes(), lookup_lanes());
+        assert_eq!((queries.quick + queries.slow, lookups.quick + lookups.slow), (QUERIES, LOOKUPS_MAX));
+    }
 }

@@ -94,6 +94,15 @@ impl Chain {
 
     /// Commits a block with these actions, each for a fee of 1 OPEN.
     pub fn actions(&mut self, actions: Vec<Action>) {
+        self.block(actions, 1);
+    }
+
+    /// Commits so many blocks without transactions, an hour after each other: as many epochs begin.
+    pub fn hours(&mut self, number: usize) {
+        (0..number).for_each(|_| self.block(Vec::new(), 3_600));
+    }
+
+    fn block(&mut self, actions: Vec<Action>, seconds: i64) {
         let (state, tip) = (self.store.state().unwrap(), self.store.tip());
         let candidates: Vec<_> = actions
             .into_iter()
@@ -103,7 +112,7 @@ impl Chain {
                 Arc::new(verify_stateless(&Transaction::Account(signed).encode()).unwrap())
             })
             .collect();
-        let (proposer, time) = (validator().public().address(), Timestamp(tip.time.nanos() + 1_000_000_000));
+        let (proposer, time) = (validator().public().address(), Timestamp(tip.time.nanos() + seconds * 1_000_000_000));
         let last = self.store.block(tip.height).unwrap().map(|last| last.certificate);
         let limits = BlockLimits::of(&genesis().params);
         let (block, _) = build_block(&state, &tip, last, &candidates, &validator(), time, &limits).unwrap();

@@ -157,6 +157,11 @@ fn make(
         if Register::is_changed_by(&stored.events) {
             register = read()?;
         }
+        let lacking = register.lacking(&stored.events);
+        if !lacking.is_empty() {
+            let state = store.state().map_err(|e| report(&e))?;
+            register.recall(&state, &lacking).map_err(|e| report(&e))?;
+        }
         let rows = register.rows(&stored.block, &stored.certificate, &stored.receipts, &stored.events);
         made.push((rows, accepted(&stored.events).collect()));
     }

@@ -7,7 +7,8 @@ use openmesh_lake::{
     LedgerTransactionRow,
 };
 use openmesh_ledger::{
-    Block, Certificate, LedgerEvent, Receipt, SourceKind, StateError, StateRead, Transaction, WindowsEvent, sources,
+    Block, Certificate, LedgerEvent, Receipt, SourceKind, StateError, StateRead, Transaction, WindowsEvent,
+    retired_source, sources,
 };
 use openmesh_primitives::{Timestamp, canonical};
 
@@ -24,6 +25,28 @@ impl Register {
     /// Returns true when the events of a block change it.
     pub fn is_changed_by(events: &[LedgerEvent]) -> bool {
         events.iter().any(|event| matches!(event, LedgerEvent::Sources(_)))
+    }
+
+    /// Ids in the events of a block that it does not have: sources that have left the register since, where blocks come late to
+    /// the tables, or whose last windows closed afterwards.
+    pub fn lacking<'a>(&self, events: &'a [LedgerEvent]) -> Vec<&'a str> {
+        let of_windows = events.iter().filter_map(|event| match event {
+            LedgerEvent::Windows(
+                WindowsEvent::ChunkAccepted { source, .. } | WindowsEvent::WindowClosed { source, .. },
+            ) => Some(source.as_str()),
+            _ => None,
+        });
+        of_windows.filter(|id| !self.0.contains_key(*id)).collect()
+    }
+
+    /// Reads what the state still knows of these sources. Fails where it cannot be read.
+    pub fn recall(&mut self, state: &impl StateRead, ids: &[&str]) -> Result<(), StateError> {
+        for id in ids {
+            if let Some(record) = retired_source(state, id)? {
+                self.0.insert(record.spec.id, (record.spec.kind, record.spec.window_ms));
+            }
+        }
+        Ok(())
     }
 
     /// Start and end (exclusive) of a window. A chain's windows are block numbers, without times of their own: the time
@@ -170,8 +193,51 @@ pub fn accepted(events: &[LedgerEvent]) -> impl Iterator<Item = AcceptedChunkMet
 #[cfg(test)]
 mod tests {
     use super::*;
-    use openmesh_ledger::{HEADER_VERSION, Header};
+    use openmesh_ledger::{HEADER_VERSION, Header, Origin, SourceRecord, SourceSpec, keys};
     use openmesh_primitives::{Address, Digest};
+
+    fn closed(source: &str) -> LedgerEvent {
+        LedgerEvent::Windows(WindowsEvent::WindowClosed {
+            source: source.into(),
+            window: 5,
+            epoch: 1,
+            accepted: 0,
+            disputed: vec!["BTC.USD/trades".into()],
+            uncovered: vec!["BTC.USD/book".into()],
+            missing: Vec::new(),
+            height: 9,
+        })
+    }
+
+    #[test]
+    fn windows_of_a_source_that_has_left_the_register_have_their_times() {
+        let spec = SourceSpec {
+            id: "gone".into(),
+            exchange: "venue".into(),
+            kind: SourceKind::Market,
+            symbols: Vec::new(),
+            feeds: Vec::new(),
+            window_ms: 10_000,
+            origin: Origin::Replay,
+        };
+        let record = SourceRecord {
+            spec,
+            owner: None,
+            registered_height: 1,
+            registered_time: Timestamp(0),
+            active_from_epoch: 0,
+            changed: None,
+            retires_from_epoch: Some(1),
+        };
+        let state = BTreeMap::from([(keys::retired_source("gone"), canonical::encode(&record))]);
+        let (mut register, events) = (Register::default(), [closed("gone"), closed("nowhere")]);
+        assert_eq!(register.lacking(&events), ["gone", "nowhere"]);
+        register.recall(&state, &register.lacking(&events)).unwrap();
+        assert_eq!(register.lacking(&events), ["nowhere"]);
+        let times = (Timestamp::from_millis(50_000), Timestamp::from_millis(60_000));
+        assert_eq!(register.span("gone", 5, Timestamp(7)), times);
+        assert_eq!(register.span("nowhere", 5, Timestamp(7)), (Timestamp(7), Timestamp(7)));
+    }
 
     #[test]
     fn a_stream_that_too_few_covered_is_no_dispute() {
@@ -191,17 +257,7 @@ mod tests {
         };
         let block = Block { header, last_commit: None, transactions: Vec::new() };
         let certificate = Certificate { height: 9, round: 0, block_hash: Digest::ZERO, signatures: Vec::new() };
-        let closed = LedgerEvent::Windows(WindowsEvent::WindowClosed {
-            source: "kraken".into(),
-            window: 5,
-            epoch: 1,
-            accepted: 0,
-            disputed: vec!["BTC.USD/trades".into()],
-            uncovered: vec!["BTC.USD/book".into()],
-            missing: Vec::new(),
-            height: 9,
-        });
-        let rows = Register::default().rows(&block, &certificate, &[], &[closed]);
+        let rows = Register::default().rows(&block, &certificate, &[], &[closed("kraken")]);
         let outcomes: Vec<_> = rows.chunks.into_iter().map(|c| (c.stream, c.outcome)).collect();
         assert_eq!(
             outcomes,

@@ -286,11 +286,13 @@ enum Tried {
 }
 
 impl Picker<'_> {
+    /// Evidence may take any room: it is bounded by its number, each piece has some hundred bytes, and a network that reserves less than
+    /// that for attestations would never name whoever signs twice.
     fn pick_evidence(&mut self, candidates: &[Arc<VerifiedTransaction>]) -> Result<(), StateError> {
-        let reserved = self.limits.attestation_bytes_reserved;
+        let bytes_max = self.limits.bytes_max;
         let mut left = EVIDENCE_PER_BLOCK_MAX;
         for candidate in candidates.iter().filter(|c| c.class() == Class::Evidence) {
-            if left > 0 && matches!(self.try_pick(candidate, reserved)?, Tried::Picked) {
+            if left > 0 && matches!(self.try_pick(candidate, bytes_max)?, Tried::Picked) {
                 left -= 1;
             }
         }

@@ -91,7 +91,7 @@ pub use modules::incidents::{INCIDENT_DETAIL_BYTES_MAX, IncidentKind, LedgerInci
 pub use modules::sources::{
     Origin, SOURCE_FEEDS_MAX, SOURCE_SYMBOLS_MAX, SourceChange, SourceError, SourceKind, SourceRecord, SourceSpec,
     SourcesAction, SourcesError, SourcesEvent, SourcesParams, WINDOW_MS_MAX, WINDOW_MS_MIN, retired_source, source,
-    sources,
+    source_or_retired, sources,
 };
 pub use modules::stamps::{
     STAMP_NOTE_BYTES_MAX, STAMP_TOPIC_BYTES_MAX, STAMPS_KEPT_EPOCHS_MAX, StampCount, StampName, StampRecord,

@@ -30,6 +30,8 @@ pub struct Report {
     pub chunks: u64,
     /// Account transactions that took effect.
     pub transfers: u64,
+    /// Blocks in which validators' words took more than the room that is reserved for them, beside a stamp.
+    pub crowded: u64,
     /// Times that a program ended because it did not know the rules of the next height.
     pub stops: u64,
     /// Upgrades that took place.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use openmesh_engine::CommittedBlock;
 use openmesh_ledger::{
-    Genesis, IncidentKind, LedgerEvent, UpgradesEvent, ValidatorSet, WindowsEvent, first_beacon, light,
+    Class, Genesis, IncidentKind, LedgerEvent, UpgradesEvent, ValidatorSet, WindowsEvent, first_beacon, light,
 };
 use openmesh_primitives::{Address, Digest, Height};
 
@@ -26,6 +26,8 @@ pub struct History {
     accepted: BTreeSet<(u64, String, String)>,
     liar: Option<Address>,
     copies: bool,
+    /// Room that is reserved for validators' words in a block, bytes.
+    reserved: u64,
     /// The validators, of whom none joins or leaves.
     validators: Option<ValidatorSet>,
     /// The beacon as a follower of the headers computes it, and the height after which it is that.
@@ -52,6 +54,7 @@ impl History {
             windows: 0,
             chunks: 0,
             transfers: 0,
+            crowded: 0,
             stops: 0,
             upgrades: 0,
             lapses: 0,
@@ -59,7 +62,8 @@ impl History {
         };
         let (validators, beacon) = (genesis.validator_set().ok(), (0, first_beacon(&genesis.hash())));
         let (chain, accepted, ends) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
-        History { chain, accepted, liar, copies, validators, beacon, ends, tip: 0, report }
+        let reserved = genesis.params.blocks.attestation_bytes_reserved;
+        History { chain, accepted, liar, copies, reserved, validators, beacon, ends, tip: 0, report }
     }
 
     /// Notes the block of an honest validator at a height, and its state where it is known.
@@ -107,7 +111,15 @@ impl History {
         self.report.round = self.report.round.max(block.certificate.round);
         self.report.late += u64::from(block.certificate.round > 0);
         self.report.transfers += block.receipts.iter().filter(|r| r.ok() && r.nonce.is_some()).count() as u64;
+        self.report.crowded += u64::from(self.is_crowded(block));
         block.events.iter().try_for_each(|event| self.judge(event))
+    }
+
+    fn is_crowded(&self, block: &CommittedBlock) -> bool {
+        let all = block.receipts.iter().zip(&block.block.transactions);
+        let of_validators = all.filter(|(receipt, _)| receipt.class != Class::Account);
+        let bytes: u64 = of_validators.map(|(_, bytes)| bytes.len() as u64).sum();
+        bytes > self.reserved && block.events.iter().any(|event| matches!(event, LedgerEvent::Stamps(_)))
     }
 
     /// Notes that a collector has closed a window.

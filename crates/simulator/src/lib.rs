@@ -7,6 +7,8 @@
 //! validators is a liar: it signs two votes or proposals for one step, sends each to whom it likes, and attests data that
 //! nobody else saw. After a while everything heals, and the network must go on.
 //!
+//! In each fourth of the usual runs hardly any room of a block is reserved for attestations, and accounts stamp hashes beside their transfers.
+//!
 //! In runs with upgrades validators plan two rule sets one after the other, withdraw now and then and plan again; some run a program
 //! that knows them, others are stopped by their height and get one later, crash around it, or were never there before it.
 //!

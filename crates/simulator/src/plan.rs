@@ -22,6 +22,8 @@ const QUIET: u64 = 60 * SECOND;
 const DOWN_MARGIN: u64 = 10 * SECOND;
 /// Faults of a short run happen for so long.
 const CHAOS: u64 = 12 * SECOND;
+/// Hardly any room is reserved for attestations: less than so many bytes, of which each has about half.
+const CROWDED: u64 = 300;
 /// A run without faults takes so long.
 const CALM: u64 = 40 * SECOND;
 
@@ -45,6 +47,8 @@ pub struct Plan {
     pub work: u64,
     /// Beside each transfer somebody sends a well paid one behind a gap of nonces that is never closed.
     pub nuisances: bool,
+    /// Beside each transfer somebody stamps a hash.
+    pub stamps: bool,
     /// A collector misses a window so many times of a thousand.
     pub missed_permille: u64,
     pub faults: Vec<(u64, Event)>,
@@ -94,6 +98,7 @@ impl Plan {
             patience_seconds: 60,
             work: 150 * MS,
             nuisances: false,
+            stamps: false,
             missed_permille: 0,
             faults,
             measure: None,
@@ -101,7 +106,16 @@ impl Plan {
         }
     }
 
-    /// A short run as that one in which the validators upgrade twice. Some get the program that knows the rule sets meanwhile, the
+    /// A short run as that one, in which blocks take most attestations beyond the room that is reserved for them, and stamps beside: both make
+    /// facts, so whoever executed a block in another order than it has would have another state.
+    pub fn crowded(random: &mut Random) -> Plan {
+        let mut plan = Plan::chaos(random);
+        plan.genesis.params.blocks.attestation_bytes_reserved = random.below(CROWDED);
+        plan.genesis.params.stamps.stamps_kept_epochs = 1;
+        Plan { stamps: true, ..plan }
+    }
+
+    /// A short run as [`Plan::chaos`] in which the validators upgrade twice. Some get the program that knows the rule sets meanwhile, the
     /// others only after theirs has stopped; in a third of the runs one is not there before everything has healed.
     pub fn upgrades(random: &mut Random) -> Plan {
         let mut plan = Plan::chaos(random);
@@ -189,6 +203,7 @@ impl Plan {
             patience_seconds: 60,
             work: SECOND,
             nuisances: true,
+            stamps: false,
             missed_permille: 0,
             faults,
             measure: Some(10 * MINUTE),
@@ -250,6 +265,7 @@ impl Plan {
             patience_seconds: 10 * 60,
             work: 30 * SECOND,
             nuisances: true,
+            stamps: false,
             missed_permille: 10,
             faults,
             measure: Some(DAY),

@@ -9,7 +9,7 @@ use crate::check::Violation;
 use crate::event::Event;
 use crate::network::MS;
 use crate::plan::VALIDATORS;
-use crate::workload::{copied, lie, nuisance, transfer};
+use crate::workload::{copied, lie, nuisance, stamp, transfer};
 use crate::world::World;
 
 /// A validator that copies looks that often.
@@ -28,6 +28,12 @@ impl World {
         if self.plan.nuisances
             && let Some(machine) = &self.nodes[node].machine
             && let Some(bytes) = nuisance(machine, &mut self.random)?
+        {
+            self.tell(node, Input::Submit(bytes))?;
+        }
+        if self.plan.stamps
+            && let Some(machine) = &self.nodes[node].machine
+            && let Some(bytes) = stamp(machine, &mut self.random)?
         {
             self.tell(node, Input::Submit(bytes))?;
         }

@@ -4,8 +4,8 @@ use openmesh_duties::{Window, WindowName};
 use openmesh_engine::machine::Machine;
 use openmesh_ledger::{
     AccountTransaction, AccountsAction, Action, Attestation, ChunkClaim, Commitment, FeeOffer, Genesis,
-    GenesisValidator, Origin, Params, Said, SourceKind, SourceSpec, StateError, Transaction, account, current_epoch,
-    said, window,
+    GenesisValidator, Origin, Params, Said, SourceKind, SourceSpec, StampsAction, StateError, Transaction, account,
+    current_epoch, said, window,
 };
 use openmesh_primitives::{AccountKey, Address, Amount, ContentId, Timestamp, ValidatorKey, sha256};
 
@@ -16,6 +16,8 @@ pub const CHAIN_ID: u64 = 77;
 pub const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 /// Accounts that send transfers.
 pub const ACCOUNTS: u64 = 3;
+/// The first of four accounts that stamp.
+const STAMPERS: u64 = 8;
 
 /// The sources of a network: all have the same streams (`symbol/feed`) and windows.
 #[derive(Clone, Copy, Debug)]
@@ -129,6 +131,18 @@ pub fn nuisance(machine: &Machine, random: &mut Random) -> Result<Option<Vec<u8>
     let nonce = account(&machine.store().state()?, &from.address())?.nonce + 1 + random.below(1_000);
     let fee = Amount(Params::default().accounts.fee_min.0 * 50);
     Ok(signed_transfer(&from, to.address(), nonce, fee, 1).map(|transaction| transaction.encode()))
+}
+
+/// A stamp of a hash that nobody has stamped, with the nonce that this validator thinks is next.
+pub fn stamp(machine: &Machine, random: &mut Random) -> Result<Option<Vec<u8>>, StateError> {
+    let Some(from) = account_key(STAMPERS + random.below(4)) else { return Ok(None) };
+    let nonce = account(&machine.store().state()?, &from.address())?.nonce + random.below(2);
+    let hash = sha256(&[b"simulated stamp", &random.number().to_be_bytes()]);
+    let action = Action::Stamps(StampsAction::Stamp { hash, topic: "simulated".to_owned(), note: String::new() });
+    let least = Params::default().accounts.fee_min.0 * u128::from(action.descriptor().weight);
+    let offer = FeeOffer::new(Amount(least * 2), Amount(least / 2));
+    let signed = AccountTransaction::sign(&from, CHAIN_ID, nonce, offer, action).ok();
+    Ok(signed.map(|signed| Transaction::Account(signed).encode()))
 }
 
 /// A liar's commitment and the attestation that opens it: it names what nobody saw. It does not care who reads it early.

@@ -20,6 +20,8 @@ use crate::soak::record::{Sample, Usage};
 use crate::tables::Tables;
 use crate::workload::{CHAIN_ID, START, validator};
 
+/// One of so many seeds is of a crowded network.
+const CROWDED_EACH: u64 = 4;
 /// By so many blocks.
 const PROGRESS: u64 = 3;
 /// Clocks differ by at most so much from the true time.
@@ -74,9 +76,11 @@ pub(crate) struct World {
     pub(crate) usage: Usage,
 }
 
-/// Runs the network of a seed to its end.
+/// Runs the network of a seed to its end. In each fourth there is hardly any room for attestations.
 pub fn run(seed: u64) -> Result<Report, Violation> {
-    World::new(seed, Plan::chaos).run(|_| {})
+    let is_crowded = seed % CROWDED_EACH == CROWDED_EACH - 1;
+    let plan: fn(&mut Random) -> Plan = if is_crowded { Plan::crowded } else { Plan::chaos };
+    World::new(seed, plan).run(|_| {})
 }
 
 /// The same with disks that forget the write-ahead log in a crash, although it was synced. Nothing can be right then: this

@@ -61,7 +61,7 @@ fn every_seed_holds() {
     let reports = all_seeds(count, run);
     let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
     println!(
-        "{count} seeds: {} blocks, {} messages, {} crashes, highest round {}, {} transfers, {} chunks, {} equivocations named",
+        "{count} seeds: {} blocks, {} messages, {} crashes, highest round {}, {} transfers, {} chunks, {} equivocations named, {} crowded blocks",
         sum(|r| r.height),
         sum(|r| r.messages),
         sum(|r| r.crashes),
@@ -69,10 +69,12 @@ fn every_seed_holds() {
         sum(|r| r.transfers),
         sum(|r| r.chunks),
         sum(|r| r.equivocations),
+        sum(|r| r.crowded),
     );
     // The faults did happen, and so did the work.
     assert!(sum(|r| r.crashes) > count / 2 && sum(|r| r.equivocations) > count / 4 && sum(|r| r.chunks) > count);
     assert!(sum(|r| r.transfers) > 5 * count && reports.iter().any(|r| r.round > 1));
+    assert!(sum(|r| r.crowded) >= count / 8, "attestations beyond their room stood beside stamps");
 }
 
 /// Clauses U4 to U6 of `docs/spec/upgrades.md`: two upgrades in each network, with crashes in the middle, programs that stop before

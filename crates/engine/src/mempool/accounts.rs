@@ -12,7 +12,7 @@
 //! highest fee and its tip are a tenth higher: tips may be zero, and a tenth of nothing would let a nonce be replaced for ever.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 
 use openmesh_ledger::VerifiedTransaction;
@@ -134,7 +134,8 @@ impl Accounts {
         }
         let (next, end) = queue.map_or((standing.next, standing.next), |q| (q.next, q.end));
         let is_ahead = terms.nonce > end;
-        self.make_room(sender, &terms, bytes, freed, is_ahead)?;
+        let victims = self.victims(sender, &terms, bytes, freed, is_ahead)?;
+        victims.iter().for_each(|victim| self.evict(victim));
         if let Some(replaced) = replaced {
             self.remove(&replaced);
         }
@@ -153,39 +154,35 @@ impl Accounts {
         Err(PoolError::SenderBytesFull { sender, max: self.per_sender.bytes })
     }
 
-    /// Evicts transactions until the new one fits, or says why it cannot.
-    fn make_room(
-        &mut self,
+    /// Chooses what has to go so that the new one fits, or says why it cannot come. Nothing goes before all of it is known: a transaction
+    /// that is refused in the end must not have pushed anybody out.
+    fn victims(
+        &self,
         sender: Address,
         terms: &Terms,
         bytes: usize,
         freed: Option<usize>,
         is_ahead: bool,
-    ) -> Result<(), PoolError> {
-        while is_ahead && !self.ahead_sum.fits(self.ahead_max, bytes, freed) {
-            let victim = self.ahead.first().filter(|(tip, ..)| *tip < terms.tip).map(|(.., hash)| *hash);
-            let victim = victim.filter(|hash| !self.is_before(hash, sender, terms.nonce));
-            self.evict(&victim.ok_or(PoolError::AheadFull)?);
+    ) -> Result<Vec<Digest>, PoolError> {
+        let mut leaving = Leaving::of(self);
+        // Whoever is ready has the places of all others that are ahead, whatever those pay.
+        let is_of_other = |rank: &&Rank| !is_ahead && !self.is_before(&rank.2, sender, u64::MAX);
+        let mut given = self.ahead.iter().filter(is_of_other);
+        let mut bought = if is_ahead { self.ahead.iter() } else { self.ready.iter() };
+        while !leaving.leave_room(bytes, freed, is_ahead) {
+            if let Some((.., victim)) = given.find(|rank| leaving.stays(&rank.2)) {
+                leaving.add(victim);
+                continue;
+            }
+            let lowest = bought.find(|rank| leaving.stays(&rank.2));
+            let (lowest, _, victim) = lowest.ok_or(PoolError::AheadFull)?;
+            // What the new one builds upon, or replaces, cannot make room for it.
+            if *lowest >= terms.tip || self.is_before(victim, sender, terms.nonce) {
+                return Err(if is_ahead { PoolError::AheadFull } else { PoolError::Full { lowest: *lowest } });
+            }
+            leaving.add(victim);
         }
-        while !self.sum.fits(self.max, bytes, freed) {
-            let of_other =
-                |rank: &&Rank| self.entries.get(&rank.2).is_some_and(|e| e.entry.verified.sender() != sender);
-            let victim = if is_ahead { None } else { self.ahead.iter().find(of_other).map(|(.., hash)| *hash) };
-            let victim = match (victim, if is_ahead { self.ahead.first() } else { self.ready.first() }) {
-                (Some(victim), _) => victim,
-                (None, Some((lowest, _, victim))) => {
-                    // What the new one builds upon, or replaces, cannot make room for it.
-                    if *lowest >= terms.tip || self.is_before(victim, sender, terms.nonce) {
-                        let lowest = *lowest;
-                        return Err(if is_ahead { PoolError::AheadFull } else { PoolError::Full { lowest } });
-                    }
-                    *victim
-                }
-                (None, None) => return Err(PoolError::AheadFull),
-            };
-            self.evict(&victim);
-        }
-        Ok(())
+        Ok(leaving.victims)
     }
 
     /// Returns true if it is the sender's with at most this nonce.
@@ -329,6 +326,47 @@ impl Accounts {
     fn ready_of(&self, account: &Address) -> impl Iterator<Item = &Priced> {
         let ready = self.queues.get(account).into_iter().flat_map(|q| q.by_nonce.range(q.next..q.end));
         ready.filter_map(|(_, hash)| self.entries.get(hash))
+    }
+}
+
+/// What would have to go for a new transaction, each with what its sender sent after it.
+struct Leaving<'a> {
+    accounts: &'a Accounts,
+    victims: Vec<Digest>,
+    gone: HashSet<Digest>,
+    /// What is left without them.
+    sum: Sum,
+    ahead_sum: Sum,
+}
+
+impl<'a> Leaving<'a> {
+    fn of(accounts: &'a Accounts) -> Leaving<'a> {
+        let (sum, ahead_sum) = (accounts.sum, accounts.ahead_sum);
+        Leaving { accounts, victims: Vec::new(), gone: HashSet::new(), sum, ahead_sum }
+    }
+
+    fn stays(&self, hash: &Digest) -> bool {
+        !self.gone.contains(hash)
+    }
+
+    /// Returns true if another one fits beside what stays, in the place of `freed` where it replaces one.
+    fn leave_room(&self, bytes: usize, freed: Option<usize>, is_ahead: bool) -> bool {
+        let Accounts { max, ahead_max, .. } = *self.accounts;
+        self.sum.fits(max, bytes, freed) && (!is_ahead || self.ahead_sum.fits(ahead_max, bytes, freed))
+    }
+
+    fn add(&mut self, victim: &Digest) {
+        let Some(Priced { entry, terms }) = self.accounts.entries.get(victim) else { return };
+        let Some(queue) = self.accounts.queues.get(&entry.verified.sender()) else { return };
+        self.victims.push(*victim);
+        for (nonce, hash) in queue.by_nonce.range(terms.nonce..) {
+            let Some(priced) = self.accounts.entries.get(hash).filter(|_| self.gone.insert(*hash)) else { continue };
+            let bytes = priced.entry.bytes();
+            self.sum.subtract(bytes);
+            if *nonce >= queue.end {
+                self.ahead_sum.subtract(bytes);
+            }
+        }
     }
 }
 

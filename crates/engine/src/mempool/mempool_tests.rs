@@ -186,6 +186,43 @@ fn what_is_malformed_does_not_wait_for_its_turn() {
     assert_eq!(mempool.load().transactions, 3);
 }
 
+/// Otherwise it would be as old as the chain, and go with the next look for what is too old.
+#[test]
+fn what_comes_before_the_first_block_of_a_run_is_new() {
+    let dir = TempDir::new().unwrap();
+    let (store, first) = open(&dir);
+    take(&first, transfer(1, 0)).unwrap();
+    commit(&store, &first);
+    let later = mempool(&store, MempoolConfig { blocks_max: 1, ..MempoolConfig::default() });
+    take(&later, transfer(1, 5)).unwrap();
+    let expired_after = |height| {
+        let mut pool = later.pool();
+        pool.committed(height, []);
+        pool.expire()
+    };
+    assert_eq!((expired_after(2), expired_after(3)), (0, 1));
+}
+
+/// Its nonce would be free in the state before the block, and nobody would look at it again.
+#[test]
+fn what_was_checked_before_a_block_is_checked_again_after_it() {
+    let dir = TempDir::new().unwrap();
+    let (store, first) = open(&dir);
+    let before = first.snapshot().unwrap();
+    // Another node's client has used the nonce, and the pool has taken the block in.
+    let second = mempool(&store, MempoolConfig::default());
+    take(&second, signed(&account_key(1), 0, Params::default().accounts.fee_min, 2)).unwrap();
+    let committed = commit(&store, &second);
+    first.committed(&committed);
+    first.recheck(&committed).unwrap();
+    let late = first.take(&before, transfer(1, 0).into(), true);
+    let used = |error: &TransactionError| matches!(error, TransactionError::Accounts(AccountsError::NonceLow { .. }));
+    assert!(matches!(&late, Err(SubmitError::Refused(error)) if used(error)), "{late:?}");
+    assert_eq!(first.load().transactions, 0);
+    first.take(&before, transfer(1, 1).into(), true).unwrap();
+    assert_eq!((first.load().transactions, first.load().ahead), (1, 0), "it is the next one by now");
+}
+
 #[test]
 fn what_an_account_cannot_pay_any_more_waits_no_more() {
     let dir = TempDir::new().unwrap();

@@ -128,9 +128,12 @@ impl Mempool {
         spread: mpsc::Sender<Arc<VerifiedTransaction>>,
         metrics: Metrics,
     ) -> Mempool {
+        let admission = Admission::new(limits.admission);
+        let mut pool = Pool::new(limits, own);
+        pool.begin_after(store.tip().height);
         Mempool(Arc::new(Inner {
-            admission: Admission::new(limits.admission),
-            pool: Mutex::new(Pool::new(limits, own)),
+            admission,
+            pool: Mutex::new(pool),
             lately: Mutex::default(),
             store,
             rule_sets,
@@ -202,10 +205,10 @@ impl Mempool {
         self.pool().accounts.end_of(account)
     }
 
-    /// Those of the hashes that neither wait here nor were committed just now.
+    /// Those of the hashes that neither wait here nor were committed or turned away just now.
     pub(crate) fn unknown(&self, mut hashes: Vec<Digest>) -> Vec<Digest> {
         let pool = self.pool();
-        hashes.retain(|hash| !pool.knows(hash));
+        hashes.retain(|hash| pool.wants(hash));
         hashes
     }
 
@@ -290,14 +293,36 @@ impl Mempool {
     fn take(&self, snapshot: &Snapshot, transaction: Submission, local: bool) -> Outcome {
         let verified = self.verify(transaction)?;
         let hash = verified.hash();
-        let ahead_max = self.pool().nonces_ahead_max();
-        let place = place(&snapshot.rules, &snapshot.state, &verified, ahead_max)?;
-        self.pool().insert(Arc::clone(&verified), place, local)?;
+        if !self.insert(snapshot, &verified, local)? {
+            // It is in the store since before the pool heard of it.
+            let newer = self.snapshot()?;
+            if !self.insert(&newer, &verified, local)? {
+                return Err(SubmitError::Busy);
+            }
+        }
         if local && self.0.spread.try_send(verified).is_err() {
             // It still waits here, and is spread again after some blocks.
             self.0.metrics.gossip_dropped.inc();
         }
         Ok(hash)
+    }
+
+    /// Takes a transaction in that is fine by the state of a snapshot. Returns false where the pool has taken out what a later block has in
+    /// it: that may have used the nonce, and nobody would look at this transaction again until its age removes it.
+    fn insert(
+        &self,
+        snapshot: &Snapshot,
+        verified: &Arc<VerifiedTransaction>,
+        local: bool,
+    ) -> Result<bool, SubmitError> {
+        let ahead_max = self.pool().nonces_ahead_max();
+        let place = place(&snapshot.rules, &snapshot.state, verified, ahead_max);
+        let mut pool = self.pool();
+        if snapshot.state.tip().height < pool.tip() {
+            return Ok(false);
+        }
+        pool.insert(Arc::clone(verified), place?, local)?;
+        Ok(true)
     }
 
     /// Looks whether the transaction is new, and only then at its signature.

@@ -76,6 +76,8 @@ pub(crate) struct Pool {
     recent: Recent,
     /// Stood in a block that refused them.
     refused: Recent,
+    /// Had no place here since the last block, and between the one before and that.
+    turned_away: [HashSet<Digest>; 2],
     number: u64,
     tip: Height,
 }
@@ -89,6 +91,7 @@ impl Pool {
             limits,
             recent: Recent::default(),
             refused: Recent::default(),
+            turned_away: Default::default(),
             number: 0,
             tip: 0,
         }
@@ -104,9 +107,26 @@ impl Pool {
         }
     }
 
+    /// Begins after a block: what comes before the next one is as old as this one, and not as the chain.
+    pub(crate) const fn begin_after(&mut self, tip: Height) {
+        self.tip = tip;
+    }
+
+    /// Height of the last block of which it was told.
+    pub(crate) const fn tip(&self) -> Height {
+        self.tip
+    }
+
     /// Returns true if the transaction waits or was committed just now.
     pub(crate) fn knows(&self, hash: &Digest) -> bool {
         self.entry(hash).is_some() || self.recent.hashes.contains(hash)
+    }
+
+    /// Returns true if the transaction is worth asking somebody for: it is not known, and has not just been turned away. Everybody who has a
+    /// place for it announces it, and its body would come once from each of them, to be refused again as long as no block has made
+    /// room. Its own node spreads it once more, some blocks later.
+    pub(crate) fn wants(&self, hash: &Digest) -> bool {
+        !self.knows(hash) && !self.turned_away.iter().any(|hashes| hashes.contains(hash))
     }
 
     /// Returns true if the transaction stood in a block lately that refused it, perhaps because its turn had not come: it may be in
@@ -179,14 +199,19 @@ impl Pool {
             Transaction::Account(_) => None,
         };
         let entry = Entry { verified, number: self.number, height: self.tip, local };
-        match (key, place) {
-            (Some(key), _) => self.attestations.insert(key, entry)?,
-            (None, Place::Account(terms, standing)) => self.accounts.insert(entry, terms, standing)?,
+        let hash = entry.hash();
+        let inserted = match (key, place) {
+            (Some(key), _) => self.attestations.insert(key, entry),
+            (None, Place::Account(terms, standing)) => self.accounts.insert(entry, terms, standing),
             // Only attestations have no place among the accounts, and they have a key.
-            (None, Place::Attestation) => {}
+            (None, Place::Attestation) => Ok(()),
+        };
+        if inserted.is_ok() {
+            self.number += 1;
+        } else if self.turned_away[0].len() < RECENT_MAX {
+            self.turned_away[0].insert(hash);
         }
-        self.number += 1;
-        Ok(())
+        inserted
     }
 
     /// Forgets one transaction.
@@ -204,6 +229,8 @@ impl Pool {
     /// before ([`Accounts::advance`]).
     pub(crate) fn committed<'a>(&mut self, height: Height, hashes: impl IntoIterator<Item = &'a Digest>) {
         self.tip = height;
+        let [now, before] = &mut self.turned_away;
+        *before = std::mem::take(now);
         for hash in hashes {
             self.remove(hash);
             self.recent.keep(*hash);

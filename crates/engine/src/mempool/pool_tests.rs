@@ -2,7 +2,7 @@
 
 use openmesh_ledger::{
     AccountTransaction, AccountsAction, AccountsError, Action, Attestation, Commitment, FeeOffer, Receipt,
-    verify_stateless,
+    StampsAction, verify_stateless,
 };
 use std::cmp::Reverse;
 
@@ -240,6 +240,59 @@ fn a_transaction_does_not_evict_what_it_builds_upon() {
     insert(&mut pool, &transfer(1, 0, 5), 0).unwrap();
     insert(&mut pool, &transfer(2, 0, 50), 0).unwrap();
     assert!(matches!(insert(&mut pool, &transfer(1, 1, 99), 0), Err(PoolError::Full { .. })));
+}
+
+/// A stamp with a note of so many bytes, which nothing but the state's rules bounds.
+fn long(seed: u8, nonce: u64, fee: u128, bytes: usize) -> Arc<VerifiedTransaction> {
+    let stamp = StampsAction::Stamp { hash: Digest::ZERO, topic: "t".to_owned(), note: "n".repeat(bytes) };
+    let signed = AccountTransaction::sign(&account(seed), 1, nonce, Amount(fee), stamp.into()).unwrap();
+    Arc::new(verify_stateless(&Transaction::Account(signed).encode()).unwrap())
+}
+
+/// Each of a node's peers that has a place for it announces it.
+#[test]
+fn whoever_has_no_place_is_not_asked_for_again_at_once() {
+    let mut pool = pool(1);
+    let (waits, refused) = (transfer(1, 0, 50), transfer(2, 0, 5));
+    assert!(pool.wants(&waits.hash()));
+    insert(&mut pool, &waits, 0).unwrap();
+    assert!(!pool.wants(&waits.hash()));
+    insert(&mut pool, &refused, 0).unwrap_err();
+    let wanted = |pool: &Pool| (pool.wants(&refused.hash()), pool.knows(&refused.hash()));
+    assert_eq!(wanted(&pool), (false, false), "a client may hand it in again");
+    pool.committed(1, []);
+    assert_eq!(wanted(&pool), (false, false), "an announcement may be late");
+    pool.committed(2, []);
+    assert_eq!(wanted(&pool), (true, false), "blocks have made room");
+    pool.remove(&waits.hash());
+    insert(&mut pool, &refused, 0).unwrap();
+    assert_eq!(wanted(&pool), (false, true));
+}
+
+/// Otherwise a transaction that never gets in would empty the pool of all that pay less than the first one that it cannot push out.
+#[test]
+fn whoever_is_refused_has_pushed_nobody_out() {
+    let one = transfer(1, 0, 5).bytes().len();
+    let mut pool = Pool::new(MempoolConfig { bytes_max: 4 * one, ahead_bytes_max: 2 * one, ..limits(10) }, None);
+    let all = [transfer(1, 1, 90), transfer(2, 1, 3), transfer(3, 0, 5), transfer(4, 0, 50)];
+    for t in &all {
+        insert(&mut pool, t, 0).unwrap();
+    }
+    let load = pool.load();
+    assert_eq!((load.transactions, load.ahead, load.bytes), (4, 2, 4 * one));
+    let newcomer = long(5, 0, 20, 2 * one);
+    assert_eq!(insert(&mut pool, &newcomer, 0), Err(PoolError::Full { lowest: Amount(50) }));
+    let ahead = long(5, 1, 20, 0);
+    assert_eq!(insert(&mut pool, &ahead, 0), Err(PoolError::AheadFull), "the second one ahead pays more");
+    let huge = long(6, 0, 1_000, 9 * one);
+    assert_eq!(insert(&mut pool, &huge, 0), Err(PoolError::AheadFull), "it would not fit into an empty pool");
+    assert_eq!(pool.load(), load);
+    assert!(all.iter().all(|t| pool.knows(&t.hash())));
+    check_invariants(&pool);
+    insert(&mut pool, &long(5, 0, 60, one), 0).unwrap();
+    let left: Vec<bool> = all.iter().map(|t| pool.knows(&t.hash())).collect();
+    assert_eq!(left, [false, false, false, true], "what is ahead of its turn goes first, then the lowest tip");
+    check_invariants(&pool);
 }
 
 #[test]

@@ -1,13 +1,16 @@
 //! Reading requests: parameters, bodies, limits and cursors. What is not understood is refused, never ignored.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, HOST};
 use axum::http::request::Parts;
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, Uri};
 use openmesh_api::ErrorCode;
 use openmesh_api::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX};
 use openmesh_primitives::{Address, Digest, Timestamp};
@@ -183,9 +186,51 @@ pub fn time(text: &str) -> Result<Timestamp, Refusal> {
     })
 }
 
+/// Fields of a request that a proxy has passed on, or that a page of another origin has sent.
+const OF_OTHERS: [&str; 5] = ["forwarded", "x-forwarded-for", "x-real-ip", "via", "origin"];
+
+/// True where a request names this machine as itself: `localhost`, or an address of loopback. Nothing where it names no host.
+pub fn names_loopback(headers: &HeaderMap, uri: &Uri) -> Option<bool> {
+    let field = headers.get(HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
+    let authority = field.or_else(|| uri.authority().cloned())?;
+    let name =
+        authority.host().trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase();
+    let address = name.parse::<IpAddr>().map(|address| address.to_canonical());
+    let is_here = address.is_ok_and(|address| address.is_loopback() || address.is_unspecified());
+    Some(is_here || name == "localhost" || name.ends_with(".localhost"))
+}
+
+/// True where a program of this machine asks for itself: over loopback, by a name of loopback, and neither for somebody behind a proxy nor
+/// for a page in a browser that came from elsewhere.
+pub fn is_asked_here(peer: SocketAddr, headers: &HeaderMap, uri: &Uri) -> bool {
+    peer.ip().to_canonical().is_loopback()
+        && names_loopback(headers, uri) == Some(true)
+        && !OF_OTHERS.iter().any(|name| headers.contains_key(*name))
+}
+
 #[cfg(test)]
 mod tests {
+    use axum::http::{HeaderName, HeaderValue};
+
     use super::*;
+
+    #[test]
+    fn only_programs_of_this_machine_ask_here() {
+        let asked = |peer: &str, fields: &[(&'static str, &'static str)]| {
+            let fields =
+                fields.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+            is_asked_here(peer.parse().unwrap(), &fields.collect(), &Uri::from_static("/v1/node"))
+        };
+        let here = ("host", "127.0.0.1:8420");
+        assert!(asked("127.0.0.1:5000", &[here]) && asked("[::1]:5000", &[("host", "localhost:8420")]));
+        assert!(asked("[::ffff:127.0.0.1]:5000", &[("host", "[::1]:8420")]));
+        assert!(!asked("10.0.0.7:5000", &[here]), "another machine");
+        assert!(!asked("127.0.0.1:5000", &[]) && !asked("127.0.0.1:5000", &[("host", "node.example:8420")]));
+        for (name, value) in [("x-forwarded-for", "8.8.8.8"), ("forwarded", "for=8.8.8.8"), ("via", "1.1 proxy")] {
+            assert!(!asked("127.0.0.1:5000", &[here, (name, value)]), "{name}: a proxy on this machine");
+        }
+        assert!(!asked("127.0.0.1:5000", &[here, ("origin", "https://elsewhere.example")]), "a page from elsewhere");
+    }
 
     #[test]
     fn limits_are_said_not_bent() {

@@ -5,7 +5,7 @@ use openmesh_ledger as ledger;
 use openmesh_primitives::ContentId;
 use openmesh_pythia::Query as Sql;
 
-use super::windows::{chunks_of_window, source};
+use super::windows::{chunks_of_window, source_of_windows};
 use crate::error::Refusal;
 use crate::memory::RecentChunk;
 use crate::node::Node;
@@ -18,7 +18,7 @@ pub async fn find(node: &Node, cid: &ContentId) -> Result<RecentChunk, Refusal> 
     }
     // A CID is letters and digits: nothing of a stranger's text gets into the query.
     let sql = format!("select source, \"window\", stream from ledger_chunks where cid = '{cid}' limit 1");
-    let result = node.lookups().query(Sql::new(sql)).await?;
+    let result = node.look_up(Sql::new(sql)).await?;
     let unknown = || unknown_chunk(cid);
     let row = result.rows.into_iter().next().ok_or_else(unknown)?;
     let text = |at: usize| match row.get(at) {
@@ -31,7 +31,7 @@ pub async fn find(node: &Node, cid: &ContentId) -> Result<RecentChunk, Refusal> 
     let cid = *cid;
     node.read(move |node| {
         let state = node.store().state()?;
-        let record = source(&state, &id)?;
+        let record = source_of_windows(&state, &id)?;
         let Some(seen) = ledger::window(&state, &id, window)? else { return Err(unknown_chunk(&cid)) };
         chunks_of_window(&state, &record, window, &seen)?
             .into_iter()

@@ -18,12 +18,28 @@ use crate::work::Budget;
 /// Windows read from the state at once.
 const BATCH: usize = 64;
 
+/// A registered source, or what is known of one that has left the register: its windows stand in the state for some epochs more, and its
+/// chunks stay provable.
+pub fn source_of_windows(state: &StateView, id: &str) -> Result<SourceRecord, Refusal> {
+    match ledger::source_or_retired(state, id)? {
+        Some(record) => Ok(record),
+        None => source(state, id),
+    }
+}
+
 /// A registered source.
 pub fn source(state: &StateView, id: &str) -> Result<SourceRecord, Refusal> {
-    ledger::source(state, id)?.ok_or_else(|| {
-        let message = format!("there is no source {id:.40?}");
-        Refusal::new(ErrorCode::UnknownSource, message, "/v1/sources lists what there is")
-    })
+    if let Some(record) = ledger::source(state, id)? {
+        return Ok(record);
+    }
+    let (message, hint) = match ledger::retired_source(state, id)? {
+        Some(_) => (
+            format!("the source {id:.40?} was retired, and has left the register"),
+            "its windows stay for some epochs, /v1/chunks?source=<source> lists them; the table ledger_chunks has all",
+        ),
+        None => (format!("there is no source {id:.40?}"), "/v1/sources lists what there is"),
+    };
+    Err(Refusal::new(ErrorCode::UnknownSource, message, hint))
 }
 
 /// Reads the last `count` windows of a source before one.
@@ -212,6 +228,29 @@ pub fn abstentions(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{self, Chain};
+    use openmesh_ledger::SourcesAction;
+
+    #[test]
+    fn a_source_that_has_left_the_register_still_tells_of_its_windows() {
+        let mut chain = Chain::new();
+        let retire = SourcesAction::Retire { id: "mine".into() };
+        chain.actions(vec![SourcesAction::Register(testing::source("mine", "venue")).into(), retire.into()]);
+        let state = chain.store.state().unwrap();
+        assert_eq!(source_of_windows(&state, "mine").unwrap(), source(&state, "mine").unwrap());
+        chain.hours(2);
+        let state = chain.store.state().unwrap();
+        let gone = source(&state, "mine").unwrap_err();
+        assert!(gone.code() == ErrorCode::UnknownSource && format!("{gone:?}").contains("has left the register"));
+        let spec = source_of_windows(&state, "mine").unwrap().spec;
+        let (registered, none) = (testing::source("mine", "venue"), Vec::<String>::new());
+        assert_eq!((&spec.exchange, spec.window_ms), (&registered.exchange, registered.window_ms));
+        assert_eq!(
+            (spec.kind, spec.origin, spec.symbols, spec.feeds),
+            (registered.kind, registered.origin, none.clone(), none)
+        );
+        assert_eq!(source_of_windows(&state, "nowhere").unwrap_err().code(), ErrorCode::UnknownSource);
+    }
 
     #[test]
     fn whoever_abstained_from_a_stream_did_not_attest_its_chunk() {

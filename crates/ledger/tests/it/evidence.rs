@@ -1,13 +1,13 @@
 //! Evidence of equivocation: what is recorded, and what is refused. Clause V of `docs/spec/transactions.md`.
 
 use openmesh_ledger::{
-    BlockError, CONSENSUS, EVIDENCE_AGE_BLOCKS_MAX, EVIDENCE_PER_BLOCK_MAX, EnvelopeError, Evidence, EvidenceError,
-    IncidentKind, SignedBlock, SourceError, Step, Transaction, TransactionError, VoteKind, incidents,
+    BlockError, BlockLimits, CONSENSUS, EVIDENCE_AGE_BLOCKS_MAX, EVIDENCE_PER_BLOCK_MAX, EnvelopeError, Evidence,
+    EvidenceError, IncidentKind, SignedBlock, SourceError, Step, Transaction, TransactionError, VoteKind, incidents,
     proposal_sign_bytes, validator_record, vote_sign_bytes,
 };
 use openmesh_primitives::{Address, Amount, Digest, ValidatorKey, ValidatorSignature};
 
-use crate::chain::{CHAIN_ID, Chain, TRADES, claim, incidents as named, source};
+use crate::chain::{CHAIN_ID, Chain, TRADES, claim, incidents as named, source, verified};
 
 const ONE: Digest = Digest([1; 32]);
 const TWO: Digest = Digest([2; 32]);
@@ -161,6 +161,23 @@ fn evidence_stands_first_and_is_limited() {
     assert_eq!(execution, openmesh_ledger::execute_block(&chain.state, &built).unwrap());
     let expected = [&all[..EVIDENCE_PER_BLOCK_MAX], &[attestation, transfer]].concat();
     assert_eq!(built.transactions, expected);
+    assert!(chain.commit(&built).receipts.iter().all(|r| r.ok()));
+}
+
+/// A network may reserve no room for attestations: whoever signs twice is named all the same.
+#[test]
+fn evidence_needs_no_reserved_room() {
+    let mut chain = Chain::four();
+    chain.run_to(3);
+    let found = bytes(&votes(&chain.validators[2], 2, Some(TWO), Some(ONE)));
+    let transfer = chain.transfer(0, Address([9; 20]), Amount(1), 0);
+    let limits = BlockLimits { attestation_bytes_reserved: 0, ..chain.limits() };
+    let time = openmesh_primitives::Timestamp(chain.tip.time.nanos() + 1);
+    let (commit, proposer) = (chain.last_commit(), chain.proposer());
+    let candidates = verified(&[transfer.clone(), found.clone()]);
+    let (built, _) =
+        openmesh_ledger::build_block(&chain.state, &chain.tip, commit, &candidates, proposer, time, &limits).unwrap();
+    assert_eq!(built.transactions, [found, transfer]);
     assert!(chain.commit(&built).receipts.iter().all(|r| r.ok()));
 }
 

@@ -2,8 +2,9 @@
 
 use openmesh_ledger::{
     AccountsError, Action, Deposit, DepositsEvent, EpochsParams, FeesEvent, GenesisError, LedgerEvent, Origin, Params,
-    SourcesAction, SourcesError, SourcesEvent, SourcesParams, TransactionError as E, WindowsError, account,
-    current_epoch, deposit, initial_state, keys, retired_source, source, sources, supply,
+    SOURCE_FEEDS_MAX, SOURCE_SYMBOLS_MAX, SourceSpec, SourcesAction, SourcesError, SourcesEvent, SourcesParams,
+    TransactionError as E, WindowsError, account, current_epoch, deposit, initial_state, keys, retired_source, source,
+    source_or_retired, sources, supply,
 };
 use openmesh_primitives::Amount;
 
@@ -165,8 +166,36 @@ fn a_retired_source_opens_no_window_and_frees_its_place_but_not_its_id() {
     chain.run_to(21);
     assert_eq!(sources(&chain.state).unwrap().len(), 1);
     assert_eq!(retired_source(&chain.state, "mine").unwrap().and_then(|record| record.retires_from_epoch), Some(3));
+    assert_eq!(source_or_retired(&chain.state, SOURCE).unwrap(), source(&chain.state, SOURCE).unwrap());
     assert!(matches!(register(&mut chain, "mine", 2), Some(E::Sources(SourcesError::SourceExists { .. }))));
     assert_eq!(register(&mut chain, "other", 2), None);
+}
+
+/// Clause FE-6: the deposit has gone back, so of the longest record only what tells of its windows stays, however long its lists were.
+#[test]
+fn what_stays_of_a_source_for_ever_is_small() {
+    let mut chain = network();
+    let id = "i".repeat(32);
+    let symbols: Vec<String> = (10..10 + SOURCE_SYMBOLS_MAX).map(|n| format!("S{n}.USD")).collect();
+    let feeds: Vec<String> = (10..10 + SOURCE_FEEDS_MAX).map(|n| format!("{}{n}", "f".repeat(30))).collect();
+    let exchange = "e".repeat(32);
+    let long = SourceSpec { id: id.clone(), exchange, symbols, feeds: feeds.clone(), ..spec("mine", Origin::Replay) };
+    let register = chain.action(0, 0, PAID, Action::Sources(SourcesAction::Register(long.clone())));
+    assert_eq!(chain.run_one(register), None);
+    let feeds: Vec<&str> = feeds[1..].iter().map(String::as_str).collect();
+    let changed = update(&chain, 0, &id, 1, &feeds);
+    assert_eq!(chain.run_one(changed), None);
+    let gone = retire(&chain, 0, &id, 2);
+    assert_eq!(chain.run_one(gone), None);
+    let before = chain.state[&keys::source(&id)].len();
+    while source(&chain.state, &id).unwrap().is_some() {
+        chain.run(vec![]);
+    }
+    let after = chain.state[&keys::retired_source(&id)].len();
+    assert!(before > 1_000 && after <= 160, "{before} bytes became {after}");
+    let left = source_or_retired(&chain.state, &id).unwrap().unwrap();
+    assert_eq!((left.spec.exchange.len(), left.spec.window_ms, left.changed), (32, long.window_ms, None));
+    assert_eq!((left.spec.symbols.len(), left.spec.feeds.len()), (0, 0));
 }
 
 #[test]

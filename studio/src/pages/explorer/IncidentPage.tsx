@@ -27,6 +27,9 @@ export function IncidentsPage() {
   );
 }
 
+/** Whether an incident is of a source, which may have left the register, and not of consensus. */
+export const isOfSource = (source: string | null | undefined) => Boolean(source) && source !== "consensus";
+
 export function IncidentPage() {
   const { id = "" } = useParams();
   useTitle(`Incident ${id}`);
@@ -40,7 +43,8 @@ export function IncidentPage() {
       <h1>Incident {id}</h1>
       <Answer of={incident} what="the incident">
         {(data) => {
-          const isSource = sources.data?.items.some((each) => each.id === data.source) ?? false;
+          const isSource = isOfSource(data.source);
+          const isRegistered = sources.data?.items.some((each) => each.id === data.source) ?? false;
           const source = encodeURIComponent(data.source ?? "");
           return (
             <Card title={data.kind.replaceAll("_", " ")}>
@@ -63,7 +67,9 @@ export function IncidentPage() {
                 {data.source ? (
                   <>
                     <dt>Source</dt>
-                    <dd>{isSource ? <Link to={`/sources/${source}`}>{data.source}</Link> : data.source}</dd>
+                    <dd>
+                      {isRegistered ? <Link to={`/sources/${source}`}>{data.source}</Link> : data.source}
+                    </dd>
                   </>
                 ) : null}
                 {typeof data.window === "number" ? (

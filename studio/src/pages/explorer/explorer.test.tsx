@@ -3,6 +3,7 @@ import { MemoryRouter } from "react-router";
 import { afterEach, expect, it } from "vitest";
 import { inFront, nameOfStamp } from "../../api/explorer";
 import type { StampInfo } from "../../api/types";
+import { isOfSource } from "./IncidentPage";
 import { valueOf } from "./ParametersPage";
 import { firstOf } from "./StampPage";
 import { Note, proofPath } from "./StampTable";
@@ -30,6 +31,10 @@ it("puts what is new in front, each once", () => {
   const items = [stamp(5, 0), stamp(4, 1)];
   expect(inFront(items, stamp(6, 0), nameOfStamp).map(nameOfStamp)).toEqual(["6-0", "5-0", "4-1"]);
   expect(inFront(items, stamp(4, 1), nameOfStamp).map(nameOfStamp)).toEqual(["4-1", "5-0"]);
+});
+
+it("takes the window of a source that is not registered any more for a window, and no height", () => {
+  expect(["gone", "consensus", "", undefined].filter(isOfSource)).toEqual(["gone"]);
 });
 
 it("leads to the proof of one stamp", () => {

@@ -2,13 +2,12 @@
 //!
 //! Browsers send a cookie of a host to all of its ports, so one of loopback would go to every application on the machine; there is none there.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use axum::Json;
 use axum::extract::{ConnectInfo, State};
-use axum::http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN, SET_COOKIE};
-use axum::http::uri::Authority;
+use axum::http::header::{AUTHORIZATION, COOKIE, ORIGIN, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use openmesh_api as api;
@@ -17,7 +16,7 @@ use openmesh_primitives::AccountSignature;
 
 use crate::clock::timestamp;
 use crate::error::Refusal;
-use crate::http::request::Body;
+use crate::http::request::{Body, names_loopback};
 use crate::node::Node;
 use crate::sessions::{Session, SignInError};
 
@@ -83,13 +82,7 @@ pub async fn sign_out(State(node): State<Node>, headers: HeaderMap, uri: Uri) ->
 
 /// True where a cookie stays with this site: one of loopback goes to every port of the machine.
 fn keeps_cookies(headers: &HeaderMap, uri: &Uri) -> bool {
-    let field = headers.get(HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
-    let Some(authority) = field.or_else(|| uri.authority().cloned()) else { return false };
-    let name =
-        authority.host().trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase();
-    let address = name.parse::<IpAddr>().map(|address| address.to_canonical());
-    let is_here = address.is_ok_and(|address| address.is_loopback() || address.is_unspecified());
-    !is_here && name != "localhost" && !name.ends_with(".localhost")
+    names_loopback(headers, uri) == Some(false)
 }
 
 /// True where a browser keeps the cookie of an answer, and gives it to nobody else: a page with TLS asks, under a name that is not loopback's.
@@ -138,6 +131,7 @@ fn refuse(error: SignInError) -> Refusal {
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderName;
+    use axum::http::header::HOST;
 
     use super::*;
 

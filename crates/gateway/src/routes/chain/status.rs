@@ -1,14 +1,18 @@
 //! Status of the node, health, metrics.
 
+use std::net::SocketAddr;
+
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use openmesh_api as api;
 use openmesh_api::ErrorCode;
 use prometheus_client::registry::Registry;
 
 use crate::error::Refusal;
+use crate::http::request::is_asked_here;
 use crate::node::Node;
 
 /// Status of this node and its network.
@@ -19,8 +23,14 @@ pub async fn status(State(node): State<Node>) -> Json<api::Status> {
 
 /// State of this node for its operator: its signatures, its machine, its alerts.
 #[utoipa::path(get, path = api::path::NODE, tag = "ledger", responses((status = 200, body = api::NodeState)))]
-pub async fn operator_state(State(node): State<Node>) -> Json<api::NodeState> {
-    Json((node.deps().operator_state)())
+pub async fn operator_state(
+    State(node): State<Node>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Json<api::NodeState> {
+    let state = (node.deps().operator_state)();
+    Json(if is_asked_here(peer, &headers, &uri) { state } else { state.for_others() })
 }
 
 /// Metrics in Prometheus' text format.

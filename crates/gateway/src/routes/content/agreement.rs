@@ -32,7 +32,7 @@ pub async fn agreement(
     node.scan(move |node, _| {
         let state = node.store().state()?;
         let records = match &query.source {
-            Some(id) => vec![windows::source(&state, id)?],
+            Some(id) => vec![windows::source_of_windows(&state, id)?],
             None => ledger::sources(&state)?,
         };
         if records.len().saturating_mul(count) > SCAN_ROWS_MAX {

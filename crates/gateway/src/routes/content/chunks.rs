@@ -44,7 +44,7 @@ async fn of_source(
     let place = cursor(after, windows::parse_place)?;
     node.scan(move |node, budget| {
         let state = node.store().state()?;
-        let record = windows::source(&state, &id)?;
+        let record = windows::source_of_windows(&state, &id)?;
         let (found, next) = windows::chunks_of(&state, &record, &filter, place, limit, budget)?;
         let items = found.iter().map(|c| node.chunk_info(c)).collect();
         Ok(Json(api::Page { items, next }))

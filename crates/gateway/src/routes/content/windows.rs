@@ -9,7 +9,7 @@ use openmesh_ledger as ledger;
 use crate::error::Refusal;
 use crate::http::request;
 use crate::node::Node;
-use crate::reads::windows::{abstentions, source};
+use crate::reads::windows::{abstentions, source_of_windows};
 use crate::views;
 
 /// A window of a source, as long as it stands in the state.
@@ -21,7 +21,7 @@ pub async fn window(
     let window = request::number(&window)?;
     node.read(move |node| {
         let state = node.store().state()?;
-        let spec = source(&state, &id)?.spec;
+        let spec = source_of_windows(&state, &id)?.spec;
         let record = ledger::window(&state, &id, window)?.ok_or_else(|| {
             let message = format!("window {window} of {id} does not stand in the state");
             let hint =

@@ -73,16 +73,16 @@ fn retire(context: &mut Context<'_>, mut record: SourceRecord) {
 }
 
 /// Takes the sources out of the register that were retired an epoch before the one that begins, which frees their places and
-/// gives their deposits back. Its last record is left of each. Fails if the store does.
+/// gives their deposits back. Of each a small record is left, so that its id is never given again. Fails if the store does.
 pub(crate) fn remove_retired(context: &mut Context<'_>) -> Result<(), StateError> {
     let epoch = context.rules.epoch;
     let mut count = source_count(&context.state)?;
     for record in sources(&context.state)? {
         if record.retires_from_epoch.is_some_and(|from| from < epoch) {
-            let id = &record.spec.id;
-            context.state.delete(keys::source(id));
-            deposits::give_back(context, &keys::source(id))?;
-            context.state.put(keys::retired_source(id), &record);
+            let (key, retired) = (keys::source(&record.spec.id), keys::retired_source(&record.spec.id));
+            deposits::give_back(context, &key)?;
+            context.state.delete(key);
+            context.state.put(retired, &record.without_streams());
             count = count.saturating_sub(1);
         }
     }

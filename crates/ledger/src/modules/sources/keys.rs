@@ -10,7 +10,7 @@ pub fn source(id: &str) -> Vec<u8> {
     [SOURCES, id.as_bytes()].concat()
 }
 
-/// `retired-source/<id>` -> the last [`crate::SourceRecord`] of a source that has left the register.
+/// `retired-source/<id>` -> the last [`crate::SourceRecord`] of a source that has left the register, without its streams.
 pub fn retired_source(id: &str) -> Vec<u8> {
     [b"retired-source/".as_slice(), id.as_bytes()].concat()
 }

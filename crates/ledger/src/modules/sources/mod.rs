@@ -19,5 +19,5 @@ pub use error::SourcesError;
 pub use events::SourcesEvent;
 pub use limits::*;
 pub use params::SourcesParams;
-pub use records::{SourceChange, SourceRecord, retired_source, source, sources};
+pub use records::{SourceChange, SourceRecord, retired_source, source, source_or_retired, sources};
 pub use spec::{Origin, SourceError, SourceKind, SourceSpec};

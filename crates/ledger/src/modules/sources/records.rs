@@ -69,6 +69,13 @@ impl SourceRecord {
         u64::try_from(self.registered_time.millis()).unwrap_or(0) / self.spec.window_ms.max(1)
     }
 
+    /// What stays for ever of a source that leaves the register: at most some 150 bytes, from which its windows and chunks are shown.
+    /// Its streams, which are nearly all of it, go.
+    pub(crate) fn without_streams(self) -> SourceRecord {
+        let spec = SourceSpec { symbols: Vec::new(), feeds: Vec::new(), ..self.spec };
+        SourceRecord { spec, changed: None, ..self }
+    }
+
     fn spec_before(&self, change: &SourceChange) -> SourceSpec {
         let (symbols, feeds) = (change.symbols_before.clone(), change.feeds_before.clone());
         SourceSpec { symbols, feeds, ..self.spec.clone() }
@@ -86,9 +93,18 @@ pub fn sources(state: &dyn StateRead) -> Result<Vec<SourceRecord>, StateError> {
     all.iter().map(|(key, value)| decode(key, value)).collect()
 }
 
-/// The last record of a source that has left the register. Its id is never given again. Fails if the store does.
+/// The last record of a source that has left the register, without its streams. Its id is never given again. Fails if the store does.
 pub fn retired_source(state: &dyn StateRead, id: &str) -> Result<Option<SourceRecord>, StateError> {
     read(state, &keys::retired_source(id))
+}
+
+/// A source that is in the register, or what stays of one that has left it: for whoever reads of windows that are there yet. Fails if
+/// the store does.
+pub fn source_or_retired(state: &dyn StateRead, id: &str) -> Result<Option<SourceRecord>, StateError> {
+    match source(state, id)? {
+        Some(record) => Ok(Some(record)),
+        None => retired_source(state, id),
+    }
 }
 
 /// Number of sources in the register.

@@ -13,7 +13,7 @@ use super::quorum::{Statement, Undecided, Verdict, describe_claim, spoken_of, ta
 use super::records::{Abstention, WindowRecord, source_progress, window};
 use crate::context::Context;
 use crate::modules::incidents::{self, IncidentKind, Subject};
-use crate::modules::sources::{SourceKind, source};
+use crate::modules::sources::{SourceKind, source_or_retired};
 use crate::modules::validators::{self, PRESENCE_BLOCKS, more_than_one_third};
 use crate::state::{StateError, StateRead, readable};
 
@@ -88,7 +88,7 @@ fn is_early(context: &Context<'_>, id: &str, number: u64, record: &WindowRecord)
     {
         return Ok(false);
     }
-    let Some(source) = source(&context.state, id)? else { return Ok(false) };
+    let Some(source) = source_or_retired(&context.state, id)? else { return Ok(false) };
     let settled_ms = source.spec.window_end_ms(number) + i128::from(WINDOW_SETTLE_MS);
     Ok(source.spec.kind == SourceKind::Market && i128::from(context.rules.time.millis()) < settled_ms)
 }
