@@ -110,6 +110,11 @@ impl<S: StateRead> Overlay<S> {
         self.writes.extend(writes);
     }
 
+    /// What it is laid over.
+    pub(crate) const fn base(&self) -> &S {
+        &self.base
+    }
+
     /// The writes.
     pub fn into_writes(self) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
         self.writes
