@@ -393,7 +393,7 @@ impl Net {
         let execution = execute_block(&self.state, block).expect("a judged block executes");
         assert_eq!(execute_block(&self.state, block).as_ref(), Ok(&execution), "two executions differ");
         assert_eq!(execution.receipts.len(), block.transactions.len());
-        for (key, value) in &execution.writes {
+        for (key, value) in &*execution.all_writes() {
             match value {
                 Some(value) => drop(self.state.insert(key.clone(), value.clone())),
                 None => drop(self.state.remove(key)),

@@ -225,6 +225,11 @@ fn the_first_block_is_executed_by_the_new_rules_on_the_migrated_state() {
     assert_eq!(built, executed, "the proposer's execution is everybody's");
     let migration = executed.migration.clone().unwrap();
     assert_eq!((migration.version, migration.writes.len()), (2, 2));
+    assert!(std::ptr::eq(upcoming.writes(), &*migration.writes), "one copy for all blocks of the height");
+    // The block's own writes lie over them: it wrote the one key again, and left the other.
+    let all = executed.all_writes();
+    assert!(!executed.writes.contains_key(keys::PARAMS) && all[keys::PARAMS] == migration.writes[keys::PARAMS]);
+    assert!(all[KEY] == executed.writes[KEY] && all[KEY] != migration.writes[KEY]);
     let events = commit_by(&mut chain, &sets, &block);
     assert!(matches!(
         of_upgrades(&events).as_slice(),
