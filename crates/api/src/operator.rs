@@ -83,6 +83,8 @@ impl NodeRole {
 /// Part of a validator in consensus, of at most the last hundred blocks that it had to sign.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NodeSigning {
+    /// Account that earns the tips of its blocks; nothing where it has named none: nobody can spend them then.
+    pub payout: Option<String>,
     /// Its voting power.
     pub power: u64,
     /// Power of all.

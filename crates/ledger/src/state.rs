@@ -121,7 +121,7 @@ impl<S: StateRead> Overlay<S> {
         self.writes.extend(writes);
     }
 
-    /// What it is laid over, without any writes.
+    /// The state under it, without any writes.
     pub(crate) const fn base(&self) -> &S {
         &self.base.base
     }

@@ -112,6 +112,9 @@ fn vote(input: &mut Input<'_>, height: u64) -> UpgradeVote {
     if kind == 255 {
         return UpgradeVote::Ready { version: input.number() as u32 };
     }
+    if kind == 254 {
+        return UpgradeVote::Payout { account: Address([input.below(4); 20]) };
+    }
     let near = height.saturating_add(u64::from(input.below(4)));
     let height = if input.byte() > 240 { input.number() } else { near };
     let plan = UpgradePlan {

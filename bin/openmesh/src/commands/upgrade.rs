@@ -76,7 +76,7 @@ async fn withdraw(arguments: BallotArgs) -> Result<(), Failure> {
 }
 
 /// Signs a ballot with the key in a home, sends it and waits for its block. Returns the validator's name and the height.
-async fn cast(client: &Client, home: &Path, vote: UpgradeVote) -> Result<(String, Height), Failure> {
+pub(super) async fn cast(client: &Client, home: &Path, vote: UpgradeVote) -> Result<(String, Height), Failure> {
     let key = Files::of(home).read_key()?;
     let status: Status = client.get(path::STATUS).await?;
     let (name, hash) = send(client, &key, status.chain_id, &vote).await?;
