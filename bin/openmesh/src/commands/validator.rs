@@ -226,6 +226,7 @@ mod tests {
             uptime_seconds: 61,
             height: 12,
             lag_ms: 1_250,
+            idle_block_ms: 1_000,
             syncing: false,
             oldest_block: 1,
             signing: Some(NodeSigning {

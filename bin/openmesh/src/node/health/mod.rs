@@ -386,6 +386,7 @@ impl Health {
             uptime_seconds: self.0.begun.elapsed().as_secs(),
             height: facts.height,
             lag_ms: facts.lag_ms,
+            idle_block_ms: facts.idle_block_ms,
             syncing: facts.syncing,
             oldest_block: self.0.store.oldest_block(),
             signing: power.map(|power| part(power, facts.signed, self.payout())),
