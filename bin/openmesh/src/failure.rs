@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use openmesh_api::ErrorCode;
 use openmesh_primitives::report;
 
 /// The failure of a subcommand: a message, what to do, and the exit code.
@@ -13,17 +14,19 @@ pub struct Failure {
     message: String,
     hint: Option<String>,
     code: u8,
+    /// Word of the node that refused the request.
+    refusal: Option<ErrorCode>,
 }
 
 impl Failure {
     /// A failure at run time (exit code 1).
     pub fn new(message: impl Into<String>) -> Failure {
-        Failure { message: message.into(), hint: None, code: 1 }
+        Failure { message: message.into(), hint: None, code: 1, refusal: None }
     }
 
     /// A wrong argument or configuration (exit code 2).
     pub fn usage(message: impl Into<String>) -> Failure {
-        Failure { message: message.into(), hint: None, code: 2 }
+        Failure { message: message.into(), hint: None, code: 2, refusal: None }
     }
 
     /// A failure at run time: `what: error`.
@@ -38,7 +41,7 @@ impl Failure {
 
     /// The network, or the node's store, has come further than this program (exit code 3): starting it again changes nothing.
     pub fn outdated(message: impl Into<String>) -> Failure {
-        Failure { message: message.into(), hint: None, code: 3 }
+        Failure { message: message.into(), hint: None, code: 3, refusal: None }
     }
 
     /// Adds what to do.
@@ -53,6 +56,18 @@ impl Failure {
     pub fn with_code(mut self, code: u8) -> Failure {
         self.code = code;
         self
+    }
+
+    /// The same as a node's refusal with this word.
+    #[must_use]
+    pub fn with_refusal(mut self, refusal: ErrorCode) -> Failure {
+        self.refusal = Some(refusal);
+        self
+    }
+
+    /// The word with which a node refused, where it is one's refusal.
+    pub fn refusal(&self) -> Option<ErrorCode> {
+        self.refusal
     }
 
     /// The exit code.

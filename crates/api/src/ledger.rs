@@ -196,7 +196,7 @@ pub struct TransactionSummary {
     #[serde(default)]
     pub nonce: Option<u64>,
     /// Kind of action: `transfer`, `register_source` and so on as the ledger's modules name them; `attestation`, `evidence`,
-    /// `approve_upgrade`, `withdraw_upgrade`, `upgrade_ready`, or `unknown` where it cannot be decoded.
+    /// `approve_upgrade`, `withdraw_upgrade`, `upgrade_ready`, `set_payout`, or `unknown` where it cannot be decoded.
     #[serde(default)]
     pub kind: String,
     /// Receiver of a transfer.

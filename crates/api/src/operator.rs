@@ -26,6 +26,9 @@ pub struct NodeState {
     pub height: u64,
     /// Age of that block by this machine's clock, in milliseconds; 0 where it seems to come from the future.
     pub lag_ms: u64,
+    /// Longest time between two blocks while there is nothing to do, by its settings, in milliseconds; 0 of a node that does not tell it.
+    #[serde(default)]
+    pub idle_block_ms: u64,
     /// It is behind its peers.
     pub syncing: bool,
     /// Height of its oldest block; 0 where it has none.
@@ -99,6 +102,8 @@ impl NodeRole {
 /// Part of a validator in consensus, of at most the last hundred blocks that it had to sign.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NodeSigning {
+    /// Account that earns the tips of its blocks; nothing where it has named none: nobody can spend them then.
+    pub payout: Option<String>,
     /// Its voting power.
     pub power: u64,
     /// Power of all.

@@ -415,7 +415,7 @@ impl Chain {
         Ok(Ok((execution, prepared)))
     }
 
-    /// The tree after an execution, but where a migration is among its writes.
+    /// The tree after an execution, but where it brings a migration.
     fn prepare(&self, execution: &Execution) -> Result<Option<Prepared>, EngineError> {
         match execution.migration {
             Some(_) => Ok(None),

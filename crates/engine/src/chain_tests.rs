@@ -429,6 +429,11 @@ fn a_program_without_the_rules_commits_the_block_before_and_takes_no_part_in_the
     let built = new.build(2, 0, NOW).unwrap().unwrap();
     let known = new.known.executed(&built.id).unwrap();
     assert!(known.0.migration.is_some() && known.1.is_none(), "no vote waits for the tree of the migrated state");
+    let (first, migrated) = (built.id, known.0.migration.clone().unwrap().writes);
+    // Another block of the height shares the writes of the migration, and the first one's execution stays.
+    let built = new.build(2, 1, Timestamp(NOW.0 + 5)).unwrap().unwrap();
+    assert!(built.id != first && new.known.executed(&first).is_some());
+    assert!(Arc::ptr_eq(&new.known.executed(&built.id).unwrap().0.migration.clone().unwrap().writes, &migrated));
     let committed = new.commit(certificate(2, built.id)).unwrap();
     assert!(matches!(committed.events[..], [openmesh_ledger::LedgerEvent::Upgrades(_), ..]), "{:?}", committed.events);
     assert_eq!(new.store.migrated_roots().unwrap().len(), 1);

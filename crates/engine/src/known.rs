@@ -10,10 +10,10 @@ use openmesh_primitives::Digest;
 use openmesh_storage::Prepared;
 
 /// Blocks that are kept; a height rarely sees a second one. With the largest blocks that any network may have this is some hundred
-/// megabytes, with those of a new network twenty. The writes of a migration, which may be the whole state, are kept once.
+/// megabytes, with those of a new network twenty. The writes of a migration, which may be the whole state, are shared by all of them.
 const KNOWN_MAX: usize = 8;
 
-/// An execution with the tree that it leads to. The tree is made when the block is decided where a migration is among the writes: a vote
+/// An execution with the tree that it leads to. The tree is made when the block is decided where it brings a migration: a vote
 /// does not need it, and it may take longer to hash than a round lasts.
 pub(crate) type Executed = (Execution, Option<Prepared>);
 
@@ -30,13 +30,9 @@ pub(crate) struct Known {
 pub(crate) struct KnownBlocks(Vec<(Digest, Known)>);
 
 impl KnownBlocks {
-    /// Keeps a block; the oldest makes room where there is none. No other execution stays beside one that brings a migration: each has
-    /// all writes of it.
+    /// Keeps a block; the oldest makes room where there is none.
     pub(crate) fn keep(&mut self, id: Digest, known: Known) {
         self.0.retain(|(other, _)| *other != id);
-        if known.executed.as_ref().is_some_and(|(execution, _)| execution.migration.is_some()) {
-            self.0.iter_mut().for_each(|(_, other)| other.executed = None);
-        }
         if self.0.len() >= KNOWN_MAX {
             self.0.remove(0);
         }
@@ -68,7 +64,7 @@ impl KnownBlocks {
 
 #[cfg(test)]
 mod tests {
-    use openmesh_ledger::{Header, Migration};
+    use openmesh_ledger::Header;
     use openmesh_primitives::{Address, Timestamp};
 
     use super::*;
@@ -113,20 +109,5 @@ mod tests {
         assert!(kept.take(&late, &Digest::ZERO).is_none(), "it was taken out");
         kept.clear();
         assert!(kept.bytes(&first).is_none());
-    }
-
-    #[test]
-    fn the_writes_of_a_migration_are_kept_once() {
-        let mut kept = KnownBlocks::default();
-        let migrated = |number| {
-            let (id, known) = block(number);
-            let migration = Some(Migration { version: 2, writes: Default::default() });
-            (id, Known { executed: Some((Execution { migration, ..Execution::default() }, None)), ..known })
-        };
-        let ((first, one), (second, two)) = (migrated(1), migrated(2));
-        kept.keep(first, one);
-        kept.keep(second, two);
-        assert!(kept.executed(&first).is_none() && kept.executed(&second).is_some());
-        assert!(kept.bytes(&first).is_some(), "it is executed anew from its body, should it be decided");
     }
 }

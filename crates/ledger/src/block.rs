@@ -8,7 +8,8 @@ use crate::modules::evidence::EVIDENCE_PER_BLOCK_MAX;
 use crate::params::Params;
 
 /// Version of the header under the first rule set; 1, without the last commit, and 2, without the beacon, were never released. The two
-/// bytes of the version stand first in a header, and with it in a block, so that every later form can be told from this one.
+/// bytes of the version stand first in a header, and with it in a block, and those of the chain id after them, so that every later form can be told
+/// from this one.
 pub const HEADER_VERSION: u16 = 3;
 
 /// Versions of headers that this program reads, of whatever age the block is.

@@ -1,5 +1,6 @@
 //! The outcome of a block: writes, receipts and events. Events are put together from the modules.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -17,6 +18,7 @@ use crate::modules::sources::SourcesEvent;
 use crate::modules::stamps::StampsEvent;
 use crate::modules::upgrades::UpgradesEvent;
 use crate::modules::windows::WindowsEvent;
+use crate::rule_set::MigrationWrites;
 use crate::transaction::Class;
 use crate::upcoming::Migration;
 use crate::verify::{Unsigned, VerifiedTransaction};
@@ -24,7 +26,7 @@ use crate::verify::{Unsigned, VerifiedTransaction};
 /// The outcome of a block, to be stored by the caller.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Execution {
-    /// State keys and their new values; `None` deletes.
+    /// State keys and their new values; `None` deletes. Those of a migration are not among them: see [`Execution::all_writes`].
     pub writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     /// One for each transaction, in the block's order.
     pub receipts: Vec<Receipt>,
@@ -36,8 +38,23 @@ pub struct Execution {
     pub first_fact: u64,
     /// Facts of the block, in the order of the tree.
     pub facts: Vec<Fact>,
-    /// The migration that the block brought; its writes are among the others, as far as the block did not write them again.
+    /// The migration that the block brought. Its writes, which may be the whole state, come before those of the block, and are shared by
+    /// all blocks of the height.
     pub migration: Option<Migration>,
+}
+
+impl Execution {
+    /// All writes of the block: those of its migration, if it brings one, and its own over them.
+    pub fn all_writes(&self) -> Cow<'_, MigrationWrites> {
+        match &self.migration {
+            None => Cow::Borrowed(&self.writes),
+            Some(migration) => {
+                let mut all = MigrationWrites::clone(&migration.writes);
+                all.extend(self.writes.iter().map(|(key, value)| (key.clone(), value.clone())));
+                Cow::Owned(all)
+            }
+        }
+    }
 }
 
 /// The outcome of a transaction.

@@ -95,7 +95,7 @@ impl Upcoming {
             (step.migrate)(&mut migrated).map_err(|error| failed(step.version, error))?;
         }
         let (params, base_fee) = (params(&migrated)?, base_fee(&migrated)?);
-        let writes = migrated.into_writes();
+        let writes = Arc::new(migrated.into_writes());
         if let Some(key) = of_consensus(&writes) {
             return Err(RulesError::Migration { version: set.version, key });
         }
@@ -104,12 +104,12 @@ impl Upcoming {
         }
         // The blocks add up what they change; of what a migration writes every account is counted, once.
         if of_supply(&writes).is_some() {
-            let (sum, is_whole) = check_supply(&Overlay::with_writes(state, writes.clone()))?;
+            let (sum, is_whole) = check_supply(&Overlay::over(state, Arc::clone(&writes)))?;
             if !is_whole {
                 return Err(RulesError::Supply { version: set.version, sum });
             }
         }
-        Ok(Upcoming { height, sets: sets.clone(), set, params, base_fee, due, writes: Arc::new(writes) })
+        Ok(Upcoming { height, sets: sets.clone(), set, params, base_fee, due, writes })
     }
 
     /// Height of the block.
@@ -154,12 +154,14 @@ impl Upcoming {
 
     /// The migration, if the block brings one.
     pub(crate) fn migration(&self) -> Option<Migration> {
-        self.plan().map(|plan| Migration { version: plan.version, writes: Arc::clone(&self.writes) })
+        let brings_one = self.plan().is_some() || !self.writes.is_empty();
+        brings_one.then(|| Migration { version: self.set.version, writes: Arc::clone(&self.writes) })
     }
 
-    /// The state on which its transactions are executed: the last one with the writes of the migrations.
+    /// The state on which its transactions are executed: the last one with the writes of the migrations, which are not copied, however
+    /// many blocks of the height are built and judged.
     pub fn state<'a>(&self, base: &'a dyn StateRead) -> Overlay<&'a dyn StateRead> {
-        Overlay::with_writes(base, MigrationWrites::clone(&self.writes))
+        Overlay::over(base, Arc::clone(&self.writes))
     }
 }
 

@@ -441,12 +441,20 @@ impl Host {
         question: Vec<u8>,
         channel: ResponseChannel<Answer>,
     ) {
-        let own = self.answering.iter().filter(|((kind, _), answering)| *kind == asked && answering.peer == peer);
-        let (places, own_max) = match asked {
-            Asked::Hello => (&self.hello_places, HELLO_SERVES_PER_PEER_MAX),
-            _ => (&self.question_places, QUESTION_SERVES_PER_PEER_MAX),
+        if asked == Asked::Hello && self.shared.short.get().is_some_and(|is_short| is_short(&question)) {
+            return self.answer_short(&question, channel);
+        }
+        let answering = &self.answering;
+        let answered =
+            move || answering.iter().filter(move |((kind, _), _)| *kind == asked).map(|(_, serving)| serving.peer);
+        let own = answered().filter(|other| *other == peer).count();
+        let (places, has_room) = match asked {
+            Asked::Hello => {
+                let beside = answered().filter(|other| self.scores.is_beside(&peer, other)).count();
+                (&self.hello_places, own < HELLO_SERVES_PER_PEER_MAX && beside < HELLO_SERVES_PER_ADDRESS_MAX)
+            }
+            _ => (&self.question_places, own < QUESTION_SERVES_PER_PEER_MAX),
         };
-        let has_room = own.count() < own_max;
         let permit = Arc::clone(places).try_acquire_owned().ok();
         let Some(place) = permit.filter(|_| has_room).map(Arc::new) else {
             return self.answer(asked, channel, Answer::Busy);
@@ -466,6 +474,15 @@ impl Host {
             // Fails only when the host has stopped.
             let _ = answers.send((asked, channel, answer));
         });
+    }
+
+    /// Answers a visitor's question at once, without a place: whoever holds those keeps nobody from asking who is there.
+    fn answer_short(&mut self, question: &[u8], channel: ResponseChannel<Answer>) {
+        let answer = match self.shared.greeter.0.get().and_then(|greeter| greeter(question)) {
+            Some(bytes) if bytes.len() <= HELLO_SHORT_BYTES_MAX => Answer::Block(bytes),
+            _ => Answer::Missing,
+        };
+        self.answer(Asked::Hello, channel, answer);
     }
 
     fn event(&mut self, event: SwarmEvent<BehaviourEvent>) -> Result<(), NetworkError> {

@@ -32,10 +32,16 @@ pub const QUESTION_BYTES_MAX: usize = 64;
 pub(crate) const QUESTION_SERVES_MAX: usize = 4;
 /// See [`QUESTION_SERVES_MAX`].
 pub(crate) const QUESTION_SERVES_PER_PEER_MAX: usize = 2;
-/// Answers to visitors of any chain at the same time: whoever joins asks a few times in its life, for parts of a genesis of at most 4 MiB.
-pub(crate) const HELLO_SERVES_MAX: usize = 4;
-/// Of these, for one of them.
+/// Long answers to visitors of any chain at the same time: whoever joins asks a few times in its life, for parts of a genesis of at most
+/// 4 MiB.
+pub(crate) const HELLO_SERVES_MAX: usize = 8;
+/// Of these, for one of them; also its open streams of this protocol.
 pub(crate) const HELLO_SERVES_PER_PEER_MAX: usize = 2;
+/// Of these, for all at one address: identities cost nothing, and a few that read slowly must not take all the places under ever new ones.
+pub(crate) const HELLO_SERVES_PER_ADDRESS_MAX: usize = 4;
+/// Longest short answer to a visitor, bytes: who is there. It takes no place. With [`HELLO_SERVES_PER_PEER_MAX`] streams of each of
+/// [`CONNECTIONS_MAX`] connections that do not read these are 400 kB.
+pub(crate) const HELLO_SHORT_BYTES_MAX: usize = 1 << 10;
 /// Longest answer that a visitor reads: a part of a genesis. A start visits sixteen strangers at once.
 pub(crate) const HELLO_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Our own open questions of that kind: eight peers with two each.

@@ -59,6 +59,12 @@ impl Scores {
         self.connected.remove(peer);
     }
 
+    /// Returns true for two connected peers that come from one address, of IPv6 from one network of 64 bits.
+    pub(crate) fn is_beside(&self, peer: &PeerId, other: &PeerId) -> bool {
+        let address = self.connected.get(peer);
+        address.is_some() && address == self.connected.get(other)
+    }
+
     /// Adds points; returns true when the peer has enough to be shut out.
     pub(crate) fn add(&mut self, peer: PeerId, points: u32, now: Instant) -> bool {
         if let Some(address) = self.connected.get(&peer) {
@@ -148,6 +154,8 @@ mod tests {
             scores.connected(peer, &address(from), now);
             assert!(!scores.add(peer, POINTS_MAX - 1, now));
         }
+        assert!(scores.is_beside(&bad, &stranger) && !scores.is_beside(&bad, &elsewhere));
+        assert!(!scores.is_beside(&bad, &near) && !scores.is_beside(&near, &near), "not connected");
         scores.connected(near, &address("/dns4/example.com/tcp/1"), now);
         assert!(!scores.add(near, POINTS_MAX - 1, now), "no address, no inheritance");
     }

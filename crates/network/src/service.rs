@@ -128,8 +128,10 @@ impl Handle {
     }
 
     /// Answers the questions of visitors of any chain from now on ([`Visit`](crate::Visit)); before, they are told that nothing is here. The
-    /// first call counts.
-    pub fn greet_with(&self, responder: Responder) {
+    /// first call counts. `is_short`: questions whose answer has at most a kilobyte and is there without reading anything; they are answered
+    /// whoever else is.
+    pub fn greet_with(&self, responder: Responder, is_short: fn(&[u8]) -> bool) {
+        let _ = self.shared.short.set(is_short);
         let _ = self.shared.greeter.0.set(responder);
     }
 
@@ -171,6 +173,7 @@ pub async fn start(
         questions: Arc::new(Semaphore::new(limits::QUESTIONS_MAX)),
         responder: Default::default(),
         greeter: Default::default(),
+        short: Default::default(),
         wants: Arc::new(Semaphore::new(limits::WANTS_MAX)),
         want_responder: Default::default(),
         metrics,

@@ -30,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) responder: Answers,
     /// Answers those of visitors, who may not know the chain.
     pub(crate) greeter: Answers,
+    /// Tells the questions of visitors that have a short answer.
+    pub(crate) short: OnceLock<fn(&[u8]) -> bool>,
     /// Places for open wants.
     pub(crate) wants: Arc<Semaphore>,
     /// Answers those of others.

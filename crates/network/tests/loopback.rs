@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test says what failed by failing")]
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -477,15 +477,20 @@ async fn a_visitor_of_any_chain_is_answered() {
     let address = there.handle.listen_addrs()[0].clone();
     let mut early = Visit::begin(&address).await.expect("a host");
     assert_eq!(early.ask(vec![1]).await, Err(VisitError::Missing), "nothing to answer from yet");
-    there.handle.greet_with(Arc::new(|question: &[u8]| match question {
+    let greeter = |question: &[u8]| match question {
         [1] => Some(vec![9; 3_000_000]),
         [3] => Some(vec![9; 5_000_000]),
+        [4] => Some(vec![9; 1_024]),
+        [5] => Some(vec![9; 1_025]),
         _ => None,
-    }));
+    };
+    there.handle.greet_with(Arc::new(greeter), |question| matches!(question, [4] | [5]));
     let mut visit = Visit::begin(&address).await.expect("a host");
     assert_eq!(visit.peer_id(), there.handle.peer_id());
     assert_eq!(visit.ask(vec![1]).await, Ok(vec![9; 3_000_000]));
     assert_eq!(visit.ask(vec![2]).await, Err(VisitError::Missing));
+    assert_eq!(visit.ask(vec![4]).await, Ok(vec![9; 1_024]));
+    assert_eq!(visit.ask(vec![5]).await, Err(VisitError::Missing), "no short answer is longer");
     assert_eq!(visit.ask(vec![1]).await, Ok(vec![9; 3_000_000]), "one connection bears several questions");
     assert_eq!(visit.ask(vec![0; 65]).await, Err(VisitError::TooLong(65)));
     let long = visit.ask(vec![3]).await;
@@ -503,6 +508,49 @@ async fn a_visitor_of_any_chain_is_answered() {
     };
     timeout(DEADLINE, connected).await.expect("connected in time");
     assert_eq!(here.handle.ask(peer, vec![1]).await, Err(AskError::Missing));
+}
+
+/// Whoever holds the places of long answers, under new identities each time, keeps nobody from asking who is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_there_is_answered_whoever_holds_the_places() {
+    let there = node(73, 9, &[], nothing()).await;
+    let address = there.handle.listen_addrs()[0].clone();
+    let (came, mut held) = mpsc::unbounded_channel();
+    let gate = Arc::new((Mutex::new(false), Condvar::new()));
+    let closed = Arc::clone(&gate);
+    let greeter = move |question: &[u8]| {
+        if question == [1] {
+            // Held until the gate opens, as by one that does not read.
+            let _ = came.send(());
+            let is_closed = |open: &mut bool| !*open;
+            drop(closed.1.wait_timeout_while(closed.0.lock().unwrap(), DEADLINE, is_closed).unwrap());
+        }
+        Some(question.to_vec())
+    };
+    there.handle.greet_with(Arc::new(greeter), |question| question == [0]);
+    let hold = |address: Multiaddr| async move { Visit::begin(&address).await.expect("a host").ask(vec![1]).await };
+    let holders: Vec<_> = (0..4).map(|_| tokio::spawn(hold(address.clone()))).collect();
+    for _ in &holders {
+        timeout(DEADLINE, held.recv()).await.expect("a place").unwrap();
+    }
+    let mut newcomer = Visit::begin(&address).await.expect("a host");
+    assert_eq!(newcomer.ask(vec![1]).await, Err(VisitError::Busy), "as many as one address has at a time");
+    assert_eq!(newcomer.ask(vec![0]).await, Ok(vec![0]));
+    *gate.0.lock().unwrap() = true;
+    gate.1.notify_all();
+    let served = async {
+        loop {
+            match newcomer.ask(vec![1]).await {
+                Err(VisitError::Busy) => {}
+                other => return other,
+            }
+        }
+    };
+    assert_eq!(timeout(DEADLINE, served).await.expect("places come back"), Ok(vec![1]));
+    for holder in holders {
+        // Answered, or given up where this machine was slow.
+        let _ = holder.await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -321,7 +321,7 @@ impl Store {
         let versions = read.open_table(VERSIONS)?;
         let version = versions.get(base.height)?.ok_or_else(|| StoreError::damaged("tree-versions", "no tip"))?;
         let current = Some((version.value(), base.state_root));
-        let (state_root, change) = Tree::open(&read)?.update(&execution.writes, current)?;
+        let (state_root, change) = Tree::open(&read)?.update(&execution.all_writes(), current)?;
         Ok(Prepared { state_root, base, change })
     }
 
@@ -345,6 +345,9 @@ impl Store {
         };
         let next = Tip { height, block_hash: hash, state_root: prepared.state_root, time: block.header.time };
         let write = self.0.database.begin_write()?;
+        if let Some(migration) = &execution.migration {
+            write_state(&write, &migration.writes)?;
+        }
         write_state(&write, &execution.writes)?;
         write_tree(&write, &prepared.change, height)?;
         write_block(&write, block, certificate, execution)?;

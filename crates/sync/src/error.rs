@@ -4,6 +4,8 @@ use openmesh_ledger::light::LightError;
 use openmesh_primitives::{Digest, Height};
 use openmesh_storage::{ChunkError, RestoreError};
 
+use crate::newer::is_newer;
+
 /// A reason for which a peer gave no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -86,6 +88,8 @@ pub(crate) enum Fault {
     Refused(Refusal),
     /// It lied.
     Lie(Box<Lie>),
+    /// It shows a header of this version, which is newer than this program.
+    Newer(u16),
     /// It has another block at the trusted height.
     OtherTrusted {
         /// Of the trusted block.
@@ -114,7 +118,10 @@ impl From<Lie> for Fault {
 
 impl From<LightError> for Fault {
     fn from(error: LightError) -> Fault {
-        Lie::from(error).into()
+        match error {
+            LightError::Version(version) if is_newer(version) => Fault::Newer(version),
+            error => Lie::from(error).into(),
+        }
     }
 }
 

@@ -112,6 +112,11 @@ impl Greeter {
         Greeter { genesis: bytes, hello }
     }
 
+    /// True for a question whose answer is short and made of nothing but memory.
+    pub fn is_short(question: &[u8]) -> bool {
+        matches!(canonical::decode(question), Ok(HelloQuestion::Who))
+    }
+
     /// The answer to a question at a moment; `None` where it is none, and for a part that the genesis does not have.
     pub fn answer(&self, question: &[u8], now: Timestamp) -> Option<Vec<u8>> {
         match canonical::decode(question).ok()? {
@@ -297,6 +302,8 @@ mod tests {
     fn what_is_no_question_or_answer_is_refused() {
         let greeter = Greeter::new(&genesis(), "v", 1);
         assert_eq!((greeter.answer(b"?", Timestamp(0)), greeter.answer(&[], Timestamp(0))), (None, None));
+        assert!(Greeter::is_short(&canonical::encode(&HelloQuestion::Who)));
+        assert!(!Greeter::is_short(&canonical::encode(&PART)) && !Greeter::is_short(b"?") && !Greeter::is_short(&[]));
         for part in [1, u32::MAX] {
             assert_eq!(greeter.answer(&canonical::encode(&HelloQuestion::Genesis { part }), Timestamp(0)), None);
         }

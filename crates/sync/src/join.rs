@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::{Fault, JoinError, Lie, Refusal};
 use crate::metrics::Metrics;
+use crate::newer::too_old;
 use crate::parts::{Wanted, in_parts};
 use crate::peers::{Peers, shuffle};
 use crate::progress::{Progress, Step};
@@ -196,6 +197,10 @@ impl Join {
                 tracing::debug!(peer, ?refusal, "a peer does not show the way to its snapshot");
                 self.passed_over.insert(peer.to_owned());
             }
+            Fault::Newer(version) => {
+                self.note(Some(too_old(version)));
+                self.passed_over.insert(peer.to_owned());
+            }
             Fault::TooNew { trusted, snapshot } => {
                 self.note(Some(format!(
                     "sync.trust names height {trusted}, which is not below the snapshot of height {snapshot}: waiting for a later one"
@@ -288,8 +293,8 @@ impl Join {
                     match fault {
                         Fault::Fatal(error) => return Err(error),
                         Fault::Lie(lie) => self.bar(&peer, &lie),
-                        // No chunk says anything about the trusted block.
-                        Fault::OtherTrusted { .. } | Fault::TooNew { .. } => {}
+                        // No chunk says anything about the trusted block, or has a header.
+                        Fault::OtherTrusted { .. } | Fault::TooNew { .. } | Fault::Newer(_) => {}
                         Fault::Refused(refusal) => {
                             if refusal == Refusal::Silent {
                                 // The line is full: fewer at once have more of it each.

@@ -15,13 +15,15 @@
 //!
 //! # On failure
 //! What a peer sent and does not prove itself names that peer: it is logged, counted, shut out and not asked again. A peer that is
-//! silent, busy or has nothing is asked later. Only this node's own disk ends a join, and a trusted block that cannot be right.
+//! silent, busy or has nothing is asked later, and so is one whose headers are newer than this program, which is said to its operator.
+//! Only this node's own disk ends a join, and a trusted block that cannot be right.
 
 mod clocks;
 mod error;
 mod hello;
 mod join;
 mod metrics;
+mod newer;
 mod parts;
 mod peers;
 mod progress;

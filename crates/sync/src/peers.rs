@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use openmesh_primitives::canonical;
 
 use crate::error::{Fault, Lie, Refusal};
+use crate::newer::newer_header;
 use crate::wire::Question;
 
 /// Asks a peer by its name.
@@ -36,12 +37,35 @@ impl Peers {
 
     /// Asks a peer, and reads its answer; what cannot be read is a lie.
     pub(crate) async fn ask<T: BorshDeserialize>(&self, peer: &str, question: Question) -> Result<T, Fault> {
-        let bytes = (self.ask)(peer, canonical::encode(&question)).await.map_err(Fault::Refused)?;
-        if bytes.len() > question.answer_bytes_max() {
-            return Err(Lie::Form(format!("{} bytes are more than any answer to it has", bytes.len())).into());
-        }
-        canonical::decode(&bytes).map_err(|error| Lie::Form(error.to_string()).into())
+        decoded(&self.answer(peer, question).await?)
     }
+
+    /// Asks a peer for something with headers of a chain. One that is newer than this program is no lie, whether its form can be read or
+    /// not.
+    pub(crate) async fn ask_of_chain<T: BorshDeserialize>(
+        &self,
+        peer: &str,
+        question: Question,
+        chain_id: u64,
+    ) -> Result<T, Fault> {
+        let bytes = self.answer(peer, question).await?;
+        match newer_header(question, &bytes, chain_id) {
+            Some(version) => Err(Fault::Newer(version)),
+            None => decoded(&bytes),
+        }
+    }
+
+    async fn answer(&self, peer: &str, question: Question) -> Result<Vec<u8>, Fault> {
+        let bytes = (self.ask)(peer, canonical::encode(&question)).await.map_err(Fault::Refused)?;
+        match bytes.len() > question.answer_bytes_max() {
+            true => Err(Lie::Form(format!("{} bytes are more than any answer to it has", bytes.len())).into()),
+            false => Ok(bytes),
+        }
+    }
+}
+
+fn decoded<T: BorshDeserialize>(bytes: &[u8]) -> Result<T, Fault> {
+    canonical::decode(bytes).map_err(|error| Lie::Form(error.to_string()).into())
 }
 
 /// Orders names at random.

@@ -16,6 +16,7 @@ use openmesh_primitives::{Height, Timestamp, report};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::{Fault, Lie, Refusal};
+use crate::newer::too_old;
 use crate::peers::Peers;
 use crate::walk::{Guide, Trust, check_parts};
 use crate::wire::{Anchor, Offer, Question, SnapshotOffer};
@@ -124,6 +125,8 @@ struct Look {
     heard: BTreeMap<String, Offer>,
     /// Peers that lied.
     liars: BTreeSet<String>,
+    /// A peer has shown a header that is newer than this program, and that was said.
+    newer: bool,
     /// A peer has proved that it has the next block.
     has_next: bool,
     /// Height of the newest snapshot of which a peer has proved the header.
@@ -167,6 +170,11 @@ impl Look {
             match proof {
                 Ok(proved) => return Some(proved),
                 Err(Fault::Lie(lie)) => self.bar(peers, peer, &lie),
+                Err(Fault::Newer(version)) => {
+                    if !std::mem::replace(&mut self.newer, true) {
+                        tracing::warn!(peer, "{}", too_old(version));
+                    }
+                }
                 Err(fault) => tracing::debug!(peer, ?fault, "a peer does not show what it offers"),
             }
         }
@@ -200,13 +208,13 @@ async fn within<T>(proof: impl Future<Output = Result<T, Fault>>) -> Result<T, F
 async fn next_block(peers: &Peers, peer: &str, own: &Own, tip: Height) -> Result<(), Fault> {
     let (height, chain_id) = (own.height.saturating_add(1), own.genesis.chain_id);
     if tip == height {
-        let step: ValidatorChange = peers.ask(peer, Question::Step { height }).await?;
+        let step: ValidatorChange = peers.ask_of_chain(peer, Question::Step { height }, chain_id).await?;
         return match step.header.height == height {
             true => Ok(light::verify(chain_id, &own.validators, &step.header, &step.certificate)?),
             false => Err(Lie::Parts("its step is of another height").into()),
         };
     }
-    let anchor: Anchor = peers.ask(peer, Question::Anchor { height }).await?;
+    let anchor: Anchor = peers.ask_of_chain(peer, Question::Anchor { height }, chain_id).await?;
     check_parts(&SnapshotOffer { height, state_root: anchor.next_header.state_root, depth: 0 }, &anchor)?;
     Ok(light::verify(chain_id, &own.validators, &anchor.block.header, &anchor.certificate)?)
 }

@@ -4,6 +4,7 @@
 //! without a change need no header, and whole, so that this node can show the way to later ones. From a block that a person trusts the
 //! walk skips ahead wherever more than a third of the trusted power has signed there too.
 
+use borsh::BorshDeserialize;
 use openmesh_ledger::light::{self, LightError, ValidatorChange};
 use openmesh_ledger::{Genesis, ValidatorSet, commit_hash, transactions_root};
 use openmesh_primitives::{Digest, Height, Timestamp};
@@ -65,7 +66,7 @@ pub struct Guide<'a> {
 impl Guide<'_> {
     /// Walks to a snapshot that the peer offers, and returns what it hangs on, verified.
     pub async fn walk(&self, trust: &Trust, offer: &SnapshotOffer) -> Result<(Walk, Anchor), Fault> {
-        let anchor: Anchor = self.peers.ask(self.peer, Question::Anchor { height: offer.height }).await?;
+        let anchor: Anchor = self.ask(Question::Anchor { height: offer.height }).await?;
         check_parts(offer, &anchor)?;
         let walk = match trust.block {
             None => self.walk_from_genesis(trust, offer.height).await?,
@@ -73,6 +74,10 @@ impl Guide<'_> {
         };
         self.check_anchor(&walk, &anchor)?;
         Ok((walk, anchor))
+    }
+
+    async fn ask<T: BorshDeserialize>(&self, question: Question) -> Result<T, Fault> {
+        self.peers.ask_of_chain(self.peer, question, self.genesis.chain_id).await
     }
 
     /// Every change since the genesis.
@@ -87,7 +92,7 @@ impl Guide<'_> {
         let mut walk = Walk { from: 0, first, changes: Vec::new() };
         loop {
             let after = walk.changes.last().map_or(0, |change| change.header.height);
-            let steps: Vec<ValidatorChange> = self.peers.ask(self.peer, Question::Changes { after }).await?;
+            let steps: Vec<ValidatorChange> = self.ask(Question::Changes { after }).await?;
             let Some(step) = steps.first() else { return Ok(walk) };
             if step.header.height <= after {
                 return Err(Lie::Parts("its changes of validators are out of order").into());
@@ -112,7 +117,7 @@ impl Guide<'_> {
             // An older snapshot than the trusted block proves nothing; a newer one will come.
             return Err(Fault::TooNew { trusted: block.height, snapshot: height });
         }
-        let step: ValidatorChange = self.peers.ask(self.peer, Question::Step { height: block.height }).await?;
+        let step: ValidatorChange = self.ask(Question::Step { height: block.height }).await?;
         let got = step.header.hash();
         if got != block.hash || step.header.height != block.height {
             let certified = self.is_of_the_genesis(&step);
@@ -137,7 +142,7 @@ impl Guide<'_> {
         }
         let mut changes = Vec::new();
         for height in last {
-            changes.push(self.peers.ask(self.peer, Question::Step { height: *height }).await?);
+            changes.push(self.ask(Question::Step { height: *height }).await?);
         }
         light::follow(self.genesis.chain_id, &trusted, &changes)?;
         Ok(Walk { from, first: trusted, changes })
@@ -153,7 +158,7 @@ impl Guide<'_> {
     /// costs one question. Too few signers of the trusted set are no lie, only a longer way.
     async fn is_signed(&self, trusted: &ValidatorSet, anchor: &Anchor) -> Result<(), Fault> {
         let next = &anchor.next_header;
-        let own: ValidatorSet = self.peers.ask(self.peer, Question::Validators { height: next.height }).await?;
+        let own: ValidatorSet = self.ask(Question::Validators { height: next.height }).await?;
         let signed = light::verify_skipping(self.genesis.chain_id, trusted, next, &anchor.next_certificate, &own);
         match signed {
             Ok(()) | Err(LightError::Overlap { .. }) => Ok(()),
@@ -165,7 +170,7 @@ impl Guide<'_> {
         let mut heights: Vec<Height> = Vec::new();
         loop {
             let after = heights.last().copied().unwrap_or(after);
-            let more: Vec<Height> = self.peers.ask(self.peer, Question::ChangeHeights { after }).await?;
+            let more: Vec<Height> = self.ask(Question::ChangeHeights { after }).await?;
             if !more.is_sorted_by(|a, b| a < b) || more.first().is_some_and(|first| *first <= after) {
                 return Err(Lie::Parts("its heights are out of order").into());
             }
@@ -186,7 +191,7 @@ impl Guide<'_> {
         let mut index = heights.len() - 1;
         loop {
             let height = heights[index];
-            let step: ValidatorChange = self.peers.ask(self.peer, Question::Step { height }).await?;
+            let step: ValidatorChange = self.ask(Question::Step { height }).await?;
             if step.header.height != height || step.header.next_validators_hash != step.validators.hash() {
                 return Err(Lie::Parts("its change of validators is not the announced one").into());
             }
@@ -194,7 +199,7 @@ impl Guide<'_> {
                 light::verify(self.genesis.chain_id, trusted, &step.header, &step.certificate)?;
                 return Ok((0, step.validators));
             }
-            let own: ValidatorSet = self.peers.ask(self.peer, Question::Validators { height }).await?;
+            let own: ValidatorSet = self.ask(Question::Validators { height }).await?;
             let chain_id = self.genesis.chain_id;
             match light::verify_skipping(chain_id, trusted, &step.header, &step.certificate, &own) {
                 Ok(()) => return Ok((index, step.validators)),

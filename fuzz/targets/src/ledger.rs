@@ -112,6 +112,9 @@ fn vote(input: &mut Input<'_>, height: u64) -> UpgradeVote {
     if kind == 255 {
         return UpgradeVote::Ready { version: input.number() as u32 };
     }
+    if kind == 254 {
+        return UpgradeVote::Payout { account: Address([input.below(4); 20]) };
+    }
     let near = height.saturating_add(u64::from(input.below(4)));
     let height = if input.byte() > 240 { input.number() } else { near };
     let plan = UpgradePlan {
@@ -393,7 +396,7 @@ impl Net {
         let execution = execute_block(&self.state, block).expect("a judged block executes");
         assert_eq!(execute_block(&self.state, block).as_ref(), Ok(&execution), "two executions differ");
         assert_eq!(execution.receipts.len(), block.transactions.len());
-        for (key, value) in &execution.writes {
+        for (key, value) in &*execution.all_writes() {
             match value {
                 Some(value) => drop(self.state.insert(key.clone(), value.clone())),
                 None => drop(self.state.remove(key)),

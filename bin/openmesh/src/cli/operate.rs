@@ -136,6 +136,18 @@ pub enum ValidatorCommand {
         #[command(flatten)]
         output: Output,
     },
+    /// Name the account that earns the tips of a validator's blocks, from the next block on. The validator's key signs it; there is no fee.
+    Payout {
+        /// The account: 0x and 40 hexadecimal digits.
+        #[arg(value_name = "ADDRESS")]
+        account: Address,
+        /// Home of the validator whose key signs.
+        #[arg(long, value_name = "DIR", env = "OPENMESH_NODE_HOME")]
+        home: PathBuf,
+        /// Node that it is sent to.
+        #[command(flatten)]
+        node: NodeUrl,
+    },
     /// Send a test alert to the webhooks of a home, once.
     TestAlert {
         /// Home.

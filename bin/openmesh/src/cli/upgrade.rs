@@ -73,7 +73,8 @@ pub struct BallotArgs {
 /// Arguments of `upgrade rehearse`.
 #[derive(Debug, Args)]
 pub struct RehearseArgs {
-    /// Version of the rule set; that of the next plan, or the newest that this program knows, where none is given.
+    /// Version of the rule set. Where none is given, that of the plan with the most power behind it, of those that this program knows; without a
+    /// plan the newest that it knows.
     #[arg(long, value_name = "VERSION")]
     pub rules: Option<u32>,
     /// Home of a node: its store is copied while the node is stopped. One that runs is asked over its API.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use openmesh_ledger::Genesis;
-use openmesh_primitives::{Amount, Timestamp, ValidatorPublicKey, report};
+use openmesh_ledger::{Genesis, Params};
+use openmesh_primitives::{Address, Amount, Timestamp, ValidatorPublicKey, report};
 use openmesh_storage::files::write_new;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -243,6 +243,45 @@ struct Summary {
     /// Out of the pools to accounts, in 10^-18 OPEN.
     given: String,
     sources: usize,
+    source_owners: Vec<Owned>,
+    /// Parameters that are not the usual ones.
+    params: Vec<Changed>,
+}
+
+/// A source with the account that may change and retire it.
+#[derive(Debug, Serialize)]
+struct Owned {
+    source: String,
+    owner: String,
+}
+
+/// A parameter that is another one than that of a network for which nobody said any.
+#[derive(Debug, PartialEq, Serialize)]
+struct Changed {
+    /// Its place: `blocks.block_bytes_max`.
+    name: String,
+    value: Value,
+    usual: Value,
+}
+
+/// The parameters of a network that are not the usual ones.
+fn changed(params: &Params) -> Vec<Changed> {
+    let mut found = Vec::new();
+    differing(String::new(), &json!(params), &json!(Params::default()), &mut found);
+    found
+}
+
+fn differing(name: String, value: &Value, usual: &Value, found: &mut Vec<Changed>) {
+    match (value, usual) {
+        (Value::Object(fields), Value::Object(others)) => {
+            for (field, value) in fields {
+                let name = if name.is_empty() { field.clone() } else { format!("{name}.{field}") };
+                differing(name, value, others.get(field).unwrap_or(&Value::Null), found);
+            }
+        }
+        _ if value != usual => found.push(Changed { name, value: value.clone(), usual: usual.clone() }),
+        _ => {}
+    }
 }
 
 /// A validator in a summary.
@@ -265,6 +304,7 @@ fn summary(genesis: &Genesis) -> Summary {
         power: validator.power,
         payout: validator.payout.map(|account| account.to_string()),
     };
+    let owned = |(source, owner): (&String, &Address)| Owned { source: source.clone(), owner: owner.to_string() };
     let own = genesis.accounts.iter().map(|(_, amount)| amount.0);
     let granted = genesis.allocation.grants.iter().map(|grant| grant.amount.0);
     let given = own.chain(granted).fold(0u128, u128::saturating_add);
@@ -278,6 +318,8 @@ fn summary(genesis: &Genesis) -> Summary {
         grants: genesis.allocation.grants.len(),
         given: given.to_string(),
         sources: genesis.sources.len(),
+        source_owners: genesis.source_owners.iter().map(owned).collect(),
+        params: changed(&genesis.params),
     }
 }
 
@@ -287,7 +329,7 @@ pub(super) fn plain(text: &str) -> String {
 }
 
 fn told(summary: &Summary) -> String {
-    let Summary { hash, chain_id, name, time, validators, accounts, grants, given, sources } = summary;
+    let Summary { hash, chain_id, name, time, validators, accounts, grants, given, .. } = summary;
     let name = plain(name);
     let mut text = format!("genesis    {hash}\nnetwork    {name} (chain id {chain_id}), begins {time}\n");
     for Member { name, address, power, payout, .. } in validators {
@@ -302,7 +344,20 @@ fn told(summary: &Summary) -> String {
         );
     }
     let given = given.parse().map_or_else(|_| given.clone(), |units| Amount(units).to_open().to_string());
-    text + &format!("accounts   {accounts}, and {grants} grants: {given} OPEN of the pools\nsources    {sources}\n")
+    text += &format!(
+        "accounts   {accounts}, and {grants} grants: {given} OPEN of the pools\nsources    {}\n",
+        summary.sources
+    );
+    for Owned { source, owner } in &summary.source_owners {
+        text += &format!("owner      {} belongs to {owner}\n", plain(source));
+    }
+    if summary.params.is_empty() {
+        text += "params     the usual ones\n";
+    }
+    for Changed { name, value, usual } in &summary.params {
+        text += &format!("params     {name} is {value}, usual is {usual}\n");
+    }
+    text
 }
 
 #[cfg(test)]
@@ -346,6 +401,32 @@ mod tests {
         (hostile.name, hostile.validators[0].name) = ("a\u{1b}[2J".into(), "b\u{7}".into());
         let told = told(&summary(&hostile));
         assert!(told.contains("validator  b,") && !told.contains(['\u{1b}', '\u{7}']), "{told:?}");
+    }
+
+    #[test]
+    fn whoever_checks_a_genesis_sees_parameters_and_owners_that_are_not_the_usual_ones() {
+        let (cards, time) = (cards(2), Timestamp::from_millis(1_000));
+        let made = genesis_of(json!({}), &cards, &arguments(), time).unwrap();
+        assert!(summary(&made).params.is_empty() && told(&summary(&made)).contains("params     the usual ones\n"));
+        let mut other = made.clone();
+        let usual = other.params.blocks.block_bytes_max;
+        other.params.blocks.block_bytes_max = 7;
+        other.params.accounts.fee_min = Amount(8);
+        other.source_owners.insert("kraken".into(), Address([9; 20]));
+        let text = told(&summary(&other));
+        for line in [
+            format!("params     blocks.block_bytes_max is 7, usual is {usual}\n"),
+            "params     accounts.fee_min is \"8\", usual is".into(),
+            format!("owner      kraken belongs to {}\n", Address([9; 20])),
+        ] {
+            assert!(text.contains(&line), "{line:?} is not in\n{text}");
+        }
+        assert!(!text.contains("the usual ones"), "{text}");
+        let told = json!(summary(&other));
+        let params = told["params"].as_array().unwrap();
+        let changed = json!({ "name": "blocks.block_bytes_max", "value": 7, "usual": usual });
+        assert!(params.len() == 2 && params.contains(&changed), "{params:?}");
+        assert_eq!(told["source_owners"], json!([{ "source": "kraken", "owner": Address([9; 20]).to_string() }]));
     }
 
     #[test]

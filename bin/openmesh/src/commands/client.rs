@@ -78,7 +78,7 @@ impl Client {
         }
         match serde_json::from_slice::<ErrorBody>(&body) {
             Ok(ErrorBody { error }) => {
-                let failure = Failure::new(format!("{} ({})", error.message, error.code));
+                let failure = Failure::new(format!("{} ({})", error.message, error.code)).with_refusal(error.code);
                 Err(match error.hint {
                     Some(hint) => failure.hint(hint),
                     None => failure,

@@ -16,8 +16,10 @@ use crate::node::config::{Files, NodeConfig};
 use crate::presence;
 use crate::up::{self, Board};
 
-/// A block comes about each second: no new one for this long means that consensus stands still.
-const BLOCK_AGE_SECONDS_MAX: i64 = 10;
+/// No new block for this long means that consensus stands still, where blocks come about each second.
+const BLOCK_AGE_MS_MIN: u64 = 10_000;
+/// The same in idle blocks, of a network that is slower.
+const BLOCK_AGE_BLOCKS: u64 = 10;
 /// Tables follow the blocks at once: so many behind means that they stand still.
 const TABLES_BEHIND_MAX: u64 = 60;
 /// Free disk below which it is time to act, in MiB.
@@ -59,8 +61,9 @@ pub async fn run(arguments: DoctorArgs) -> Result<(), Failure> {
             findings.wrong(failure.message(), failure.what_to_do().unwrap_or(start));
         }
         Ok(status) => {
-            inspect_status(&status, &mut findings);
-            inspect_alerts(&client, &mut findings).await?;
+            let state = client.get::<NodeState>(openmesh_api::path::NODE).await;
+            inspect_status(&status, state.as_ref().map_or(0, |state| state.idle_block_ms), &mut findings);
+            inspect_alerts(&state?, &mut findings);
             inspect_sources(&client, &mut findings).await?;
             inspect_validators(&client, &status, &mut findings).await?;
             inspect_incidents(&client).await?;
@@ -157,7 +160,19 @@ fn free_mib(path: &Path) -> Option<u64> {
     Some(stat.f_bavail.saturating_mul(stat.f_frsize) >> 20)
 }
 
-fn inspect_status(status: &Status, findings: &mut Findings) {
+/// Reports the age of the newest block, by the pace of a node whose idle blocks take so long.
+fn inspect_age(age_seconds: i64, height: u64, idle_block_ms: u64, findings: &mut Findings) {
+    let longest_ms = BLOCK_AGE_MS_MIN.max(idle_block_ms.saturating_mul(BLOCK_AGE_BLOCKS));
+    match age_seconds > i64::try_from(longest_ms / 1_000).unwrap_or(i64::MAX) {
+        true => findings.wrong(
+            &format!("the newest block, height {height}, is {age_seconds} s old"),
+            "more than a third of the validators may be down: look at them below, and at their logs",
+        ),
+        false => findings.ok(&format!("blocks are made: height {height}")),
+    }
+}
+
+fn inspect_status(status: &Status, idle_block_ms: u64, findings: &mut Findings) {
     findings.ok(&format!(
         "{} answers: {} on {}, version {}",
         status.node.name, status.node.address, status.network, status.version
@@ -173,11 +188,7 @@ fn inspect_status(status: &Status, findings: &mut Findings) {
     let age = Timestamp::parse_rfc3339(status.time.as_bytes())
         .map(|t| i64::try_from(now.as_secs()).unwrap_or(i64::MAX) - t.millis() / 1_000);
     match age {
-        Ok(age) if age > BLOCK_AGE_SECONDS_MAX => findings.wrong(
-            &format!("the newest block, height {}, is {age} s old", status.height),
-            "more than a third of the validators may be down: look at them below, and at their logs",
-        ),
-        Ok(_) => findings.ok(&format!("blocks are made: height {}", status.height)),
+        Ok(age) => inspect_age(age, status.height, idle_block_ms, findings),
         Err(_) => findings.odd(&format!("block time {:?} is not understood", status.time), "are the versions alike?"),
     }
     let behind = status.height.saturating_sub(status.tables.height);
@@ -212,15 +223,13 @@ fn inspect_status(status: &Status, findings: &mut Findings) {
 }
 
 /// Open alerts of the node, as `openmesh validator status` tells them.
-async fn inspect_alerts(client: &Client, findings: &mut Findings) -> Result<(), Failure> {
-    let state: NodeState = client.get(openmesh_api::path::NODE).await?;
+fn inspect_alerts(state: &NodeState, findings: &mut Findings) {
     for alert in &state.alerts {
         match alert.severity {
             NodeAlertSeverity::Critical => findings.wrong(&alert.cause, &alert.remedy),
             NodeAlertSeverity::Warning => findings.odd(&alert.cause, &alert.remedy),
         }
     }
-    Ok(())
 }
 
 async fn inspect_sources(client: &Client, findings: &mut Findings) -> Result<(), Failure> {
@@ -332,6 +341,20 @@ mod tests {
         assert_eq!(found(SourceKind::Chain, Origin::Live, true), (1, 0));
         assert_eq!(found(SourceKind::Chain, Origin::Live, false), (0, 0));
         assert_eq!(found(SourceKind::Market, Origin::Replay, true), (1, 0));
+    }
+
+    #[test]
+    fn a_block_is_old_by_the_pace_of_its_network() {
+        let is_wrong = |age_seconds, idle_block_ms| {
+            let mut findings = Findings::default();
+            inspect_age(age_seconds, 7, idle_block_ms, &mut findings);
+            findings.wrong > 0
+        };
+        for idle_block_ms in [0, 200, 1_000] {
+            assert!(!is_wrong(10, idle_block_ms) && is_wrong(11, idle_block_ms), "{idle_block_ms}");
+        }
+        assert!(!is_wrong(600, 60_000) && is_wrong(601, 60_000), "a block a minute");
+        assert!(!is_wrong(-5, 1_000), "a clock that is behind");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `openmesh upgrade rehearse`: a rule set tried on a copy of the newest state. Clause U10 of `docs/spec/upgrades.md`.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::io::ErrorKind;
@@ -9,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use openmesh_api::{StateCopyInfo, path};
 use openmesh_ledger::{
-    Genesis, MigrationWrites, RuleSets, StateError, StateRead, Upcoming, UpgradePlan, check_supply, plans,
-    rules_in_force,
+    Genesis, MigrationWrites, PlanRecord, RuleSets, Standing, StateError, StateRead, Upcoming, UpgradePlan,
+    check_supply, plans, rules_in_force, standing, validators,
 };
 use openmesh_primitives::{Digest, Height, canonical};
 use openmesh_storage::{ChunkParts, Restore, SnapshotTarget, Store, StoreConfig, StoreError};
@@ -176,16 +177,58 @@ struct Outcome {
     root: Digest,
     migrating: Duration,
     hashing: Duration,
-    /// Height of the next plan for this rule set, where there is one.
-    plan: Option<Height>,
+    /// The plan for this rule set that most of the power approves, where there is one.
+    plan: Option<Planned>,
+    /// The other plans for later rule sets than the one in force.
+    others: Vec<Planned>,
+}
+
+/// A plan with the power behind it, of the validators of the next height.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Planned {
+    plan: UpgradePlan,
+    power: u64,
+    total: u64,
+    /// This program has its rule set.
+    known: bool,
+}
+
+impl Planned {
+    /// The plans of a state for rule sets after one, by height.
+    fn all(state: &dyn StateRead, rule_sets: &RuleSets, from: u32) -> Result<Vec<Planned>, StateError> {
+        let set = validators(state)?;
+        let later = plans(state)?.into_iter().filter(|record| record.plan.version > from);
+        let planned = later.map(|PlanRecord { plan, approvals, .. }| {
+            let Standing { power, total, .. } = standing(plan.version, &approvals, &set, from);
+            Planned { known: rule_sets.get(plan.version).is_some(), plan, power, total }
+        });
+        Ok(planned.collect())
+    }
+
+    fn text(&self) -> String {
+        let UpgradePlan { version, height, release, .. } = &self.plan;
+        format!("rules {version} at height {height} ({release}), {} of {} of the power", self.power, self.total)
+    }
+
+    fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "version": self.plan.version,
+            "height": self.plan.height,
+            "release": self.plan.release,
+            "power": self.power,
+            "total_power": self.total,
+            "known": self.known,
+        })
+    }
 }
 
 /// Makes the migration on a copy, and computes its root.
 fn rehearse(store: &Store, rule_sets: &RuleSets, wanted: Option<u32>) -> Result<Outcome, Failure> {
     let state = store.state().or_fail("the copy")?;
     let (tip, from) = (state.tip(), rules_in_force(&state).or_fail("the copy")?.version);
-    let planned: Vec<UpgradePlan> = plans(&state).or_fail("the copy")?.into_iter().map(|record| record.plan).collect();
-    let (to, plan) = chosen(&planned, from, wanted, rule_sets.newest().version);
+    let planned = Planned::all(&state, rule_sets, from).or_fail("the copy")?;
+    let (to, plan) = chosen(&planned, wanted, rule_sets.newest().version);
+    let others = planned.iter().filter(|other| Some(*other) != plan).cloned().collect();
     if to <= from {
         return Err(Failure::usage(format!(
             "rule set {to} is in force already, or was: the state is of rule set {from}"
@@ -217,16 +260,17 @@ fn rehearse(store: &Store, rule_sets: &RuleSets, wanted: Option<u32>) -> Result<
         root,
         migrating,
         hashing,
-        plan,
+        plan: plan.cloned(),
+        others,
     })
 }
 
-/// The rule set that is rehearsed, and the height of the next plan for it: the one that is wanted, that of the next plan, or the newest
-/// that the program knows. The plans are in the order of their heights.
-fn chosen(planned: &[UpgradePlan], from: u32, wanted: Option<u32>, newest: u32) -> (u32, Option<Height>) {
-    let next = planned.iter().find(|plan| plan.version > from);
-    let to = wanted.or(next.map(|plan| plan.version)).unwrap_or(newest);
-    (to, planned.iter().find(|plan| plan.version == to).map(|plan| plan.height))
+/// The rule set that is rehearsed, and the plan for it: the one that is wanted; else that of the plan that most of the power approves, of those
+/// whose rule sets the program knows; else the newest that the program knows. Of plans with the same power it is the next one.
+fn chosen(planned: &[Planned], wanted: Option<u32>, newest: u32) -> (u32, Option<&Planned>) {
+    let of_wanted = planned.iter().filter(|planned| wanted.is_none_or(|version| planned.plan.version == version));
+    let plan = of_wanted.max_by_key(|planned| (planned.known, planned.power, Reverse(planned.plan.height)));
+    (wanted.or(plan.map(|planned| planned.plan.version)).unwrap_or(newest), plan)
 }
 
 /// Counts what writes do to a state, by the first part of each key.
@@ -269,8 +313,15 @@ impl Outcome {
             seconds(self.migrating),
             seconds(self.hashing)
         );
-        if let Some(height) = self.plan {
-            text += &format!("plan         for height {height}: the root is the same there if the state is\n");
+        if let Some(plan) = &self.plan {
+            text += &format!("plan         {}: the root is the same there if the state is\n", plan.text());
+        }
+        for other in &self.others {
+            let word = match other.known {
+                true => format!("not rehearsed: see it with --rules {}", other.plan.version),
+                false => format!("not rehearsed: this program does not know rule set {}", other.plan.version),
+            };
+            text += &format!("other plan   {}; {word}\n", other.text());
         }
         text += &format!(
             "pause        about {} at the height: the migration is made before its first round, the hashes after its decision\n",
@@ -301,7 +352,9 @@ impl Outcome {
             "changes": changes.collect::<Vec<_>>(),
             "keys": keys.collect::<serde_json::Map<_, _>>(),
             "migrated_root": self.root.to_string(),
-            "plan_height": self.plan,
+            "plan_height": self.plan.as_ref().map(|planned| planned.plan.height),
+            "plan": self.plan.as_ref().map(Planned::json),
+            "other_plans": self.others.iter().map(Planned::json).collect::<Vec<_>>(),
             "copying_ms": ms(copying),
             "migrating_ms": ms(self.migrating),
             "hashing_ms": ms(self.hashing),
@@ -345,13 +398,9 @@ mod tests {
         Ok(())
     }
 
-    /// U10: a rehearsal predicts, changes nothing, and fails where the migration would do harm.
-    #[test]
-    fn a_rehearsal_refuses_a_migration_that_would_do_harm() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path()).unwrap();
+    fn genesis() -> Genesis {
         let public_key = ValidatorKey::from_seed([1; 32]).public();
-        let genesis = Genesis {
+        Genesis {
             chain_id: 7,
             name: "rehearsed".into(),
             time: Timestamp::from_millis(1_800_000_000_000),
@@ -361,8 +410,15 @@ mod tests {
             source_owners: Default::default(),
             allocation: Default::default(),
             params: Params::default(),
-        };
-        store.initialise(&genesis).unwrap();
+        }
+    }
+
+    /// U10: a rehearsal predicts, changes nothing, and fails where the migration would do harm.
+    #[test]
+    fn a_rehearsal_refuses_a_migration_that_would_do_harm() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        store.initialise(&genesis()).unwrap();
         let tip = store.tip();
         let outcome = rehearse(&store, &sets(fewer), None).unwrap();
         assert_eq!((outcome.height, outcome.state_root, outcome.from, outcome.to), (0, tip.state_root, 1, 2));
@@ -382,13 +438,56 @@ mod tests {
     }
 
     #[test]
-    fn the_height_is_that_of_the_next_plan_for_the_rules() {
+    fn the_plan_with_the_most_power_is_rehearsed_that_the_program_knows() {
+        let plan = |version, height, power| {
+            let plan = UpgradePlan { version, height, release: format!("r{version}"), digest: Digest::ZERO };
+            Planned { plan, power, total: 4, known: version <= 4 }
+        };
+        let planned = [plan(2, 10, 1), plan(3, 20, 3), plan(3, 30, 3), plan(9, 5, 4), plan(3, 40, 2)];
+        let chosen = |planned: &[Planned], wanted| {
+            let (to, plan) = super::chosen(planned, wanted, 4);
+            (to, plan.map(|planned| planned.plan.height))
+        };
+        assert_eq!(chosen(&planned, None), (3, Some(20)), "whatever comes before it; of two the next one");
+        assert_eq!(chosen(&planned, Some(2)), (2, Some(10)), "as a person says");
+        assert_eq!(chosen(&planned, Some(4)), (4, None));
+        assert_eq!(chosen(&planned[3..4], None), (9, Some(5)), "no other can be rehearsed: it fails by its name");
+        assert_eq!(chosen(&[], None), (4, None), "what the program knows");
+    }
+
+    /// Plans of a state: validators with two of three parts of the power are behind one that this program does not know.
+    #[test]
+    fn a_plan_that_the_program_does_not_know_is_named_beside_the_one_that_is_rehearsed() {
+        let key = |n: u8| ValidatorKey::from_seed([n; 32]).public();
+        let validator = |n: u8| GenesisValidator { public_key: key(n), power: 1, name: "v".into(), payout: None };
+        let genesis = Genesis { validators: (1..=3).map(validator).collect(), ..genesis() };
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        store.initialise(&genesis).unwrap();
         let plan = |version, height| UpgradePlan { version, height, release: "r".into(), digest: Digest::ZERO };
-        let planned = [plan(1, 5), plan(2, 10), plan(3, 20), plan(3, 30)];
-        assert_eq!(chosen(&planned, 1, None, 4), (2, Some(10)), "the next one");
-        assert_eq!(chosen(&planned, 1, Some(3), 4), (3, Some(20)), "whatever comes before it");
-        assert_eq!(chosen(&planned, 1, Some(4), 4), (4, None));
-        assert_eq!(chosen(&[], 1, None, 4), (4, None), "what the program knows");
+        let state = store.state().unwrap();
+        let mut with_plans = Overlay::new(&state as &dyn StateRead);
+        for (plan, voters) in [(plan(9, 10), &[1, 2][..]), (plan(2, 20), &[3]), (plan(1, 30), &[3])] {
+            let approvals = voters.iter().map(|n| (key(*n).address(), 1)).collect();
+            let (height, id) = (plan.height, plan.id());
+            let record = PlanRecord { plan, proposer: key(1).address(), proposed_height: 1, approvals };
+            with_plans.put(keys::upgrade_plan(height, &id), &record);
+        }
+        let planned = Planned::all(&with_plans, &sets(fewer), 1).unwrap();
+        let seen: Vec<_> = planned.iter().map(|p| (p.plan.version, p.power, p.total, p.known)).collect();
+        assert_eq!(seen, [(9, 2, 3, false), (2, 1, 3, true)], "a plan for what is in force counts for nothing");
+        let (to, plan) = super::chosen(&planned, None, 2);
+        assert_eq!(to, 2);
+        let mut outcome = rehearse(&store, &sets(fewer), None).unwrap();
+        (outcome.plan, outcome.others) = (plan.cloned(), planned[..1].to_vec());
+        let text = outcome.text(Duration::ZERO);
+        assert!(text.contains("plan         rules 2 at height 20 (r), 1 of 3 of the power: the root"), "{text}");
+        let other =
+            "rules 9 at height 10 (r), 2 of 3 of the power; not rehearsed: this program does not know rule set 9";
+        assert!(text.contains(other), "{text}");
+        let json = outcome.json(Duration::ZERO);
+        assert_eq!((&json["plan_height"], &json["plan"]["power"]), (&20.into(), &1.into()));
+        assert_eq!(json["other_plans"][0]["known"], false);
     }
 
     #[test]

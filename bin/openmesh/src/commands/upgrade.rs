@@ -1,9 +1,10 @@
 //! `openmesh upgrade`: the state of upgrades, and validators' ballots about them.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use openmesh_api::{
-    Status, TransactionAccepted, TransactionRequest, UpgradeInfo, UpgradePlanInfo, UpgradeValidator, path,
+    ErrorCode, Status, TransactionAccepted, TransactionRequest, UpgradeInfo, UpgradePlanInfo, UpgradeValidator, path,
 };
 use openmesh_ledger::{RuleSets, Transaction, UpgradeBallot, UpgradePlan, UpgradeVote};
 use openmesh_primitives::{Digest, Height, ValidatorKey};
@@ -16,6 +17,10 @@ use crate::node::config::Files;
 
 /// Tries to cast a ballot whose number another ballot of the same validator took meanwhile: its node casts some by itself.
 const TRIES_MAX: u32 = 3;
+/// Longest wait for the block of a ballot that has the number: as long as for one's own.
+const OTHER_BALLOT_TIME: Duration = Duration::from_secs(30);
+/// Pause between two looks whether it is there.
+const OTHER_BALLOT_PAUSE: Duration = Duration::from_millis(250);
 
 /// Runs one of the upgrade commands.
 pub async fn run(command: UpgradeCommand, rule_sets: &RuleSets) -> Result<(), Failure> {
@@ -71,25 +76,56 @@ async fn withdraw(arguments: BallotArgs) -> Result<(), Failure> {
 }
 
 /// Signs a ballot with the key in a home, sends it and waits for its block. Returns the validator's name and the height.
-async fn cast(client: &Client, home: &Path, vote: UpgradeVote) -> Result<(String, Height), Failure> {
+pub(super) async fn cast(client: &Client, home: &Path, vote: UpgradeVote) -> Result<(String, Height), Failure> {
     let key = Files::of(home).read_key()?;
     let status: Status = client.get(path::STATUS).await?;
-    let mut validator = voter(client, &key).await?;
+    let (name, hash) = send(client, &key, status.chain_id, &vote).await?;
+    Ok((name, account::committed(client, &hash).await?))
+}
+
+/// Signs a ballot and sends it, again with the next number where another one has the number by then. Returns the validator's name and the hash.
+async fn send(
+    client: &Client,
+    key: &ValidatorKey,
+    chain_id: u64,
+    vote: &UpgradeVote,
+) -> Result<(String, String), Failure> {
+    let mut validator = voter(client, key).await?;
     for tried in 1.. {
-        let ballot = UpgradeBallot::sign(&key, status.chain_id, validator.next_ballot, vote.clone());
+        let ballot = UpgradeBallot::sign(key, chain_id, validator.next_ballot, vote.clone());
         let bytes = hex::encode(Transaction::Upgrade(ballot).encode());
         let sent = client.post(path::TRANSACTIONS, &TransactionRequest::Bytes { bytes }).await;
         let failure = match sent {
-            Ok(TransactionAccepted { hash }) => return Ok((validator.name, account::committed(client, &hash).await?)),
+            Ok(TransactionAccepted { hash }) => return Ok((validator.name, hash)),
             Err(failure) => failure,
         };
-        let now = voter(client, &key).await?;
-        if now.next_ballot == validator.next_ballot || tried == TRIES_MAX {
-            return Err(failure);
-        }
-        validator = now;
+        validator = match renumbered(client, key, &validator, &failure).await? {
+            Some(now) if tried < TRIES_MAX => now,
+            _ => return Err(failure),
+        };
     }
     Err(Failure::new("the ballot was not cast"))
+}
+
+/// The validator with its next number, where another ballot of it has taken the number of one that was refused. Its node casts some by itself,
+/// and one that waits has the number as well: it is in the next block or so.
+async fn renumbered(
+    client: &Client,
+    key: &ValidatorKey,
+    before: &UpgradeValidator,
+    failure: &Failure,
+) -> Result<Option<UpgradeValidator>, Failure> {
+    let begun = Instant::now();
+    loop {
+        let now = voter(client, key).await?;
+        if now.next_ballot != before.next_ballot {
+            return Ok(Some(now));
+        }
+        if failure.refusal() != Some(ErrorCode::Mempool) || begun.elapsed() >= OTHER_BALLOT_TIME {
+            return Ok(None);
+        }
+        tokio::time::sleep(OTHER_BALLOT_PAUSE).await;
+    }
 }
 
 /// The validator of a key, as the network has it.
@@ -198,7 +234,8 @@ fn shown(info: &UpgradeInfo) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use openmesh_api::{RuleSetInfo, UpgradeApproval};
+    use openmesh_api::{ApiError, ErrorBody, RuleSetInfo, UpgradeApproval};
+    use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 
     fn info(plans: &[(&str, u64)]) -> UpgradeInfo {
         let validator = |n: u8| UpgradeValidator {
@@ -257,5 +294,59 @@ mod tests {
         }
         assert!(text.contains("stops before it: install openmesh-2") && text.contains("not ready"), "{text}");
         assert!(shown(&info(&[])).contains("plans        none"));
+    }
+
+    /// A node that gives these answers, one after the other, and then the last of them for ever. Returns a client of it.
+    async fn node(mut answers: Vec<(u16, String)>) -> Client {
+        answers.reverse();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        tokio::spawn(async move {
+            loop {
+                let mut line = BufReader::new(listener.accept().await.unwrap().0);
+                let (mut head, mut length) = (String::new(), 0);
+                while line.read_line(&mut head).await.unwrap() > 2 {
+                    let field = head.to_lowercase();
+                    length = field.strip_prefix("content-length:").map_or(length, |text| text.trim().parse().unwrap());
+                    head.clear();
+                }
+                line.read_exact(&mut vec![0u8; length]).await.unwrap();
+                let (code, body) = answers.last().unwrap().clone();
+                if answers.len() > 1 {
+                    answers.pop();
+                }
+                let fields = format!("content-length: {}\r\nconnection: close", body.len());
+                line.write_all(format!("HTTP/1.1 {code} -\r\n{fields}\r\n\r\n{body}").as_bytes()).await.unwrap();
+            }
+        });
+        Client::new(&at).unwrap()
+    }
+
+    /// The node's own ballot has the number for the first second after a start, and a person's comes after it.
+    #[tokio::test]
+    async fn a_ballot_waits_for_the_one_that_has_its_number() {
+        let key = ValidatorKey::from_seed([1; 32]);
+        let next = |next_ballot| {
+            let voter = UpgradeValidator { next_ballot, ..info(&[]).validators[0].clone() };
+            let validators = vec![UpgradeValidator { address: key.public().address().to_string(), ..voter }];
+            (200, serde_json::to_string(&UpgradeInfo { validators, ..info(&[]) }).unwrap())
+        };
+        let refused = |code: ErrorCode| {
+            let error = ApiError { code, message: "no".into(), hint: None, ledger_code: None };
+            (409, serde_json::to_string(&ErrorBody { error }).unwrap())
+        };
+        let taken = || (200, serde_json::to_string(&TransactionAccepted { hash: "ab".into() }).unwrap());
+        let vote = UpgradeVote::Ready { version: 2 };
+        // Asked for the number, refused, twice the same number, the next one, taken.
+        let answers = vec![next(4), refused(ErrorCode::Mempool), next(4), next(4), next(5), taken()];
+        let sent = send(&node(answers).await, &key, 7, &vote).await.unwrap();
+        assert_eq!(sent, ("v1".to_owned(), "ab".to_owned()));
+        // In a block already when it is refused.
+        let answers = vec![next(4), refused(ErrorCode::TransactionRefused), next(5), taken()];
+        assert_eq!(send(&node(answers).await, &key, 7, &vote).await.unwrap().1, "ab");
+        // Refused for another reason, which no block changes: at once.
+        let answers = vec![next(4), refused(ErrorCode::TransactionRefused), next(4)];
+        let failure = send(&node(answers).await, &key, 7, &vote).await.unwrap_err();
+        assert_eq!(failure.message(), "no (transaction_refused)");
     }
 }

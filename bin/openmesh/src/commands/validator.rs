@@ -5,11 +5,13 @@ use std::path::Path;
 
 use openmesh_alerts::{AlertEvent, body};
 use openmesh_api::{NodeAlertSeverity, NodeSigning, NodeState, NodeWebhook};
+use openmesh_ledger::UpgradeVote;
 use openmesh_primitives::Timestamp;
 use serde_json::json;
 
 use super::agent::{json as print_json, print};
 use super::client::Client;
+use super::upgrade;
 use crate::cli::ValidatorCommand;
 use crate::failure::Failure;
 use crate::node::card::Card;
@@ -58,6 +60,11 @@ pub async fn run(command: ValidatorCommand) -> Result<(), Failure> {
             }
             print(&text)
         }
+        ValidatorCommand::Payout { account, home, node } => {
+            let client = Client::new(&node.api)?;
+            let (name, height) = upgrade::cast(&client, &home, UpgradeVote::Payout { account }).await?;
+            print(&format!("the tips of blocks of {name} go to {account}, from block {height} on\n"))
+        }
         ValidatorCommand::TestAlert { home } => test_alert(&home).await,
     }
 }
@@ -90,6 +97,9 @@ fn told(state: &NodeState) -> String {
         ("peers", format!("{} of consensus, {} of the network", state.consensus_peers, state.network_peers)),
         ("clock", clock(state)),
     ];
+    if let Some(signing) = &state.signing {
+        lines.push(("payout", payout(signing)));
+    }
     for disk in &state.disks {
         lines.push(("disk", format!("{} MiB free at {}", disk.free_bytes >> 20, disk.folder)));
     }
@@ -130,7 +140,7 @@ fn signs(state: &NodeState) -> String {
             false => "no: it follows".into(),
         };
     };
-    let NodeSigning { power, total_power, recent, missed, last_signed_height, signs } = signing;
+    let NodeSigning { power, total_power, recent, missed, last_signed_height, signs, .. } = signing;
     let word = match (recent, signs) {
         (0, _) => "not known yet",
         (_, true) => "yes",
@@ -140,6 +150,11 @@ fn signs(state: &NodeState) -> String {
     };
     let last = last_signed_height.map(|height| format!(", last {height}")).unwrap_or_default();
     format!("{word}: {missed} of the last {recent} missed{last}; power {power} of {total_power}")
+}
+
+fn payout(signing: &NodeSigning) -> String {
+    let none = || "none: nobody can spend the tips of its blocks; openmesh validator payout ADDRESS names an account";
+    signing.payout.clone().unwrap_or_else(|| none().into())
 }
 
 fn clock(state: &NodeState) -> String {
@@ -211,9 +226,11 @@ mod tests {
             uptime_seconds: 61,
             height: 12,
             lag_ms: 1_250,
+            idle_block_ms: 1_000,
             syncing: false,
             oldest_block: 1,
             signing: Some(NodeSigning {
+                payout: Some("0x05".into()),
                 power: 100,
                 total_power: 400,
                 recent: 11,
@@ -260,12 +277,15 @@ mod tests {
             "12, 1.2 s old, blocks from 1 on",
             "yes: 1 of the last 11 missed, last 11; power 100 of 400",
             "3 of consensus, 4 of the network",
+            "payout    0x05\n",
             "12 ms ahead of the middle of 4 peers",
             "5120 MiB free at /data",
             "all is well",
         ] {
             assert!(text.contains(words), "{words:?} is not in\n{text}");
         }
+        let unpaid = state().signing.map(|signing| NodeSigning { payout: None, ..signing });
+        assert!(told(&NodeState { signing: unpaid, ..state() }).contains("payout    none: nobody can spend"));
         let off = |uptime_seconds| {
             let signing = state().signing.map(|signing| NodeSigning { signs: false, ..signing });
             NodeState { signing, uptime_seconds, ..state() }

@@ -244,7 +244,7 @@ async fn start_network(
     let settings = network_config(config, genesis, key)?;
     let (handle, task) = network::start(settings, provider, stage.stop(), registry).await.or_fail("network")?;
     handle.answer_with(answers.responder(&config.drill));
-    handle.greet_with(joining::greeter(genesis, &config.drill, instance));
+    handle.greet_with(joining::greeter(genesis, &config.drill, instance), openmesh_sync::Greeter::is_short);
     stage.add_fallible(task);
     Ok((handle, stage))
 }

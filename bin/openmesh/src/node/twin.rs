@@ -123,7 +123,7 @@ mod tests {
             params: Params::default(),
         };
         let greeter = Greeter::new(&genesis, "v", instance);
-        handle.greet_with(Arc::new(move |question: &[u8]| greeter.answer(question, Timestamp(0))));
+        handle.greet_with(Arc::new(move |question: &[u8]| greeter.answer(question, Timestamp(0))), Greeter::is_short);
         let address = handle.listen_addrs()[0].to_string();
         (handle, address)
     }

@@ -67,6 +67,8 @@ async fn errors_say_what_was_wrong_and_what_to_do() {
         (&["sql", "--api", "127.0.0.1:9", "select 1"][..], 1, &["no answer from http://127.0.0.1:9"][..]),
         (&["doctor", "--home", "/nowhere", "--api", "127.0.0.1:9"][..], 1, &["2 things are wrong"][..]),
         (&["upgrade", "status", "--api", "127.0.0.1:9"][..], 1, &["no answer from http://127.0.0.1:9"][..]),
+        (&["validator", "payout", "0x12", "--home", "/nowhere"][..], 2, &["0x12", "40 hexadecimal digits"][..]),
+        (&["validator", "payout"][..], 2, &["<ADDRESS>", "--home"][..]),
         (&["upgrade", "rehearse", "--home", "/nowhere"][..], 2, &["there is no store", "hint:"][..]),
         (
             &[

@@ -186,7 +186,7 @@ fn commitment(commitment: &Commitment) -> Vec<api::ActionValue> {
 
 /// Content of a ballot, as the fields of an action are shown.
 fn vote_values(vote: &UpgradeVote) -> Vec<api::ActionValue> {
-    use api::FieldType::{Hash, Text, Uint};
+    use api::FieldType::{Address, Hash, Text, Uint};
     match vote {
         UpgradeVote::Approve(plan) => vec![
             value("version", Uint, "Rule set", plan.version.to_string()),
@@ -198,6 +198,7 @@ fn vote_values(vote: &UpgradeVote) -> Vec<api::ActionValue> {
             vec![value("height", Uint, "Height", height.to_string()), value("plan", Text, "Plan", plan.to_string())]
         }
         UpgradeVote::Ready { version } => vec![value("version", Uint, "Rule set", version.to_string())],
+        UpgradeVote::Payout { account } => vec![value("account", Address, "Account", account.to_string())],
     }
 }
 
@@ -209,6 +210,7 @@ fn describe_vote(vote: &UpgradeVote) -> String {
         }
         UpgradeVote::Withdraw { height, plan } => format!("withdraw the approval of plan {plan} at height {height}"),
         UpgradeVote::Ready { version } => format!("its program knows rule sets up to {version}"),
+        UpgradeVote::Payout { account } => format!("the tips of its blocks go to {account}"),
     }
 }
 

@@ -159,7 +159,7 @@ impl Chain {
 
     /// Stores a block that was executed; the supply must be whole afterwards.
     pub fn store(&mut self, block: &Block, execution: &Execution) {
-        for (key, value) in &execution.writes {
+        for (key, value) in &*execution.all_writes() {
             match value {
                 Some(value) => self.state.insert(key.clone(), value.clone()),
                 None => self.state.remove(key),

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use openmesh_ledger::{
-    APPROVALS_PER_VALIDATOR_MAX, Account, AccountsError, Action, BALLOTS_PER_EPOCH_MAX, Block, BlockError, CheckError,
-    ExecuteError, HEADER_VERSION, Lapse, LedgerEvent, MempoolRules, Migrate, Overlay, PLAN_AHEAD_BLOCKS_MAX, Params,
-    PlanFault, ProposalError, REGISTERED_TAG_MIN, RULES_OF_GENESIS, RegisteredAction, RegisteredCall, RegisteredRules,
-    RuleSet, RuleSets, RulesError, RulesInForce, SUPPLY_CAP, StateError, StateRead, Supply, Transaction,
-    TransactionError, Upcoming, UpgradeBallot, UpgradePlan, UpgradeVote, UpgradesError as E, UpgradesEvent,
-    ballot_count, build_block_on, check_supply, execute_block_on, keys, last_lapsed, params, plans, pool,
-    rules_in_force, supply, upgrades, validate_proposal_on, validator_record, verify_stateless,
+    APPROVALS_PER_VALIDATOR_MAX, Account, AccountsAction, AccountsError, Action, BALLOTS_PER_EPOCH_MAX, Block,
+    BlockError, CheckError, ExecuteError, HEADER_VERSION, Lapse, LedgerEvent, MempoolRules, Migrate, Overlay,
+    PLAN_AHEAD_BLOCKS_MAX, Params, PlanFault, ProposalError, REGISTERED_TAG_MIN, RULES_OF_GENESIS, RegisteredAction,
+    RegisteredCall, RegisteredRules, RuleSet, RuleSets, RulesError, RulesInForce, SUPPLY_CAP, StateError, StateRead,
+    Supply, Transaction, TransactionError, Upcoming, UpgradeBallot, UpgradePlan, UpgradeVote, UpgradesError as E,
+    UpgradesEvent, account, ballot_count, build_block_on, check_supply, execute_block_on, keys, last_lapsed, params,
+    plans, pool, rules_in_force, supply, upgrades, validate_proposal_on, validator_record, verify_stateless,
 };
 use openmesh_primitives::{Address, Amount, Digest, Timestamp, canonical};
 
@@ -170,6 +170,42 @@ fn every_refusal_of_a_ballot_has_its_own_error() {
     assert!(matches!(chain.run_one(foreign.encode()), Some(TransactionError::Envelope(_))));
 }
 
+/// U3: a validator names the account that earns the tips of its blocks, and nobody else does.
+#[test]
+fn a_validator_names_the_account_that_earns_its_tips() {
+    let mut chain = Chain::four();
+    let (first, second) = (Address([7; 20]), Address([8; 20]));
+    let named = |chain: &Chain, account| ballot(chain, 0, UpgradeVote::Payout { account });
+    let payout =
+        |chain: &Chain, validator| validator_record(&chain.state, &chain.address(validator)).unwrap().unwrap().payout;
+    let once = named(&chain, first);
+    assert_eq!(chain.run_one(once.clone()), None);
+    assert_eq!([0, 1, 2, 3].map(|validator| payout(&chain, validator)), [Some(first), None, None, None]);
+    let again = named(&chain, first);
+    assert_eq!(refused(&mut chain, again), E::PayoutAlready { account: first });
+    let strange = UpgradeBallot::sign(
+        &openmesh_primitives::ValidatorKey::from_seed([99; 32]),
+        CHAIN_ID,
+        0,
+        UpgradeVote::Payout { account: second },
+    );
+    assert!(matches!(refused(&mut chain, Transaction::Upgrade(strange).encode()), E::NotValidator { .. }));
+    // The block with the ballot pays the new account, if it is the validator's own.
+    while chain.proposer().public().address() != chain.address(0) {
+        chain.run(vec![]);
+    }
+    let to = Address([9; 20]);
+    let transfer = AccountsAction::Transfer { to, amount: Amount(1) };
+    let paid = chain.action(0, 0, Amount(3 * FEE.0), Action::from(transfer));
+    let both = vec![named(&chain, second), paid];
+    assert!(chain.run(both).receipts.iter().all(|receipt| receipt.ok()));
+    let balance = |address| account(&chain.state, &address).unwrap().balance;
+    assert_eq!((balance(first), balance(second)), (Amount::ZERO, Amount(2 * FEE.0)));
+    // What was taken back is not sent again by somebody else.
+    assert_eq!(refused(&mut chain, once), E::BallotNumber { expected: 2, got: 0 });
+    assert_eq!(payout(&chain, 0), Some(second));
+}
+
 #[test]
 fn a_validator_casts_a_bounded_number_of_ballots_in_an_epoch() {
     let mut chain = Chain::four();
@@ -225,6 +261,11 @@ fn the_first_block_is_executed_by_the_new_rules_on_the_migrated_state() {
     assert_eq!(built, executed, "the proposer's execution is everybody's");
     let migration = executed.migration.clone().unwrap();
     assert_eq!((migration.version, migration.writes.len()), (2, 2));
+    assert!(std::ptr::eq(upcoming.writes(), &*migration.writes), "one copy for all blocks of the height");
+    // The block's own writes lie over them: it wrote the one key again, and left the other.
+    let all = executed.all_writes();
+    assert!(!executed.writes.contains_key(keys::PARAMS) && all[keys::PARAMS] == migration.writes[keys::PARAMS]);
+    assert!(all[KEY] == executed.writes[KEY] && all[KEY] != migration.writes[KEY]);
     let events = commit_by(&mut chain, &sets, &block);
     assert!(matches!(
         of_upgrades(&events).as_slice(),

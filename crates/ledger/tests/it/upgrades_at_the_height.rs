@@ -227,6 +227,8 @@ fn the_bytes_of_a_ballot() {
     assert_eq!(Transaction::Upgrade(ballot).encode(), [&[4][..], &fields, &signature].concat());
     let ready = canonical::encode(&UpgradeVote::Ready { version: 2 });
     assert_eq!(ready, [2, 2, 0, 0, 0]);
+    let payout = canonical::encode(&UpgradeVote::Payout { account: openmesh_primitives::Address([6; 20]) });
+    assert_eq!(payout, [&[3u8][..], &[6; 20]].concat());
     let approve = canonical::encode(&UpgradeVote::Approve(UpgradePlan { release: "r".to_string(), ..plan(9) }));
     assert_eq!(approve, [&[0, 2, 0, 0, 0][..], &number(9), &[1, 0, 0, 0, b'r'], &[2; 32]].concat());
 }

@@ -1,10 +1,11 @@
 //! Everything written can be read, after a restart too, and what does not fit is refused.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use openmesh_ledger::{
-    AccountTransaction, AccountsAction, Action, Block, Certificate, Execution, LedgerEvent, Receipt, StateRead,
-    Transaction, Validator, ValidatorSet, WindowsEvent, chunk, execute_block, initial_state, keys, light,
+    AccountTransaction, AccountsAction, Action, Block, Certificate, Execution, LedgerEvent, Migration, Receipt,
+    StateRead, Transaction, Validator, ValidatorSet, WindowsEvent, chunk, execute_block, initial_state, keys, light,
     transactions_root,
 };
 use openmesh_primitives::{Address, Amount, Digest, ValidatorKey, canonical, sha256};
@@ -249,4 +250,31 @@ fn equal_states_have_equal_roots_whatever_came_before() {
     let one = chain.store.prepare(&execution).unwrap().state_root;
     execution.writes = BTreeMap::from([(b"x".to_vec(), Some(b"2".to_vec()))]);
     assert_ne!(chain.store.prepare(&execution).unwrap().state_root, one);
+}
+
+/// The writes of a migration are handed in apart, and come under those of the block.
+#[test]
+fn a_migration_is_stored_under_its_block() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = Chain::open(dir.path(), config());
+    let block = chain.propose(&[]);
+    let plain = execute_block(&chain.store.state().unwrap(), &block).unwrap();
+    let word = |text: &str| Some(canonical::encode(&text.to_owned()));
+    let pairs = |pairs: &[(&str, &str)]| -> BTreeMap<_, _> {
+        pairs.iter().map(|(key, text)| (key.as_bytes().to_vec(), word(text))).collect()
+    };
+    let writes = Arc::new(pairs(&[("word/a", "migrated"), ("word/b", "migrated")]));
+    let mut execution = Execution { migration: Some(Migration { version: 2, writes }), ..plain.clone() };
+    execution.writes.extend(pairs(&[("word/b", "the block's")]));
+    // The same as one set of writes.
+    let mut whole = plain;
+    whole.writes.extend(pairs(&[("word/a", "migrated"), ("word/b", "the block's")]));
+    let prepared = chain.store.prepare(&execution).unwrap();
+    assert_eq!(prepared.state_root, chain.store.prepare(&whole).unwrap().state_root);
+    assert_eq!(*execution.all_writes(), whole.writes);
+    chain.store.commit(&block, &certificate(&chain.validators, &block), &execution, prepared).unwrap();
+    let state = chain.store.state().unwrap();
+    assert_eq!(state.get(b"word/a").unwrap(), word("migrated"));
+    assert_eq!(state.get(b"word/b").unwrap(), word("the block's"));
+    assert_eq!(chain.store.migrated_roots().unwrap().len(), 1);
 }

@@ -1,5 +1,6 @@
 //! The way of a node, with liars among the peers.
 
+use openmesh_ledger::HEADER_VERSION;
 use openmesh_primitives::{Digest, canonical};
 use openmesh_storage::{Store, StoreConfig};
 use openmesh_sync::{Offer, Own, Question, SnapshotOffer, Way, blocks_are_gone, survey};
@@ -71,4 +72,30 @@ async fn blocks_are_taken_where_any_peer_has_them_and_a_snapshot_where_none_has(
     world.add_honest("whole", &whole.store);
     assert_eq!(survey(&world.peers(), &own).await, Way::Blocks);
     assert!(!blocks_are_gone(&world.peers(), &own).await);
+}
+
+/// Blocks that are newer than this program are shown by nobody, and nobody has lied.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn blocks_of_a_newer_form_are_no_lie() {
+    let here = tempfile::tempdir().unwrap();
+    let chain = chain(here.path(), false);
+    let world = World::default();
+    for name in ["a", "b"] {
+        let answer = honest(&chain.store);
+        world.add(name, move |question| {
+            let mut bytes = answer(question)?;
+            if matches!(question, Question::Anchor { .. } | Question::Step { .. }) {
+                bytes[..2].copy_from_slice(&(HEADER_VERSION + 1).to_le_bytes());
+            }
+            Ok(bytes)
+        });
+    }
+    for height in [7, 46] {
+        let own = own(&chain.store, height, 2);
+        assert!(!blocks_are_gone(&world.peers(), &own).await, "nothing of it is proved");
+    }
+    assert!(world.shut_out.lock().unwrap().is_empty());
+    world.add_honest("whole", &chain.store);
+    assert_eq!(survey(&world.peers(), &own(&chain.store, 7, 3)).await, Way::Blocks);
+    assert!(world.shut_out.lock().unwrap().is_empty());
 }

@@ -1,9 +1,10 @@
 //! The light client's way to a snapshot, through changes of the validators.
 
-use openmesh_ledger::Genesis;
+use openmesh_ledger::light::ValidatorChange;
+use openmesh_ledger::{Genesis, HEADER_VERSION};
 use openmesh_primitives::{Digest, canonical};
 use openmesh_storage::{Store, StoreConfig};
-use openmesh_sync::{JoinError, Metrics, Offer, Progress, Question, Snapshots, TrustedBlock};
+use openmesh_sync::{Anchor, JoinError, Metrics, Offer, Progress, Question, Snapshots, TrustedBlock};
 use prometheus_client::registry::Registry;
 
 use crate::chain::{Chain, INTERVAL, genesis, set};
@@ -95,7 +96,60 @@ async fn a_wrong_or_old_trusted_block_ends_the_join_and_bars_nobody() {
     assert!(matches!(refused, Err(JoinError::Expired { height: 2, period_hours: 168, .. })), "{refused:?}");
 }
 
-/// No bit of what leads to a snapshot can be flipped unnoticed: anchor, and changes of validators.
+/// True where an answer has a header that is newer than this program, and is else of its form.
+fn is_newer(question: Question, answer: &[u8]) -> bool {
+    let headers = match question {
+        Question::Anchor { .. } => canonical::decode::<Anchor>(answer)
+            .map(|anchor| vec![anchor.block.header.version, anchor.next_header.version]),
+        _ => canonical::decode::<Vec<ValidatorChange>>(answer)
+            .map(|steps| steps.iter().map(|step| step.header.version).collect()),
+    };
+    headers.is_ok_and(|versions| versions.iter().any(|version| *version > HEADER_VERSION))
+}
+
+/// Headers that are newer than this program are no lie, whether it can read their form or not: the operator is told, and nobody is shut
+/// out, so that older peers and a later program find the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_is_too_old_says_so_and_blames_nobody() {
+    let here = tempfile::tempdir().unwrap();
+    let (chain, genesis) = changing(here.path(), false);
+    for (question, at) in [(Question::Anchor { height: 40 }, 0), (Question::Changes { after: 0 }, 4)] {
+        for longer in [false, true] {
+            let (world, there, answer) = (World::default(), tempfile::tempdir().unwrap(), honest(&chain.store));
+            world.add("newer", move |asked| {
+                let mut bytes = answer(asked)?;
+                if asked == question {
+                    bytes[at..at + 2].copy_from_slice(&(HEADER_VERSION + 1).to_le_bytes());
+                    if longer {
+                        // Another field after version and chain id.
+                        drop(bytes.splice(at + 10..at + 10, [7; 40]));
+                    }
+                }
+                Ok(bytes)
+            });
+            let (progress, mut seen) = tokio::sync::watch::channel(Progress::default());
+            tokio::select! {
+                joined = world.join_with(there.path(), &genesis, None, 0, progress) => {
+                    panic!("{question:?}: {:?}", joined.map(|store| store.tip()))
+                }
+                noted = seen.wait_for(|progress| progress.note.is_some()) => {
+                    let said = noted.unwrap().to_string();
+                    let shown = format!("a header of version {}", HEADER_VERSION + 1);
+                    assert!(said.contains(&shown) && said.contains("is too old for it"), "{said}");
+                }
+            }
+            assert!(world.shut_out.lock().unwrap().is_empty(), "{question:?} {longer}");
+            // One that is not newer is enough.
+            world.add_honest("honest", &chain.store);
+            let (joined, progress) = world.join(there.path(), &genesis, None).await;
+            assert_eq!(joined.unwrap().tip().height, 40);
+            assert!(progress.note.is_none() && progress.liars.is_empty(), "{progress:?}");
+        }
+    }
+}
+
+/// No bit of what leads to a snapshot can be flipped unnoticed: anchor, and changes of validators. One that makes a version a newer one
+/// is noted, and blames nobody.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flipped_bit_on_the_way_is_refused_wherever_it_is() {
     let here = tempfile::tempdir().unwrap();
@@ -106,6 +160,9 @@ async fn a_flipped_bit_on_the_way_is_refused_wherever_it_is() {
         // A prime against the size of a byte, so that all places of a byte come about, over every field.
         for bit in (0..bits).step_by(61) {
             let world = World::default();
+            let mut flipped = answer(question).unwrap();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let newer = is_newer(question, &flipped);
             let answer = answer.clone();
             world.add("liar", move |asked| {
                 let mut bytes = answer(asked)?;
@@ -115,17 +172,19 @@ async fn a_flipped_bit_on_the_way_is_refused_wherever_it_is() {
                 Ok(bytes)
             });
             let there = tempfile::tempdir().unwrap();
+            let (progress, seen) = tokio::sync::watch::channel(Progress::default());
             let named = async {
-                while world.shut_out.lock().unwrap().is_empty() {
+                while world.shut_out.lock().unwrap().is_empty() && seen.borrow().note.is_none() {
                     tokio::task::yield_now().await;
                 }
             };
             tokio::select! {
-                (joined, progress) = world.join(there.path(), &genesis, None) => {
-                    panic!("bit {bit} of {question:?}: {:?} {progress:?}", joined.map(|store| store.tip()))
+                joined = world.join_with(there.path(), &genesis, None, 0, progress) => {
+                    panic!("bit {bit} of {question:?}: {:?}", joined.map(|store| store.tip()))
                 }
                 () = named => {}
             }
+            assert_eq!(world.shut_out.lock().unwrap().is_empty(), newer, "bit {bit} of {question:?}");
         }
     }
     assert!(canonical::decode::<Question>(b"").is_err());

@@ -232,8 +232,8 @@ fn told(files: &Files, plan: &Plan, card: &Card, is_kept: bool) -> String {
     match (card.payout, plan.role, plan.network.hash()) {
         (Some(account), ..) => line(format_args!("earns for  {account}")),
         (None, MeantRole::Validator, None) => line(format_args!(
-            "note       the tips of its blocks go to that address, from which nobody can spend, now or later. To name an account of yours, remove \
-             {} and run this again with --payout ADDRESS: the key stays",
+            "note       the tips of its blocks go to that address, from which nobody can spend. To name an account of yours, remove \
+             {} and run this again with --payout ADDRESS: the key stays; in a network that runs, openmesh validator payout ADDRESS names one",
             files.config().display()
         )),
         (None, ..) => {}

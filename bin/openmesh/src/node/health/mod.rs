@@ -20,7 +20,7 @@ use openmesh_api::{
     NodeAlert, NodeAlertSeverity, NodeClock, NodeDisk, NodeNetwork, NodeRole, NodeSigning, NodeState, NodeWebhook,
 };
 use openmesh_engine as engine;
-use openmesh_ledger::{Block, Genesis};
+use openmesh_ledger::{Block, Genesis, validator_record};
 use openmesh_network as network;
 use openmesh_primitives::{Timestamp, ValidatorPublicKey, report};
 use openmesh_storage::files::write_whole;
@@ -386,9 +386,10 @@ impl Health {
             uptime_seconds: self.0.begun.elapsed().as_secs(),
             height: facts.height,
             lag_ms: facts.lag_ms,
+            idle_block_ms: facts.idle_block_ms,
             syncing: facts.syncing,
             oldest_block: self.0.store.oldest_block(),
-            signing: power.map(|power| part(power, facts.signed)),
+            signing: power.map(|power| part(power, facts.signed, self.payout())),
             consensus_peers: facts.consensus_peers,
             network_peers: u32::try_from(self.0.network.peers().len()).unwrap_or(u32::MAX),
             clock: facts.clock,
@@ -396,6 +397,13 @@ impl Health {
             alerts,
             webhooks,
         }
+    }
+
+    /// The account that earns the tips of this validator's blocks. A store that cannot be read is told of elsewhere.
+    fn payout(&self) -> Option<String> {
+        let state = self.0.store.state().ok()?;
+        let record = validator_record(&state, &self.0.key.address()).ok()??;
+        record.payout.map(|account| account.to_string())
     }
 
     /// Open alerts, the most severe first, and the receivers.
@@ -415,9 +423,9 @@ impl Health {
 }
 
 /// Part of a validator in consensus.
-fn part((power, total_power): (u64, u64), signed: Signed) -> NodeSigning {
+fn part((power, total_power): (u64, u64), signed: Signed, payout: Option<String>) -> NodeSigning {
     let Signed { recent, missed, last, signs, .. } = signed;
-    NodeSigning { power, total_power, recent, missed, last_signed_height: last, signs }
+    NodeSigning { payout, power, total_power, recent, missed, last_signed_height: last, signs }
 }
 
 /// An alert as the API tells it.

@@ -36,6 +36,9 @@ pub(crate) fn apply(context: &mut Context<'_>, ballot: &UpgradeBallot, validator
             count.knows = Some(*version);
             context.emit(UpgradesEvent::Ready { validator, version: *version, height });
         }
+        UpgradeVote::Payout { account } => {
+            validators::update(context, &validator, |record| record.payout = Some(*account))?;
+        }
     }
     context.state.put(keys::upgrade_ballots(&validator), &count);
     validators::saw(context, &validator)?;

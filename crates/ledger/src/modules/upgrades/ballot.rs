@@ -59,6 +59,12 @@ pub enum UpgradeVote {
         /// Its version.
         version: u32,
     },
+    /// Names the account that earns the tips of the validator's blocks. It is no word about upgrades, but one that a validator's key signs as
+    /// well, numbered with the others.
+    Payout {
+        /// The account.
+        account: Address,
+    },
 }
 
 /// A validator's ballot.
@@ -94,12 +100,13 @@ impl UpgradePlan {
 }
 
 impl UpgradeVote {
-    /// `approve_upgrade`, `withdraw_upgrade` or `upgrade_ready`, as lists of transactions show it.
+    /// `approve_upgrade`, `withdraw_upgrade`, `upgrade_ready` or `set_payout`, as lists of transactions show it.
     pub const fn kind(&self) -> &'static str {
         match self {
             UpgradeVote::Approve(_) => "approve_upgrade",
             UpgradeVote::Withdraw { .. } => "withdraw_upgrade",
             UpgradeVote::Ready { .. } => "upgrade_ready",
+            UpgradeVote::Payout { .. } => "set_payout",
         }
     }
 }

@@ -7,7 +7,7 @@ use super::error::UpgradesError;
 use super::limits::{APPROVALS_PER_VALIDATOR_MAX, BALLOTS_PER_EPOCH_MAX, PLAN_AHEAD_BLOCKS_MAX};
 use super::records::{BallotCount, ballot_count, plan, plans, plans_at, rules_in_force};
 use crate::error::CheckError;
-use crate::modules::validators::validators;
+use crate::modules::validators::{validator_record, validators};
 use crate::rules::Rules;
 use crate::state::StateRead;
 
@@ -41,6 +41,11 @@ pub(crate) fn check(
         UpgradeVote::Ready { version } => {
             if before.knows == Some(*version) {
                 return Err(UpgradesError::ReadyAlready { version: *version }.into());
+            }
+        }
+        UpgradeVote::Payout { account } => {
+            if validator_record(state, &validator)?.is_some_and(|record| record.payout == Some(*account)) {
+                return Err(UpgradesError::PayoutAlready { account: *account }.into());
             }
         }
     }

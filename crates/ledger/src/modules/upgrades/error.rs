@@ -115,6 +115,12 @@ pub enum UpgradesError {
         /// In words.
         reason: String,
     },
+    /// The validator's blocks earn for this account already.
+    #[error("the tips of this validator's blocks go to {account} already")]
+    PayoutAlready {
+        /// The account.
+        account: Address,
+    },
 }
 
 impl UpgradesError {
@@ -136,6 +142,7 @@ impl UpgradesError {
             UpgradesError::ReadyAlready { .. } => "ready_already",
             UpgradesError::ActionNotInForce { .. } => "action_not_in_force",
             UpgradesError::RegisteredRefused { .. } => "registered_refused",
+            UpgradesError::PayoutAlready { .. } => "payout_already",
         }
     }
 }

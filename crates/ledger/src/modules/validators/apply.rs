@@ -82,9 +82,12 @@ pub(crate) fn count_signers(context: &mut Context<'_>, last_commit: Option<&Cert
     Ok(())
 }
 
-/// Makes the next set the current one: a change written in block H is in force from H + 2.
+/// Makes the next set the current one: a change written in block H is in force from H + 2. What is moved on is the set that was next
+/// before this block, whatever the block has written before: its own header names that one for H + 1, and nothing that comes before a block's
+/// transactions writes it (no migration may).
 pub(crate) fn rotate(context: &mut Context<'_>) -> Result<(), StateError> {
-    let (current, next) = (validators(&context.state)?, next_validators(&context.state)?);
+    let before = *context.state.base();
+    let (current, next) = (validators(before)?, next_validators(before)?);
     if last_validators(&context.state)?.as_ref() != Some(&current) {
         context.state.put(keys::VALIDATORS_LAST.to_vec(), &current);
     }
@@ -92,4 +95,68 @@ pub(crate) fn rotate(context: &mut Context<'_>) -> Result<(), StateError> {
         context.state.put(keys::VALIDATORS_CURRENT.to_vec(), &next);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use openmesh_primitives::{Timestamp, ValidatorKey};
+
+    use super::*;
+    use crate::genesis::{Genesis, GenesisValidator, initial_state};
+    use crate::modules::validators::{Validator, ValidatorSet};
+    use crate::params::Params;
+    use crate::rule_set::RuleSets;
+    use crate::rules::Rules;
+    use crate::state::{Overlay, StateRead};
+
+    fn state() -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let public_key = ValidatorKey::from_seed([1; 32]).public();
+        let genesis = Genesis {
+            chain_id: 1,
+            name: "rotation".to_string(),
+            time: Timestamp::from_millis(1_800_000_000_000),
+            validators: vec![GenesisValidator { public_key, power: 1, name: "v".to_string(), payout: None }],
+            accounts: vec![],
+            sources: vec![],
+            source_owners: BTreeMap::new(),
+            params: Params::default(),
+            allocation: Default::default(),
+        };
+        initial_state(&genesis).unwrap()
+    }
+
+    /// The sets after a block that writes this one as the next, as a module may that comes before the end of the block.
+    fn block(state: &mut BTreeMap<Vec<u8>, Vec<u8>>, height: u64, written: Option<&ValidatorSet>) -> [ValidatorSet; 3] {
+        let overlay = Overlay::new(&*state as &dyn StateRead);
+        let time = Timestamp::from_millis(1_800_000_000_000 + height as i64);
+        let rules = Rules::of_block(&RuleSets::built_in(), 1, &overlay, height, time).unwrap();
+        let mut context = Context::new(overlay, rules, Address([0; 20]));
+        if let Some(set) = written {
+            context.state.put(keys::VALIDATORS_NEXT.to_vec(), set);
+        }
+        rotate(&mut context).unwrap();
+        let writes = context.state.into_writes();
+        for (key, value) in writes {
+            state.insert(key, value.unwrap());
+        }
+        let state = &*state;
+        [last_validators(state).unwrap().unwrap(), validators(state).unwrap(), next_validators(state).unwrap()]
+    }
+
+    #[test]
+    fn a_set_that_is_written_before_the_sets_move_on_is_in_force_two_blocks_later() {
+        let mut state = state();
+        let old = validators(&state).unwrap();
+        let joined = Validator::new(ValidatorKey::from_seed([2; 32]).public(), 1, "new");
+        let new = ValidatorSet::new(old.iter().cloned().chain([joined]).collect()).unwrap();
+        let sets = |sets: [&ValidatorSet; 3]| sets.map(ValidatorSet::clone);
+        assert_eq!(block(&mut state, 1, None), sets([&old, &old, &old]));
+        assert_eq!(block(&mut state, 2, Some(&new)), sets([&old, &old, &new]), "height 3 is decided by the old set");
+        // The change back comes a block later, and neither is left out.
+        assert_eq!(block(&mut state, 3, Some(&old)), sets([&old, &new, &old]));
+        assert_eq!(block(&mut state, 4, None), sets([&new, &old, &old]));
+        assert_eq!(block(&mut state, 5, None), sets([&old, &old, &old]));
+    }
 }
