@@ -247,6 +247,7 @@ mod tests {
             uptime_seconds: 1,
             height: 9,
             lag_ms: 3,
+            idle_block_ms: 1_000,
             syncing: false,
             oldest_block: 1,
             signing: None,

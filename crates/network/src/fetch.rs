@@ -228,6 +228,7 @@ mod tests {
             questions: Arc::new(Semaphore::new(0)),
             responder: Default::default(),
             greeter: Default::default(),
+            short: Default::default(),
             wants: Arc::new(Semaphore::new(0)),
             want_responder: Default::default(),
             metrics: Metrics::default(),
