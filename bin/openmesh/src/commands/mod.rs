@@ -14,6 +14,10 @@ mod proved;
 mod rehearse;
 pub mod sql;
 pub mod stamp;
+#[cfg(test)]
+#[allow(dead_code, reason = "the store's tests use more of it")]
+#[path = "../../../../crates/storage/tests/it/chain.rs"]
+mod stored_chain;
 pub mod supply;
 pub mod upgrade;
 pub mod validator;

@@ -1,15 +1,11 @@
 //! Proofs of stamps, in the state and after they have left it, on a real store.
 
-#[allow(dead_code, reason = "the store's tests use more of it")]
-#[path = "../../../../crates/storage/tests/it/chain.rs"]
-mod chain;
-
 use openmesh_ledger::{AccountTransaction, Params, Transaction, current_epoch};
 use openmesh_primitives::{Amount, sha256};
 use openmesh_storage::{Store, StoreConfig};
 
 use super::*;
-use chain::{CHAIN_ID, Chain, account, validators};
+use crate::commands::stored_chain::{self as chain, CHAIN_ID, Chain, account, validators};
 
 const TOPIC: &str = "xnode.drill";
 

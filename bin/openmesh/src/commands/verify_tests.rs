@@ -1,16 +1,12 @@
 //! Proofs of a chunk whose entry has left the state, on a real store.
 
-#[allow(dead_code, reason = "the store's tests use more of it")]
-#[path = "../../../../crates/storage/tests/it/chain.rs"]
-mod chain;
-
 use std::collections::BTreeMap;
 
 use openmesh_ledger::current_epoch;
 use openmesh_storage::StoreConfig;
 
 use super::*;
-use chain::{CHAIN_ID, Chain, SOURCE, STREAM};
+use crate::commands::stored_chain::{self as chain, CHAIN_ID, Chain, SOURCE, STREAM};
 
 /// Window of the first block, whose chunk is the block's height.
 const WINDOW: u64 = 1;

@@ -440,8 +440,7 @@ async fn an_alert_reaches_state_metrics_log_and_webhook() {
 async fn receive(listener: TcpListener, messages: Arc<Mutex<Vec<String>>>) {
     while let Ok((mut stream, _)) = listener.accept().await {
         let (mut text, mut bytes) = (String::new(), [0; 4_096]);
-        loop {
-            let Ok(read @ 1..) = stream.read(&mut bytes).await else { break };
+        while let Ok(read @ 1..) = stream.read(&mut bytes).await {
             text.push_str(&String::from_utf8_lossy(&bytes[..read]));
             let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
             let length =

@@ -18,6 +18,9 @@ use crate::rpc::{
 use crate::views::ethereum::{self as views, Shown};
 use crate::work::Budget;
 
+/// Bytes of a transaction that waits, by its hash.
+pub type Pending<'a> = &'a dyn Fn(&Digest) -> Result<Option<Vec<u8>>, Refusal>;
+
 /// A node as wallets see it.
 pub struct World<'a> {
     /// The ledger's store.
@@ -31,7 +34,7 @@ pub struct World<'a> {
     /// Place of a block by its hash.
     pub find: &'a dyn Fn(&Digest) -> Found,
     /// Bytes of a transaction that waits here.
-    pub pending: &'a dyn Fn(&Digest) -> Result<Option<Vec<u8>>, Refusal>,
+    pub pending: Pending<'a>,
     /// Nonce of an account after what waits here without a gap.
     pub nonce_after: &'a dyn Fn(&Address) -> Option<u64>,
 }

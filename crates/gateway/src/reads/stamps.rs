@@ -76,13 +76,18 @@ pub fn newest(
     }
 }
 
+/// Stamps by height and number in the block.
+type ByPlace = BTreeMap<(Height, u32), StampRecord>;
+/// A stamp, with epoch and position of its fact where that is held.
+pub type StampOfName = (StampRecord, Option<(u64, u64)>);
+
 /// The stamps before a place in the order of the filter's index, of state and facts together, and whether these are the last ones.
 fn before(
     store: &Store,
     state: &StateView,
     filter: &StampFilter,
     place: Option<(Height, u32)>,
-) -> Result<(BTreeMap<(Height, u32), StampRecord>, bool), Refusal> {
+) -> Result<(ByPlace, bool), Refusal> {
     let prefix = filter.prefix();
     let end = place.map(|(height, number)| filter.key(height, number));
     let mut of_state = BTreeMap::new();
@@ -179,12 +184,7 @@ fn merged(store: &Store, state: &StateView, prefix: &[u8], behind: Option<&[u8]>
 
 /// The stamps of one account of a hash under a topic that this node knows, oldest first, each with epoch and position of its fact where
 /// it is held. Fails where the ledger cannot be read.
-pub fn of_name(
-    store: &Store,
-    hash: &Digest,
-    topic: &str,
-    account: &Address,
-) -> Result<Vec<(StampRecord, Option<(u64, u64)>)>, Refusal> {
+pub fn of_name(store: &Store, hash: &Digest, topic: &str, account: &Address) -> Result<Vec<StampOfName>, Refusal> {
     let facts = store.stamp_facts(&keys::stamp(hash, topic, account), None, BATCH)?;
     let mut found: Vec<_> = facts.into_iter().map(|fact| (fact.record, Some((fact.epoch, fact.position)))).collect();
     let in_state = ledger::stamp(&store.state()?, hash, topic, account)?;

@@ -7,6 +7,7 @@ use crate::modules::sources::Origin;
 
 /// A fact of windows.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[expect(clippy::large_enum_variant, reason = "facts are few, and live for the block that they are of")]
 pub enum WindowsFact {
     /// The network agreed on a chunk.
     Chunk {
