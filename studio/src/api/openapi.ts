@@ -1688,6 +1688,8 @@ export interface components {
              * @description Blocks of these without its signature.
              */
             missed: number;
+            /** @description Account that earns the tips of its blocks; nothing where it has named none: nobody can spend them then. */
+            payout?: string | null;
             /**
              * Format: int64
              * @description Its voting power.
@@ -1726,6 +1728,11 @@ export interface components {
              * @description Height of its last block.
              */
             height: number;
+            /**
+             * Format: int64
+             * @description Longest time between two blocks while there is nothing to do, by its settings, in milliseconds; 0 of a node that does not tell it.
+             */
+            idle_block_ms?: number;
             /**
              * Format: int64
              * @description Age of that block by this machine's clock, in milliseconds; 0 where it seems to come from the future.
@@ -2170,7 +2177,7 @@ export interface components {
                 index?: number | null;
                 /**
                  * @description Kind of action: `transfer`, `register_source` and so on as the ledger's modules name them; `attestation`, `evidence`,
-                 *     `approve_upgrade`, `withdraw_upgrade`, `upgrade_ready`, or `unknown` where it cannot be decoded.
+                 *     `approve_upgrade`, `withdraw_upgrade`, `upgrade_ready`, `set_payout`, or `unknown` where it cannot be decoded.
                  */
                 kind?: string;
                 /** @description Most that it offered for both, in 10^-18 OPEN; `null` for attestations and evidence. */
@@ -3107,7 +3114,7 @@ export interface components {
             index?: number | null;
             /**
              * @description Kind of action: `transfer`, `register_source` and so on as the ledger's modules name them; `attestation`, `evidence`,
-             *     `approve_upgrade`, `withdraw_upgrade`, `upgrade_ready`, or `unknown` where it cannot be decoded.
+             *     `approve_upgrade`, `withdraw_upgrade`, `upgrade_ready`, `set_payout`, or `unknown` where it cannot be decoded.
              */
             kind?: string;
             /** @description Most that it offered for both, in 10^-18 OPEN; `null` for attestations and evidence. */
