@@ -83,6 +83,8 @@ fn there_are_no_other_places() {
                 continue;
             }
             let text = fs::read_to_string(&path).unwrap();
+            // What a file has to try itself with is no such place.
+            let text = text.split("#[cfg(test)]").next().unwrap();
             if text.contains(&name) || text.contains(&of_module("Action::Escrows", module)) {
                 assert!(
                     listed.contains(&relative) || relative == "lib.rs",
