@@ -51,11 +51,13 @@ async function look(page: Page, text: string): Promise<void> {
 describe("search", () => {
   it("leads from a hash, an address and a CID to the page of what has it", async () => {
     const page = await visit("/");
-    const [block] = (await ask<{ items: { height: number; hash: string }[] }>("/v1/blocks?limit=1")).items;
+    const blocks = () => ask<{ items: { height: number; hash: string }[] }>("/v1/blocks?limit=1");
+    await expect.poll(async () => (await blocks()).items.length, { timeout: 45_000 }).toBe(1);
+    const [block] = (await blocks()).items;
     const [validator] = (await ask<{ items: { address: string; name: string }[] }>("/v1/validators")).items;
     await look(page, validator?.address ?? "");
     await page.getByRole("heading", { name: validator?.name ?? "", level: 1 }).waitFor();
-    // The tables learn of a block a moment after it was committed.
+    // The gateway learns of a block a moment after it was committed.
     await expect
       .poll(async () => (await ask<unknown[]>(`/v1/search?text=${block?.hash}`)).length, { timeout: 45_000 })
       .toBe(1);
