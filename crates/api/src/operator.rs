@@ -50,7 +50,7 @@ pub struct NodeState {
 }
 
 impl NodeState {
-    /// What everybody may know who reaches the API: that something is wrong with the machine, but neither the folders of its data nor the
+    /// The part that everybody may know who reaches the API: that something is wrong with the machine, but neither the folders of its data nor the
     /// receivers of its alerts, whose failures name their hosts.
     #[must_use]
     pub fn for_others(self) -> NodeState {

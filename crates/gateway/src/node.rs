@@ -266,7 +266,7 @@ impl Node {
         views::chunks::info(chunk, register.spec(&chunk.source).or(retired.as_ref()), held)
     }
 
-    /// What is known of a source that has left the register; of a state that cannot be read, others tell.
+    /// The specification of a source that has left the register; of a state that cannot be read, others tell.
     fn retired(&self, source: &str) -> Option<SourceSpec> {
         let state = self.store().state().ok()?;
         ledger::retired_source(&state, source).ok().flatten().map(|record| record.spec)

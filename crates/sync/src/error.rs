@@ -1,10 +1,9 @@
 //! Errors of joining.
 
+use openmesh_ledger::HEADER_VERSIONS;
 use openmesh_ledger::light::LightError;
 use openmesh_primitives::{Digest, Height};
 use openmesh_storage::{ChunkError, RestoreError};
-
-use crate::newer::is_newer;
 
 /// A reason for which a peer gave no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +113,11 @@ impl From<Lie> for Fault {
     fn from(lie: Lie) -> Fault {
         Fault::Lie(Box::new(lie))
     }
+}
+
+/// True for a version that comes after all that this program reads.
+pub(crate) fn is_newer(version: u16) -> bool {
+    HEADER_VERSIONS.iter().all(|known| *known < version)
 }
 
 impl From<LightError> for Fault {

@@ -5,6 +5,7 @@ use borsh::BorshDeserialize as _;
 use openmesh_ledger::light::ValidatorChange;
 use openmesh_ledger::{Block, Certificate, HEADER_VERSIONS};
 
+use crate::error::is_newer;
 use crate::wire::Question;
 
 /// The version of the first header of a chain in an answer that is newer than all that this program reads. Version and chain id stand
@@ -41,11 +42,6 @@ fn begins_newer(header: &[u8], chain_id: u64) -> Option<u16> {
     let mut rest = header;
     let (version, chain) = <(u16, u64)>::deserialize(&mut rest).ok()?;
     (chain == chain_id && is_newer(version)).then_some(version)
-}
-
-/// True for a version that comes after all that this program reads.
-pub(crate) fn is_newer(version: u16) -> bool {
-    HEADER_VERSIONS.iter().all(|known| *known < version)
 }
 
 /// The reason for a person, and what to do.

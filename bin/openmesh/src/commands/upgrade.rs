@@ -298,6 +298,8 @@ mod tests {
 
     /// A node that gives these answers, one after the other, and then the last of them for ever. Returns a client of it.
     async fn node(mut answers: Vec<(u16, String)>) -> Client {
+        // As `main` does; another test of this program may have done it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         answers.reverse();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();

@@ -329,12 +329,12 @@ impl Accounts {
     }
 }
 
-/// What would have to go for a new transaction, each with what its sender sent after it.
+/// Transactions that would have to go for a new one, each with those that its sender sent after it.
 struct Leaving<'a> {
     accounts: &'a Accounts,
     victims: Vec<Digest>,
     gone: HashSet<Digest>,
-    /// What is left without them.
+    /// The sum without them.
     sum: Sum,
     ahead_sum: Sum,
 }

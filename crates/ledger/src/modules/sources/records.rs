@@ -69,7 +69,7 @@ impl SourceRecord {
         u64::try_from(self.registered_time.millis()).unwrap_or(0) / self.spec.window_ms.max(1)
     }
 
-    /// What stays for ever of a source that leaves the register: at most some 150 bytes, from which its windows and chunks are shown.
+    /// The record that stays for ever of a source that leaves the register: at most some 150 bytes, from which its windows and chunks are shown.
     /// Its streams, which are nearly all of it, go.
     pub(crate) fn without_streams(self) -> SourceRecord {
         let spec = SourceSpec { symbols: Vec::new(), feeds: Vec::new(), ..self.spec };
