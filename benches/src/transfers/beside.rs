@@ -17,7 +17,7 @@ use super::report::report;
 use super::verified;
 
 /// Transactions that are ready for each second: more than any side takes here.
-const READY_PER_SECOND: u64 = 4_000;
+const READY_PER_SECOND: u64 = 12_000;
 /// Pause before a run, in which the validators have nothing to do.
 const PAUSE: Duration = Duration::from_secs(3);
 /// Shorter runs than this, in seconds, are trials: no bar is held against them.
