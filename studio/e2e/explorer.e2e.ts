@@ -51,9 +51,7 @@ async function look(page: Page, text: string): Promise<void> {
 describe("search", () => {
   it("leads from a hash, an address and a CID to the page of what has it", async () => {
     const page = await visit("/");
-    const blocks = () => ask<{ items: { height: number; hash: string }[] }>("/v1/blocks?limit=1");
-    await expect.poll(async () => (await blocks()).items.length, { timeout: 45_000 }).toBe(1);
-    const [block] = (await blocks()).items;
+    const [block] = (await ask<{ items: { height: number; hash: string }[] }>("/v1/blocks?limit=1")).items;
     const [validator] = (await ask<{ items: { address: string; name: string }[] }>("/v1/validators")).items;
     await look(page, validator?.address ?? "");
     await page.getByRole("heading", { name: validator?.name ?? "", level: 1 }).waitFor();
@@ -130,8 +128,13 @@ describe("pages", () => {
   });
 
   it("show what an attestation says, and the parameters of the network", async () => {
-    const { items } = await ask<{ items: { hash: string }[] }>("/v1/transactions?class=attestation&limit=1");
-    const page = await visit(`/transactions/${items[0]?.hash}`);
+    // Commitments are of that class too.
+    const attestation = async () =>
+      (
+        await ask<{ items: { hash: string; kind: string }[] }>("/v1/transactions?class=attestation&limit=50")
+      ).items.find(({ kind }) => kind === "attestation");
+    await expect.poll(async () => (await attestation())?.kind, { timeout: 45_000 }).toBe("attestation");
+    const page = await visit(`/transactions/${(await attestation())?.hash}`);
     await page.getByRole("region", { name: "Attestation" }).waitFor();
     await page.getByRole("link", { name: /^epoch \d+$/ }).waitFor();
     await page.goto(`${network.url}/parameters?find=stamp_deposit`);

@@ -7,6 +7,7 @@ import { createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout as pause } from "node:timers/promises";
 import { chromium, type Browser, type BrowserContextOptions, type Page } from "playwright-core";
 import type { PrivateKeyAccount } from "viem/accounts";
 import { expect } from "vitest";
@@ -55,10 +56,21 @@ export async function startNetwork(): Promise<Network> {
       `0x${(await readFile(join(home, "simulated", "faucet.key"), "utf8")).trim().replace(/^0x/, "")}`;
     const validator = (number: number) => processOf(child.pid ?? 0, `validator-${number}`);
     const venues = () => processOf(child.pid ?? 0, "venues");
-    return { url: await ready(child), faucet, validator, venues, stop };
+    const url = await ready(child);
+    await firstBlock(url);
+    return { url, faucet, validator, venues, stop };
   } catch (error) {
     await stop();
     throw error;
+  }
+}
+
+/** Waits for the first block: a network is ready before it has decided anything, and wallets and pages of blocks want one. */
+async function firstBlock(url: string): Promise<void> {
+  for (const until = Date.now() + READY_MS_MAX; ; await pause(50)) {
+    const { height } = (await (await fetch(`${url}/v1/status`)).json()) as { height: number };
+    if (height > 0) return;
+    if (Date.now() > until) throw new Error(`${url} has no block yet`);
   }
 }
 
