@@ -126,7 +126,7 @@ impl Opening<'_> {
     /// Opens this node's own store as it is.
     ///
     /// # Errors
-    /// Where it cannot be read, is of another network, is past another block than the trusted one, or needs rules that this program does not have.
+    /// A store that cannot be read, is of another network, is past another block than the trusted one, or needs rules that this program does not have.
     pub async fn own_store(&self) -> Result<Store, Failure> {
         let (dir, config) = (self.dir.to_path_buf(), self.store_config());
         let store = blocking(move || Store::open_with(&dir, config)).await?;
